@@ -1,0 +1,209 @@
+"""Children of a Cygwin process: registering them, hearing of their end, and reaping.
+
+Three threads take part.  The main thread registers a child and waits for it; wait_subproc waits for
+the process handles of all children; the signal thread reaps a child that the main thread waits for.
+
+A process that execs stays the same child: its stub writes a handle of the new process into its own
+pinfo, a section that the parent has mapped too, and exits.  wait_subproc sees that the handle there
+is not the one that it waited for, and adopts it.
+
+Source: sigproc.cc and pinfo.cc of aa9d50a1c (CYGWIN.md §c2, §c3); order of calls from the logs.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from models.cygwin.child_info import ChildInfo, ChildType
+from models.cygwin.version import JOIN_MS, MAX_CHILDREN, PID_RING, POLL_MS
+from models.win32.address_space import Region
+from models.win32.errors import Win32Error
+from models.win32.handles import CURRENT_PROCESS
+from models.win32.memory import Memory
+from models.win32.thread import Thread
+from sim.engine import Steps
+
+if TYPE_CHECKING:
+    from models.cygwin.process import CygwinProcess
+    from models.win32.kernel import Kernel
+
+Commit = Callable[[int, int], object]
+EntryPoint = Callable[["Kernel", Thread], Steps]
+
+# Words of a pinfo section (their places are assumed).
+PID, H_PROCESS, PPID_HANDLE, WINPID = 0, 8, 12, 16
+
+
+@dataclass(slots=True, eq=False)
+class Child:
+    """A registered child.
+
+    pid: Cygwin pid -- constant
+    h_process: what wait_subproc waits for -- state
+    h_first: handle of the process that was registered, closed at reaping -- constant
+    h_pinfo, view: its pinfo -- constant
+    zombie: it has ended and nobody has reaped it -- state
+    """
+
+    pid: int
+    h_process: int
+    h_first: int
+    h_pinfo: int
+    view: Region
+    zombie: bool = False
+
+    @property
+    def pinfo(self) -> Memory:
+        """The child's pinfo, as this process sees it."""
+        assert self.view.memory is not None
+        return self.view.memory
+
+
+@dataclass(slots=True)
+class Waiter:
+    """The main thread in waitpid. pid: whom it waits for -- input; code -- output"""
+
+    pid: int
+    code: int | None = None
+
+
+def subproc_init(p: CygwinProcess) -> Steps:
+    """Before the first child: the event and the thread that children need."""
+    if not p.wake_children:
+        p.wake_children = p.k.create_event(p.me, manual=False, role="wait_subproc")
+        p.h_wait_subproc = yield from p.k.create_thread(
+            p.me, lambda thread: wait_subproc(p, thread), role="wait_subproc"
+        )
+
+
+def remember(p: CygwinProcess, h_process: int, winpid: int) -> Steps:
+    """Register a child whose process exists; the record.
+
+    Returns None if the process has 62 children already: the child runs, nobody will hear of it.
+    """
+    k, me = p.k, p.me
+    h_pinfo, _ = k.create_file_mapping(me, p.version.pinfo_bytes, name=f"cygpid.{winpid:x}")
+    view = k.map_view_of_file_ex(me, h_pinfo, name="cygpid")
+    assert view.memory is not None
+    if len(p.children) >= MAX_CHILDREN:
+        return None
+    first = k.duplicate_handle(me, CURRENT_PROCESS, h_process, CURRENT_PROCESS)
+    try:
+        to_me = k.duplicate_handle(me, CURRENT_PROCESS, p.h_self, h_process, inherit=True)
+    except Win32Error:
+        to_me = 0  # it is gone already; its end will be noticed like any other
+    memory = view.memory
+    memory.write32(PID, winpid)
+    memory.write32(WINPID, winpid)
+    memory.write32(H_PROCESS, h_process)
+    memory.write32(PPID_HANDLE, to_me)
+    child = Child(winpid, h_process, first, h_pinfo, view)
+    p.children.append(child)
+    yield from k.set_event(me, p.wake_children)
+    return child
+
+
+def keep_pid(p: CygwinProcess, h_process: int) -> Steps:
+    """Fork keeps a handle of its last 8 children, so that their pids are not given out again."""
+    if len(p.ring) >= PID_RING:
+        yield from p.k.close_handle(p.me, p.ring.pop(0))
+    p.ring.append(p.k.duplicate_handle(p.me, CURRENT_PROCESS, h_process, CURRENT_PROCESS))
+
+
+def wait_subproc(p: CygwinProcess, thread: Thread) -> Steps:
+    """Steps of the thread that waits for children, and for word of new ones."""
+    k = p.k
+    while True:
+        alive = [child for child in p.children if not child.zombie]
+        handles = [p.wake_children, *(child.h_process for child in alive)]
+        woke = yield from k.wait_polling(thread, handles, POLL_MS)
+        if woke == 0:
+            if p.exiting:
+                yield from k.close_handle(thread, p.wake_children)
+                yield from k.exit_thread(thread)
+            continue
+        child = alive[woke - 1]
+        adopted = child.pinfo.read32(H_PROCESS)
+        if adopted != child.h_process:
+            yield from k.close_handle(thread, child.h_process)
+            child.h_process = adopted
+            continue
+        child.zombie = True
+        yield from k.release_semaphore(thread, p.sigcatch)
+
+
+def signal_thread(p: CygwinProcess, thread: Thread, info: ChildInfo | None, ready: int) -> Steps:
+    """Steps of the signal thread: tell the parent of an exec that we live, then serve signals."""
+    k = p.k
+    p.sigcatch = k.create_semaphore(thread, role="sigcatch")
+    waits = [k.create_semaphore(thread, role=role) for role in ("sigint", "sigdone", "sigcomplete")]
+    k.create_event(thread, manual=False, role="sigcomplete")
+    if info is not None and info.type is not ChildType.FORK and info.subproc_ready:
+        yield from k.set_event(thread, info.subproc_ready)
+        yield from k.close_handle(thread, info.subproc_ready)
+    if info is not None and info.type is ChildType.EXEC:
+        name = f"cygpid.{p.me.process.pid:x}"
+        link, _ = k.create_file_mapping(thread, p.version.pid_link_bytes, name=name)
+        k.map_view_of_file_ex(thread, link, name="cygpid link")
+    yield from k.set_event(thread, ready)
+    while True:
+        woke = yield from k.wait_for_multiple_objects(thread, [waits[1], waits[0], p.sigcatch])
+        if woke == 2 and p.waiter is not None:
+            child = find(p, p.waiter.pid)
+            if child is not None and child.zombie:
+                yield from reap(p, thread, child)
+
+
+def find(p: CygwinProcess, pid: int) -> Child | None:
+    """The registered child with that pid, or None."""
+    for child in p.children:
+        if child.pid == pid:
+            return child
+    return None
+
+
+def reap(p: CygwinProcess, by: Thread, child: Child) -> Steps:
+    """Take a zombie's exit code to whoever waits, and let go of it."""
+    k = p.k
+    assert p.waiter is not None
+    p.children.remove(child)
+    p.waiter.code = k.get_exit_code_process(by, child.h_process)
+    yield from k.set_event(by, p.h_wait)
+    yield from k.close_handle(by, child.h_process)
+    yield from k.close_handle(by, child.h_first)
+    k.unmap_view_of_file(by, child.view.base)
+    yield from k.close_handle(by, child.h_pinfo)
+
+
+def waitpid(p: CygwinProcess, pid: int) -> Steps:
+    """Wait for a child: its exit code, None if it is not ours. Runs in the main thread."""
+    k, me = p.k, p.me
+    if not p.h_wait:
+        p.h_wait = k.create_event(me, manual=True, role="waitpid")
+    yield from k.reset_event(me, p.h_wait)
+    child = find(p, pid)
+    if child is None:
+        return None
+    waiter = p.waiter = Waiter(pid)
+    if child.zombie:
+        yield from reap(p, me, child)
+    yield from k.wait_for_single_object(me, p.h_wait)
+    p.waiter = None
+    return waiter.code
+
+
+def stop_waiting(p: CygwinProcess) -> Steps:
+    """At exit: end wait_subproc and let go of all children, as proc_terminate does."""
+    k, me = p.k, p.me
+    if not p.h_wait_subproc:
+        return
+    p.exiting = True
+    yield from k.set_event(me, p.wake_children)
+    yield from k.wait_for_single_object(me, p.h_wait_subproc, JOIN_MS)
+    yield from k.close_handle(me, p.h_wait_subproc)
+    for child in p.children:
+        yield from k.close_handle(me, child.h_process)
+        k.unmap_view_of_file(me, child.view.base)
+        yield from k.close_handle(me, child.h_pinfo)

@@ -1,0 +1,181 @@
+"""Parts of fork, exec and spawn that every scheme has, whatever it does with the heap.
+
+Source: fork.cc and spawn.cc of aa9d50a1c (CYGWIN.md §c2, §c3); order of calls from the logs.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from models.cygwin import children
+from models.cygwin.arguments import ArgumentBlocks, Arguments, put_argv, put_environment
+from models.cygwin.child_info import ChildInfo, ChildType
+from models.cygwin.descriptors import SOCKET
+from models.cygwin.errors import TryAgain
+from models.cygwin.installation import Creation
+from models.cygwin.version import EXIT_REPARENTED, FORK_WAIT_MS, MAX_SIGNAL_WAKES
+from models.win32.errors import Win32Error
+from models.win32.handles import CURRENT_PROCESS
+from models.win32.waits import INFINITE, WAIT_OBJECT_0, WAIT_TIMEOUT
+from sim.engine import Steps
+
+if TYPE_CHECKING:
+    from models.cygwin.process import CygwinProcess
+
+SIGNAL_WOKE = WAIT_OBJECT_0 + 1  # index of signal_arrived in the exec wait
+
+
+def fork_info(
+    p: CygwinProcess, parent: int, ready: int, finished: int, section: int = 0
+) -> ChildInfo:
+    """child_info of a fork. cygheap_max is the end of the heap now, not before."""
+    heap = p.heap
+    return ChildInfo(
+        ChildType.FORK, p.version.child_info_bytes["fork"], 1, ready, parent, parent_handle(p),
+        p.h_root, heap.base, heap.base + heap.max, section, finished,
+        heapbase=p.user_heap.base, heap_bytes=p.user_heap_bytes,
+    )  # fmt: skip
+
+
+def exec_info(
+    p: CygwinProcess,
+    kind: ChildType,
+    blocks: ArgumentBlocks,
+    parent: int,
+    ready: int,
+    section: int = 0,
+) -> ChildInfo:
+    """child_info of an exec or spawn. cygheap_max is the end of the heap now, not before."""
+    heap = p.heap
+    cygpid = p.pid if kind is ChildType.EXEC else 1
+    return ChildInfo(
+        kind, p.version.child_info_bytes["exec"], cygpid, ready, parent, parent_handle(p),
+        p.h_root, heap.base, heap.base + heap.max, section, moreinfo=blocks.info,
+    )  # fmt: skip
+
+
+def parent_handle(p: CygwinProcess) -> int:
+    """This process's own handle of its Cygwin parent, 0 if it has none.
+
+    The parent put it into the pinfo that both have mapped; an exec'ed image was told.
+    """
+    return p.ppid_handle or p.pinfo.read32(children.PPID_HANDLE)
+
+
+def put_arguments(p: CygwinProcess, arguments: Arguments, overlay: bool) -> ArgumentBlocks:
+    """argv, then for an exec the handle of our pinfo, then the environment (§b4, §c3)."""
+    blocks = put_argv(p.heap, arguments)
+    pinfo = 0
+    if overlay:
+        pinfo = p.k.duplicate_handle(
+            p.me, CURRENT_PROCESS, p.h_pinfo, CURRENT_PROCESS, inherit=True
+        )
+    put_environment(p.heap, blocks, arguments, pinfo)
+    return blocks
+
+
+def fixup_before(p: CygwinProcess, child_winpid: int, execed: bool) -> Steps:
+    """Write into our own heap, for each socket, what the suspended child needs to make it anew."""
+    heap = p.heap
+    for d in p.fds.open.values():
+        if d.kind != SOCKET or (execed and d.cloexec):
+            continue
+        for i, handle in enumerate((d.handle, d.second)):
+            if handle:
+                info = p.k.wsa_duplicate_socket(p.me, handle, child_winpid)
+                heap.memory.write(d.info - heap.base + 8 * i, info[:8])
+    yield from ()
+
+
+def write_fork_memory(p: CygwinProcess, h_process: int) -> Steps:
+    """The six ranges that a fork parent writes into its child, one after the other."""
+    version, k, me = p.version, p.k, p.me
+    p.save_dll_data()
+    ranges = [
+        version.exe_data,
+        version.exe_bss,
+        (p.user_heap.base, p.user_heap_bytes),
+        p.stack_range(),
+        version.dll_data,
+        version.dll_bss,
+    ]
+    for address, size_bytes in ranges:
+        if size_bytes:
+            yield from k.write_process_memory(me, h_process, address, address, size_bytes)
+
+
+def fork_handshake(
+    p: CygwinProcess, creation: Creation, h_process: int, ready: int, finished: int, pid: int
+) -> Steps:
+    """Steps 9 to 12 of §c2: wait, fill the child, let it go on, wait again. Raises TryAgain."""
+    k, me = p.k, p.me
+    yield from _sync(p, creation, h_process, ready, pid)
+    try:
+        yield from write_fork_memory(p, h_process)
+    except Win32Error as error:
+        raise TryAgain(f"write copy failed, {error}") from error
+    yield from k.set_event(me, finished)
+    yield from _sync(p, creation, h_process, ready, pid)
+
+
+def _sync(p: CygwinProcess, creation: Creation, h_process: int, ready: int, pid: int) -> Steps:
+    """sync_with_child: until the child is ready, has died or 300 s are over."""
+    k, me = p.k, p.me
+    woke = yield from p.wait_for_child(creation, (ready, h_process), FORK_WAIT_MS)
+    if woke == WAIT_OBJECT_0:
+        return
+    if woke == WAIT_TIMEOUT:
+        yield from k.terminate_process(me, h_process, 1)
+        raise TryAgain("WaitForMultipleObjects timed out")
+    code = k.get_exit_code_process(me, h_process)
+    raise TryAgain(
+        f"child {pid}({h_process:#x}) died before initialization with status code {code:#x}"
+    )
+
+
+def wait_for_exec(p: CygwinProcess, creation: Creation, h_process: int, ready: int) -> Steps:
+    """The wait of an exec: until the child has read the heap, or is gone. The index that woke.
+
+    Signals only reset their event; after a hundred of them the wait gives up (spawn.cc).
+    """
+    k, me = p.k, p.me
+    handles = (h_process, p.signal_arrived, ready)
+    woke = SIGNAL_WOKE
+    for _ in range(MAX_SIGNAL_WAKES):
+        woke = yield from p.wait_for_child(creation, handles, INFINITE)
+        if woke != SIGNAL_WOKE:
+            break
+        yield from k.reset_event(me, p.signal_arrived)
+    return woke
+
+
+def leave_to_child(
+    p: CygwinProcess,
+    creation: Creation,
+    h_process: int,
+    ready: int,
+    woke: int,
+    watched: tuple[int, ...],
+) -> Steps:
+    """The end of an exec in its stub; does not return.
+
+    If the child lives and our Cygwin parent too, the parent is given the child's handle and the
+    stub ends.  Otherwise it stands in for the child until that ends: it waits for `watched`.
+    """  # fmt: skip
+    k, me = p.k, p.me
+    if woke == WAIT_OBJECT_0 + 2:
+        parent = parent_handle(p)
+        if parent:
+            alive = (yield from k.wait_for_single_object(me, parent, 0)) == WAIT_TIMEOUT
+            yield from k.close_handle(me, ready)
+            if alive:
+                given = k.duplicate_handle(me, CURRENT_PROCESS, h_process, parent)
+                p.pinfo.write32(children.H_PROCESS, given)
+                yield from k.close_handle(me, h_process)
+                yield from k.exit_process(me, EXIT_REPARENTED)
+        woke = yield from p.wait_for_child(creation, watched, INFINITE)
+        while woke != WAIT_OBJECT_0:
+            yield from k.reset_event(me, p.signal_arrived)
+            woke = yield from p.wait_for_child(creation, watched, INFINITE)
+    code = k.get_exit_code_process(me, h_process)
+    yield from p.exit(code)

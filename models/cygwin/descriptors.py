@@ -1,0 +1,186 @@
+"""The descriptor table: fhandlers in the cygheap, and the handles that they hold.
+
+The table is a vector of pointers (HEAP_ARGV); each descriptor is an fhandler (HEAP_FHANDLER) with
+its two names (HEAP_STR), a socket with a block of protocol information (HEAP_BUF) besides.  A child
+learns all of it from its copy of the heap's bytes and from nowhere else.
+
+What must stay true: `open[fd]` mirrors the bytes of the fhandler that `fds[fd]` points to.
+
+Source: dtable.cc and fhandler.h of aa9d50a1c (CYGWIN.md §b4, §f).  Which word of an fhandler holds
+what is assumed; their sizes are the era's.
+"""
+
+from __future__ import annotations
+
+from struct import Struct
+
+from models.cygwin.cygheap.allocator import Cygheap
+from models.cygwin.cygheap.layout import HeapType
+from models.win32.winsock_calls import PROTOCOL_INFO_BYTES
+
+FIRST_SLOTS = 32  # NOFILE_INCR, dtable.cc
+_BODY = Struct("<IIIIIII")  # class, flags, handle, second handle, win32 name, name, protocol info
+_CLOEXEC = 1
+
+CONSOLE, DISK, PIPE, SOCKET = "console", "disk", "pipe", "socket"
+_CLASSES = (CONSOLE, DISK, PIPE, SOCKET)
+
+
+class Descriptor:
+    """One open descriptor as the heap's bytes describe it.
+
+    address: of its fhandler -- constant
+    kind: "console", "disk", "pipe" or "socket" -- constant
+    handle, second: handles, 0 for none; a duplex socket has both -- state
+    cloexec: closed at exec, so its handles are not inheritable -- state
+    win32_name, name, info: addresses of its blocks, 0 for none -- constant
+    """
+
+    __slots__ = ("address", "cloexec", "handle", "info", "kind", "name", "second", "win32_name")
+
+    def __init__(self, address: int, kind: str, handle: int, second: int, cloexec: bool) -> None:
+        self.address = address
+        self.kind = kind
+        self.handle = handle
+        self.second = second
+        self.cloexec = cloexec
+        self.win32_name = 0
+        self.name = 0
+        self.info = 0
+
+
+class DescriptorTable:
+    """dtable: what a process has open.
+
+    open: fd -> descriptor -- state
+    """
+
+    __slots__ = ("_heap", "_size", "_sockets", "_vector", "open")
+
+    def __init__(self, heap: Cygheap) -> None:
+        """An empty table that lies nowhere yet; `create` or `read` gives it a place."""
+        self._heap = heap
+        self.open: dict[int, Descriptor] = {}
+        self._vector = 0
+        self._size = 0
+        self._sockets = 0
+
+    def create(self) -> None:
+        """dtable_init in the first process: 32 empty slots."""
+        heap = self._heap
+        self._size = FIRST_SLOTS
+        self._vector = heap.ccalloc(HeapType.HEAP_ARGV, FIRST_SLOTS, 4)
+        self._store_header()
+
+    def read(self) -> None:
+        """Find the table that the parent left in the heap's bytes."""
+        heap = self._heap
+        memory, base = heap.memory, heap.base
+        at = heap.era.fdtab_offset
+        self._vector = memory.read32(at)
+        self._sockets = memory.read32(at + 12)
+        self._size = memory.read32(self._size_offset())
+        if not self._vector:
+            return
+        words = memoryview(memory.read(self._vector - base, self._size * 4)).cast("I")
+        for fd, address in enumerate(words):
+            if address:
+                self.open[fd] = self._load(address)
+
+    def add(
+        self,
+        fd: int,
+        kind: str,
+        handle: int,
+        second: int,
+        cloexec: bool,
+        win32_name: bytes,
+        name: bytes,
+    ) -> Descriptor:
+        """Open `fd`, which must be free: a new fhandler with its names."""
+        heap = self._heap
+        if fd >= self._size:
+            self._extend(fd)
+        size = heap.era.fhandler_bytes[kind]
+        address = heap.ccalloc(HeapType.HEAP_FHANDLER, 1, size)
+        made = Descriptor(address, kind, handle, second, cloexec)
+        made.win32_name = heap.cstrdup(win32_name)
+        made.name = heap.cstrdup(name)
+        if kind == SOCKET:
+            made.info = heap.cmalloc(HeapType.HEAP_BUF, PROTOCOL_INFO_BYTES)
+            self._count_sockets(1)
+        self.open[fd] = made
+        self.store(made)
+        heap.memory.write32(self._vector + 4 * fd - heap.base, address)
+        return made
+
+    def names(self, descriptor: Descriptor) -> tuple[bytes, bytes]:
+        """The Win32 and POSIX names of a descriptor."""
+        return self._string(descriptor.win32_name), self._string(descriptor.name)
+
+    def remove(self, fd: int) -> Descriptor:
+        """Forget `fd` and free its blocks; its handles are the caller's to close."""
+        heap = self._heap
+        gone = self.open.pop(fd)
+        if gone.info:
+            heap.cfree(gone.info)
+            self._count_sockets(-1)
+        heap.cfree_many((gone.name, gone.win32_name, gone.address))
+        heap.memory.write32(self._vector + 4 * fd - heap.base, 0)
+        return gone
+
+    def store(self, descriptor: Descriptor) -> None:
+        """Write a descriptor's words into its fhandler."""
+        d = descriptor
+        body = _BODY.pack(_CLASSES.index(d.kind), _CLOEXEC if d.cloexec else 0, d.handle,
+                          d.second, d.win32_name, d.name, d.info)  # fmt: skip
+        self._heap.memory.write(d.address - self._heap.base, body)
+
+    @property
+    def sockets(self) -> int:
+        """need_fixup_before: open descriptors whose socket must be duplicated for a child."""
+        return self._sockets
+
+    def blocks(self) -> set[int]:
+        """Addresses of every block that the table refers to, for the audit of the heap."""
+        found = {self._vector}
+        for d in self.open.values():
+            found.update((d.address, d.win32_name, d.name))
+            if d.info:
+                found.add(d.info)
+        return found
+
+    def _load(self, address: int) -> Descriptor:
+        body = self._heap.memory.read(address - self._heap.base, _BODY.size)
+        number, flags, handle, second, win32_name, name, info = _BODY.unpack(body)
+        made = Descriptor(address, _CLASSES[number], handle, second, bool(flags & _CLOEXEC))
+        made.win32_name, made.name, made.info = win32_name, name, info
+        return made
+
+    def _string(self, address: int) -> bytes:
+        heap = self._heap
+        word = heap.memory.read32(address - 16 - heap.base)
+        room = (1 << (word & 31)) - 8
+        return heap.memory.read(address - heap.base, room).split(b"\0", 1)[0]
+
+    def _extend(self, fd: int) -> None:
+        heap = self._heap
+        size = FIRST_SLOTS * ((fd + FIRST_SLOTS) // FIRST_SLOTS)
+        vector = heap.ccalloc(HeapType.HEAP_ARGV, size, 4)
+        old = heap.memory.read(self._vector - heap.base, 4 * self._size)
+        heap.memory.write(vector - heap.base, old)
+        heap.cfree(self._vector)
+        self._vector, self._size = vector, size
+        self._store_header()
+
+    def _count_sockets(self, more: int) -> None:
+        self._sockets += more
+        self._heap.memory.write32(self._heap.era.fdtab_offset + 12, self._sockets)
+
+    def _store_header(self) -> None:
+        self._heap.memory.write32(self._heap.era.fdtab_offset, self._vector)
+        self._heap.memory.write32(self._size_offset(), self._size)
+
+    def _size_offset(self) -> int:
+        era = self._heap.era
+        return era.fdtab_offset + (16 if era.console_fds_offset is None else 20)

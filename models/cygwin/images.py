@@ -1,0 +1,76 @@
+"""Program files: with Cygwin's DLL, or without it.
+
+The ranges follow the release's numbers; a program without the DLL has only its own image, its stack
+and the system's DLLs.  System DLLs sit where Windows 2000 had them (assumed; only their being high
+matters).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from functools import lru_cache
+from typing import TYPE_CHECKING
+
+from models.cygwin.version import Version
+from models.win32.image import Image, Part
+from models.win32.memory import PAGE_BYTES
+
+if TYPE_CHECKING:
+    from models.win32.kernel import Kernel
+    from models.win32.thread import Thread
+    from sim.engine import Steps
+
+STACK_COMMIT_BYTES = 2 * PAGE_BYTES  # touched part of a stack (assumed)
+_SYSTEM = (
+    Part(0x77E80000, 0xB5000, "kernel32.dll"),
+    Part(0x77F80000, 0x79000, "ntdll.dll"),
+)
+
+
+def cygwin_image(version: Version, name: str, entry: Callable[[Kernel, Thread], Steps]) -> Image:
+    """A program linked with the DLL of `version`."""
+    return Image(name, _cygwin_parts(version), entry)
+
+
+def native_image(version: Version, name: str, entry: Callable[[Kernel, Thread], Steps]) -> Image:
+    """A program that knows nothing of Cygwin, of the same size."""
+    return Image(name, _native_parts(version), entry)
+
+
+@lru_cache(maxsize=64)
+def _cygwin_parts(version: Version) -> tuple[Part, ...]:
+    dll, data, bss = version.dll_base, version.dll_data, version.dll_bss
+    end = dll + version.dll_bytes
+    after_data = _page_end(*data)
+    after_bss = _page_end(*bss)
+    parts = [
+        *_native_parts(version),
+        Part(dll, data[0] - dll, "cygwin1.dll"),
+        Part(data[0], after_data - data[0], "cygwin1.dll data", writable=True),
+        Part(after_data, bss[0] - after_data, "cygwin1.dll"),
+        Part(bss[0], after_bss - bss[0], "cygwin1.dll bss", writable=True),
+        Part(after_bss, end - after_bss, "cygwin1.dll"),
+    ]
+    return tuple(part for part in parts if part.size_bytes > 0)
+
+
+@lru_cache(maxsize=64)
+def _native_parts(version: Version) -> tuple[Part, ...]:
+    base, data, bss = version.exe_base, version.exe_data, version.exe_bss
+    after_data, after_bss = _page_end(*data), _page_end(*bss)
+    stack, top = version.stack_base, version.stack_base + version.stack_reserve_bytes
+    touched = top - STACK_COMMIT_BYTES
+    parts = [
+        Part(base, data[0] - base, "program"),
+        Part(data[0], after_data - data[0], "program data", writable=True),
+        Part(after_data, bss[0] - after_data, "program"),
+        Part(bss[0], after_bss - bss[0], "program bss", writable=True),
+        Part(stack, touched - stack, "stack", kind="stack"),
+        Part(touched, top - touched, "stack", writable=True, kind="stack"),
+        *_SYSTEM,
+    ]
+    return tuple(part for part in parts if part.size_bytes > 0)
+
+
+def _page_end(address: int, size_bytes: int) -> int:
+    return (address + size_bytes + PAGE_BYTES - 1) & -PAGE_BYTES

@@ -1,0 +1,112 @@
+"""What all Cygwin processes of one run have in common, and the flat records they leave.
+
+An installation is one release of the DLL on one machine: the scheme by which heaps are handed
+over, the release's numbers, the sizes that stand in for what nobody recorded.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Generator
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any
+
+from models.cygwin.version import Version
+from models.win32.kernel import Kernel
+
+if TYPE_CHECKING:
+    from models.cygwin.process import CygwinProcess
+    from models.cygwin.protocol import Scheme
+    from sim.engine import Steps
+
+Program = Callable[
+    ["CygwinProcess"], Generator[Any, Any, Any]
+]  # what a process does after start-up
+
+
+@dataclass(slots=True, eq=False)
+class Creation:
+    """One fork, exec or spawn that was asked for.
+
+    place: its place in the workload, for its costs -- input
+    kind: "fork", "exec" or "spawn"; mode: of a spawn -- input
+    pid: who asked, as the workload counts -- input
+    program: what was to be started -- input
+    child: the process that came of it, as the workload counts; 0 if unknown -- input
+    native: the image is not linked with Cygwin -- input
+    called_us, returned_us: in the caller; None if it never returned -- output
+    main_us: when the child reached main() or its entry point -- output
+    waited_us: time spent waiting for the child in the hand-over -- output
+    waiting_since_us: begin of such a wait that has not ended -- state
+    section_steps: 0 no section, 1 filled before CreateProcess, 2 after it -- output
+    heap_bytes: n, what was handed over -- output
+    error: why it failed -- output
+    """
+
+    place: int
+    kind: str
+    pid: int
+    program: str
+    mode: str = ""
+    native: bool = False
+    child: int = 0
+    called_us: float = 0.0
+    returned_us: float | None = None
+    main_us: float | None = None
+    waited_us: float = 0.0
+    waiting_since_us: float | None = None
+    section_steps: int = 0
+    heap_bytes: int = 0
+    error: str = ""
+
+
+@dataclass(slots=True)
+class Failure:
+    """A message that a user saw. pid: as the workload counts -- output"""
+
+    pid: int
+    program: str
+    at_us: float
+    message: str
+
+
+@dataclass(frozen=True, slots=True)
+class Sizes:
+    """What a recorded workload does not say [bytes]. All *input*, from the profile's `workload`."""
+
+    file_name: int = 20
+    win32_extra: int = 6
+    cwd_win32_extra: int = 6
+    user_heap: int = 24_576
+    stack: int = 1_908
+    pipe_capacity: int = 16_384
+
+
+@dataclass(eq=False)
+class Installation:
+    """One release of Cygwin on one machine.
+
+    programs: code that a fork child can go on with, by number -- state
+    failures: messages that users saw -- output
+    """
+
+    kernel: Kernel
+    scheme: Scheme
+    version: Version
+    sizes: Sizes = field(default_factory=Sizes)
+    programs: list[Program] = field(default_factory=list)
+    failures: list[Failure] = field(default_factory=list)
+
+    def register(self, program: Program) -> int:
+        """A number by which a process that has it in its stack finds `program` again; from 1."""
+        self.programs.append(program)
+        return len(self.programs)
+
+    def bracket(self, p: CygwinProcess, name: str, steps: Steps) -> Steps:
+        """Run `steps` between two rows that carry the name of a function of Cygwin's own."""
+        kernel = self.kernel
+        if kernel.calls is None:
+            return (yield from steps)
+        kernel.row(p.me, name, "begin")
+        result = yield from steps
+        kernel.row(p.me, name, "end")
+        return result

@@ -1,0 +1,394 @@
+"""A process that runs Cygwin's DLL: what the DLL keeps, and the calls that a program makes.
+
+A program is a function that takes a `CygwinProcess` and gives steps; each call below is a generator
+used with `yield from`, as in C the calls of unistd.h.  What a child knows it has from its memory,
+its handles and child_info; no Python object passes from a parent to its child but the program
+itself, which a fork child finds by a number in the copied stack.
+"""
+
+from __future__ import annotations
+
+from array import array
+from collections.abc import Sequence
+
+from models.cygwin import children
+from models.cygwin.arguments import Arguments
+from models.cygwin.child_info import ChildType
+from models.cygwin.cygheap.allocator import Cygheap
+from models.cygwin.descriptors import CONSOLE, DISK, PIPE, SOCKET, DescriptorTable
+from models.cygwin.errors import TryAgain
+from models.cygwin.installation import Creation, Failure, Installation, Program
+from models.cygwin.protocol import P_OVERLAY, Request
+from models.win32.address_space import Region
+from models.win32.handles import CURRENT_PROCESS
+from models.win32.image import Image
+from models.win32.memory import Memory
+from models.win32.objects import File, KernelObject
+from models.win32.thread import Thread
+from sim.engine import Steps
+
+# Words of the DLL's bss that matter here (their places are assumed): environ, argv, exec information,
+# end of the user heap, and in era A the list heads of the cygheap.
+_ENVIRON, _ARGV, _INFO, _HEAP_END, _HEADS = 0, 4, 8, 12, 64
+_CONSOLE_NAMES = (b"CON", b"/dev/conin")  # as in the golden traces h07
+
+
+class CygwinProcess:
+    """State of the DLL in one process, and its user's interface.
+
+    pid: Cygwin pid -- state
+    me: main thread -- constant
+    heap: the cygheap -- state
+    fds: descriptor table -- state
+    children, waiter: see `children.py` -- state
+    h_self, h_thread, signal_arrived, ...: handles in this process -- state
+    environ: address of the environment vector in the user heap -- state
+    argv, exec_info: addresses of the argument vector and of the exec information, 0 if none -- state
+    user_heap: region of malloc -- state
+    """
+
+    def __init__(self, installation: Installation, me: Thread) -> None:
+        self.installation = installation
+        self.k = installation.kernel
+        self.me = me
+        self.version = installation.version
+        self.pid = 0
+        self.heap: Cygheap
+        self.fds: DescriptorTable
+        self.h_self = 0
+        self.h_thread = 0
+        self.h_mutex = 0
+        self.h_shared = 0
+        self.h_root = 0
+        self.h_pinfo = 0
+        self.pinfo: Memory
+        self.ppid_handle = 0
+        self.signal_arrived = 0
+        self.sigcatch = 0
+        self.h_signal_ready = 0
+        self.h_wait = 0
+        self.wake_children = 0
+        self.h_wait_subproc = 0
+        self.exiting = False
+        self.children: list[children.Child] = []
+        self.waiter: children.Waiter | None = None
+        self.ring: list[int] = []
+        self.environ = 0
+        self.argv = 0
+        self.exec_info = 0
+        self.user_heap: Region
+        self.user_heap_bytes = 0
+
+    # ---- what a program calls ----------------------------------------------------------------
+
+    def work(self, us: float) -> Steps:
+        """Use the processor for `us`."""
+        return self.k.work(self.me, us)
+
+    def sleep(self, us: float | None) -> Steps:
+        """Sleep for `us`; None sleeps for ever."""
+        return self.k.sleep(self.me, us)
+
+    def fork(self, program: Program, creation: Creation | None = None) -> Steps:
+        """fork(): the child's pid. The child runs `program`. Raises TryAgain for EAGAIN."""
+        if creation is None:
+            creation = Creation(-1, "fork", self.pid, self.me.process.image.name)
+        creation.called_us = self.now()
+        self.k.trace.records.append(creation)
+        self._stack_word(self.installation.register(program))
+        request = Request(ChildType.FORK, "", self.me.process.image, creation)
+        try:
+            pid = yield from self.installation.scheme.parent_side(self, request)
+        except TryAgain as error:
+            self.fail(str(error), creation)
+            raise
+        creation.returned_us = self.now()
+        return pid
+
+    def execute(
+        self, image: Image | None, arguments: Arguments, creation: Creation | None = None
+    ) -> Steps:
+        """exec(): does not return; the process lives on as the new image under the same pid."""
+        creation = self._creation("exec", "", image, creation)
+        request = Request(ChildType.EXEC, P_OVERLAY, image, creation, arguments)
+        yield from self.installation.scheme.parent_side(self, request)
+
+    def spawn(
+        self, mode: str, image: Image | None, arguments: Arguments, creation: Creation | None = None
+    ) -> Steps:
+        """spawn(): the child's pid, or its exit code after a wait. Raises TryAgain."""
+        creation = self._creation("spawn", mode, image, creation)
+        request = Request(ChildType.SPAWN, mode, image, creation, arguments)
+        try:
+            result = yield from self.installation.scheme.parent_side(self, request)
+        except TryAgain as error:
+            self.fail(str(error), creation)
+            raise
+        creation.returned_us = self.now()
+        return result
+
+    def waitpid(self, pid: int) -> Steps:
+        """waitpid(): the child's exit code, or None if there is no such child (ECHILD)."""
+        return children.waitpid(self, pid)
+
+    def exit(self, code: int) -> Steps:
+        """exit(): does not return. Closes what is open, joins the DLL's threads."""
+        yield from self.close_all_files()
+        yield from children.stop_waiting(self)
+        k, me = self.k, self.me
+        if self.signal_arrived:
+            yield from k.set_event(me, self.signal_arrived)
+        for handle in (self.h_mutex, self.h_shared, self.h_root):
+            if handle:
+                yield from k.close_handle(me, handle)
+        yield from k.exit_process(me, code)
+
+    def open(self, fd: int, kind: str = DISK, cloexec: bool = False) -> None:
+        """open() of something that is no pipe, as descriptor `fd`."""
+        obj: KernelObject = File(kind)
+        handle = self.k.new_handle(self.me, obj, not cloexec)
+        self._add(fd, kind, handle, 0, cloexec)
+
+    def socket(self, fd: int, cloexec: bool = False) -> None:
+        """socket() or accept(), as descriptor `fd`. Its handle is never inherited (§f)."""
+        handle = self.k.new_handle(self.me, File("socket"), False)
+        self._add(fd, SOCKET, handle, 0, cloexec)
+
+    def pipe(self, fd: int, write_fd: int, cloexec: bool = False) -> None:
+        """pipe(): `fd` is its read end, `write_fd` its write end."""
+        capacity = self.installation.sizes.pipe_capacity
+        r, w = self.k.create_pipe(self.me, capacity, not cloexec)
+        self._add(fd, PIPE, r, 0, cloexec)
+        self._add(write_fd, PIPE, w, 0, cloexec)
+
+    def adopt(
+        self, fd: int, kind: str, obj: KernelObject, second: KernelObject | None, cloexec: bool
+    ) -> None:
+        """Open `fd` on kernel objects that came from outside the model."""
+        inherit = not cloexec and kind != SOCKET
+        handle = self.k.new_handle(self.me, obj, inherit)
+        other = self.k.new_handle(self.me, second, inherit) if second is not None else 0
+        self._add(fd, kind, handle, other, cloexec)
+
+    def inherit(self, fd: int, kind: str, handle: int, second: int) -> None:
+        """Open `fd` on handles that this process inherited from a creator without Cygwin."""
+        self._add(fd, kind, handle, second, False)
+
+    def dup2(self, old: int, new: int, cloexec: bool = False) -> Steps:
+        """dup2(): `new` is another descriptor of what `old` is; an open `new` is closed."""
+        if new in self.fds.open:
+            yield from self.close(new)
+        source = self.fds.open[old]
+        inherit = not cloexec and source.kind != SOCKET
+        copies = [
+            self.k.duplicate_handle(self.me, CURRENT_PROCESS, h, CURRENT_PROCESS, inherit)
+            if h else 0
+            for h in (source.handle, source.second)
+        ]  # fmt: skip
+        win32_name, name = self.fds.names(source)
+        self.fds.add(new, source.kind, copies[0], copies[1], cloexec, win32_name, name)
+
+    def close(self, fd: int) -> Steps:
+        """close()."""
+        gone = self.fds.remove(fd)
+        if gone.handle:
+            yield from self.k.close_handle(self.me, gone.handle)
+        if gone.second:
+            yield from self.k.close_handle(self.me, gone.second)
+
+    def set_cloexec(self, fd: int, on: bool) -> None:
+        """fcntl(F_SETFD): an inheritable handle is inherited by every child, so it follows."""
+        d = self.fds.open[fd]
+        d.cloexec = on
+        self.fds.store(d)
+        if d.kind != SOCKET:
+            for handle in (d.handle, d.second):
+                if handle:
+                    self.k.set_handle_inheritance(self.me, handle, not on)
+
+    def chdir(self, length: int) -> None:
+        """chdir() to a directory whose POSIX name has `length` characters."""
+        self._set_cwd(b"/" * max(1, length))
+
+    # ---- what the DLL's other parts use ------------------------------------------------------
+
+    def now(self) -> float:
+        """The time, with what this thread still owes [us]."""
+        return self.k.engine.now + self.me.debt_us
+
+    def fail(self, message: str, creation: Creation | None = None) -> None:
+        """Write down a message that the user saw."""
+        program = self.me.process.image.name
+        pid = self.pid
+        if creation is not None:
+            creation.error = message
+            pid = creation.pid
+        elif isinstance(self.me.process.tag, Creation):
+            pid = self.me.process.tag.pid
+        self.installation.failures.append(Failure(pid, program, self.k.engine.now, message))
+
+    @property
+    def shared_offset(self) -> int:
+        """Where the heap's header keeps the handle of the shared section (behind umask, §a8)."""
+        return self.version.era.umask_offset + 4
+
+    def close_all_files(self) -> Steps:
+        """Close the handles of every descriptor; the heap's blocks stay as they are."""
+        k, me = self.k, self.me
+        for d in self.fds.open.values():
+            if d.handle:
+                yield from k.close_handle(me, d.handle)
+                d.handle = 0
+            if d.second:
+                yield from k.close_handle(me, d.second)
+                d.second = 0
+
+    def wait_for_child(self, creation: Creation, handles: Sequence[int], ms: int) -> Steps:
+        """A wait of the hand-over, with its time written into the creation."""
+        k, me = self.k, self.me
+        if me.debt_us > 0:
+            yield k.pay(me)
+        creation.waiting_since_us = k.engine.now
+        result = yield from k.wait_for_multiple_objects(me, handles, False, ms)
+        creation.waited_us += k.engine.now - creation.waiting_since_us
+        creation.waiting_since_us = None
+        return result
+
+    def first_heap(self) -> None:
+        """The first process has no parent to get a heap from: reserve one. Raises Win32Error."""
+        era = self.version.era
+        region = self.k.virtual_reserve(
+            self.me, self.version.heap_address, era.cygheapsize, "cygheap"
+        )
+        assert region.memory is not None
+        self.heap = Cygheap.first_process(
+            era, region.memory, region.base, commit=self._committer(region.base)
+        )
+
+    def attach_heap(self, memory: Memory, base: int, max_bytes: int) -> None:
+        """The heap is in place: work on it from now on."""
+        self.heap = Cygheap.attach(
+            self.version.era, memory, base, max_bytes, commit=self._committer(base)
+        )
+
+    def first_descriptors(self) -> None:
+        """fdtab, cwd and user of a process without a parent (order as in golden h07)."""
+        heap = self.heap
+        self.fds = DescriptorTable(heap)
+        self.fds.create()
+        cwd = heap.era.cwd_offset
+        heap.memory.write32(cwd, heap.crealloc(0, 262))
+        heap.memory.write32(cwd + 4, heap.crealloc(0, 10))
+        for i, name in enumerate((b"cgf", b"TROLL", b"TROLL")):
+            heap.memory.write32(heap.era.user_offset + 4 * i, heap.cstrdup(name))
+        heap.memory.write32(self.shared_offset, self.h_shared)
+
+    def live_blocks(self) -> set[int]:
+        """User addresses of all heap blocks that this process still refers to."""
+        heap = self.heap
+        word = heap.memory.read32
+        live = self.fds.blocks()
+        era = heap.era
+        live.update((word(era.cwd_offset), word(era.cwd_offset + 4), word(era.root_offset)))
+        live.update(word(era.user_offset + 4 * i) for i in range(4))
+        if self.exec_info:
+            raw = heap.memory.read(self.exec_info - heap.base + 8, 4)
+            argc = int.from_bytes(raw, "little")
+            live.add(self.argv)
+            live.update(memoryview(heap.memory.read(self.argv - heap.base, 4 * argc)).cast("I"))
+            live.update(self.environment())
+        return live
+
+    def environment(self) -> list[int]:
+        """Addresses of the environment's strings, from the vector in the user heap."""
+        if not self.environ:
+            return []
+        memory = self.user_heap.memory
+        assert memory is not None
+        offset = self.environ - self.user_heap.base
+        count = memory.read32(offset)
+        return list(memoryview(memory.read(offset + 4, 4 * count)).cast("I"))
+
+    def set_environment(self, strings: Sequence[int]) -> None:
+        """Copy the environment vector into the user heap (malloc)."""
+        memory = self.user_heap.memory
+        assert memory is not None
+        self.environ = self.user_heap.base
+        memory.write(0, array("I", [len(strings), *strings]).tobytes())
+
+    def save_dll_data(self) -> None:
+        """Put what the DLL keeps in variables where fork copies it from: its bss."""
+        memory, at = self.me.process.space.memory_at(self.version.dll_bss[0])
+        words = [self.environ, self.argv, self.exec_info, self.user_heap_bytes]
+        memory.write(at, array("I", words).tobytes())
+        if self.heap.buckets is not None:
+            memory.write(at + _HEADS, array("I", self.heap.buckets).tobytes())
+
+    def load_dll_data(self) -> None:
+        """What a fork child finds in its bss once the parent has written it."""
+        memory, at = self.me.process.space.memory_at(self.version.dll_bss[0])
+        words = memoryview(memory.read(at, 16)).cast("I")
+        self.environ, self.argv, self.exec_info, self.user_heap_bytes = words
+        if self.heap.buckets is not None:
+            heads = memoryview(memory.read(at + _HEADS, 128)).cast("I")
+            self.heap.buckets[:] = heads.tolist()
+
+    def continuation(self) -> Program:
+        """The program that the copied stack returns to. Raises AccessViolation without one."""
+        memory, at = self.me.process.space.memory_at(self._jmp_buf())
+        number = memory.read32(at & -4)
+        if not number:
+            memory.page(-1)  # longjmp through zeros
+        return self.installation.programs[number - 1]
+
+    def grow_user_heap(self, size_bytes: int) -> None:
+        """sbrk() up to `size_bytes`; never shrinks."""
+        if size_bytes > self.user_heap_bytes:
+            memory = self.user_heap.memory
+            assert memory is not None
+            self.k.charge(memory.commit(0, size_bytes), "sbrk")
+            self.user_heap_bytes = size_bytes
+
+    def stack_range(self) -> tuple[int, int]:
+        """What fork copies of the stack: (address, bytes)."""
+        return self._jmp_buf(), self.installation.sizes.stack
+
+    def _jmp_buf(self) -> int:
+        version = self.version
+        top = version.stack_base + version.stack_reserve_bytes
+        return (top - self.installation.sizes.stack) & -4
+
+    def _stack_word(self, number: int) -> None:
+        memory, at = self.me.process.space.memory_at(self._jmp_buf(), "write")
+        memory.write32(at, number)
+
+    def _committer(self, base: int) -> children.Commit:
+        k, me = self.k, self.me
+        return lambda offset, size_bytes: k.virtual_commit(me, base + offset, size_bytes)
+
+    def _creation(
+        self, kind: str, mode: str, image: Image | None, creation: Creation | None
+    ) -> Creation:
+        if creation is None:
+            creation = Creation(-1, kind, self.pid, image.name if image else "", mode)
+        creation.called_us = self.now()
+        self.k.trace.records.append(creation)
+        return creation
+
+    def _add(self, fd: int, kind: str, handle: int, second: int, cloexec: bool) -> None:
+        sizes = self.installation.sizes
+        if kind == CONSOLE:
+            win32_name, name = _CONSOLE_NAMES
+        else:
+            name = b"/" * sizes.file_name
+            win32_name = b"\\" * (sizes.file_name + sizes.win32_extra)
+        self.fds.add(fd, kind, handle, second, cloexec, win32_name, name)
+
+    def _set_cwd(self, posix: bytes) -> None:
+        heap = self.heap
+        cwd = heap.era.cwd_offset
+        win32 = b"\\" * (len(posix) + self.installation.sizes.cwd_win32_extra)
+        for offset, name in ((cwd, posix), (cwd + 4, win32)):
+            block = heap.crealloc(heap.memory.read32(offset), len(name) + 1)
+            heap.memory.write32(offset, block)
+            heap.memory.write(block - heap.base, name + b"\0")

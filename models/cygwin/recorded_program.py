@@ -1,0 +1,290 @@
+"""The program of one recorded process, carried out op by op as a Cygwin program.
+
+`workload.py` has the table of ops.  A fork child goes on with its own ops; after an exec the same
+process goes on as another image.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from models.cygwin.descriptors import CONSOLE, DISK, PIPE, SOCKET, Descriptor
+from models.cygwin.errors import TryAgain
+from models.cygwin.installation import Creation
+from models.cygwin.process import CygwinProcess
+from models.cygwin.workload import EOF, FORK_KINDS, NATIVE, NO_CHANNEL, NOBLOCK, Item, Op
+from models.win32.errors import Win32Error
+from models.win32.objects import PipeEnd
+from models.win32.waits import signalled
+from sim.engine import Steps
+
+if TYPE_CHECKING:
+    from models.cygwin.replay import ReplayRun
+
+_KINDS = {"t": CONSOLE}  # letters of the trace that are no plain file
+
+
+class RecordedProgram:
+    """A process of the trace from one op on, until it execs or ends.
+
+    pid: as the trace counts -- constant
+    opened: what a first process finds open, None for a child that finds it in its heap -- input
+    children: pid of the trace -> Cygwin pid, of children made so far -- state
+    """
+
+    __slots__ = ("_at", "_ops", "children", "opened", "pid", "run")
+
+    def __init__(self, run: ReplayRun, pid: int, start: int, opened: Any = None) -> None:
+        self.run = run
+        self.pid = pid
+        self.opened = opened
+        self.children: dict[int, int] = {}
+        self._ops = run.workload.programs[pid]
+        self._at = start
+
+    def steps(self, p: CygwinProcess) -> Steps:
+        """The steps of the main thread. Does not return to the caller: the process ends."""
+        run, draws_scale = self.run, self.run.draws.cpu_scale
+        k, me = p.k, p.me
+        run.begin(self.pid)
+        if self.opened is not None:
+            self._open_first(p)
+        if self._at or self.opened is not None or p.me.process.tag.kind != "fork":
+            run.image_started(self.pid, p)
+        run.heap_seen(p)
+        for op in self._ops[self._at :]:
+            code = op[0]
+            self._at += 1
+            # NOTE: for speed, the most frequent op is written out: a third of all ops
+            if code == Op.WORK:
+                me.debt_us += op[1] * draws_scale
+                yield k.pay(me)
+            elif code == Op.CLOSE:
+                if op[1] in p.fds.open:
+                    yield from p.close(op[1])
+            else:
+                yield from _HANDLERS[code](self, p, op)
+
+    # ---- one method an op --------------------------------------------------------------------
+
+    def _dup(self, p: CygwinProcess, op: Item) -> Steps:
+        _, fd, source, cloexec = op
+        if source in p.fds.open:
+            yield from p.dup2(source, fd, bool(cloexec))
+
+    def _fork(self, p: CygwinProcess, op: Item) -> Steps:
+        _, child, place, kind, heap_kib, _, _ = op
+        run = self.run
+        p.grow_user_heap(heap_kib * 1024 if heap_kib else run.installation.sizes.user_heap)
+        p.me.costs = run.draws.at(place)
+        program = RecordedProgram(run, child, 0)
+        creation = Creation(place, "fork", self.pid, p.me.process.image.name, child=child)
+        run.count_creation(kind if kind in FORK_KINDS else FORK_KINDS[0])
+        run.begin(child, self.pid)
+        try:
+            self.children[child] = yield from p.fork(program.steps, creation)
+        except TryAgain:
+            return
+
+    def _exec(self, p: CygwinProcess, op: Item) -> Steps:
+        _, place, prog, _, argv, env, script, cwd, flags, _ = op
+        run = self.run
+        p.me.costs = run.draws.at(place)
+        image = run.image(flags, prog, self.pid, self._at, self._handles(p, flags))
+        native = bool(flags & NATIVE)
+        creation = Creation(place, "exec", self.pid, prog, "_P_OVERLAY", native, child=self.pid)
+        run.new_image(self.pid)
+        yield from p.execute(image, run.arguments(argv, env, bool(script)), creation)
+
+    def _spawn(self, p: CygwinProcess, op: Item) -> Steps:
+        (_, child, place, _, mode, prog, _, argv, env, script, _, flags, heap_kib, _, _, _,
+         kind) = op  # fmt: skip
+        run = self.run
+        if heap_kib:
+            p.grow_user_heap(heap_kib * 1024)
+        p.me.costs = run.draws.at(place)
+        image = run.image(flags, prog, child, 0, self._handles(p, flags))
+        creation = Creation(place, "spawn", self.pid, prog, mode, bool(flags & NATIVE), child=child)
+        run.count_creation(kind)
+        run.begin(child, self.pid)
+        run.new_image(child)
+        try:
+            got = yield from p.spawn(mode, image, run.arguments(argv, env, bool(script)), creation)
+        except TryAgain:
+            return
+        self.children[child] = got
+
+    def _exec_fail(self, p: CygwinProcess, op: Item) -> Steps:
+        """A search along PATH: each attempt is one call that finds no file (assumed)."""
+        p.me.debt_us += op[1] * p.me.costs.call_us
+        self.run.tally.failed_execs += op[1]
+        yield from ()
+
+    def _exit(self, p: CygwinProcess, op: Item) -> Steps:
+        _, code, sig, killed, _ = op
+        k, me = p.k, p.me
+        if killed:
+            handle = k.new_handle(me, self.run.kill_event(self.pid), False)
+            yield from k.wait_for_single_object(me, handle)
+        if me.debt_us > 0:
+            yield k.pay(me)
+        self.run.at_exit(self.pid, p)
+        yield from p.exit(code or (128 + sig if sig else 0))
+
+    def _wait(self, p: CygwinProcess, op: Item) -> Steps:
+        cygpid = self.children.get(op[1])
+        if cygpid is None:
+            self.run.tally.lost_waits += 1
+            return
+        yield from p.waitpid(cygpid)
+
+    def _read(self, p: CygwinProcess, op: Item) -> Steps:
+        """Take `n` bytes as they come, then with EOF wait for the end of file."""
+        _, fd, channel, n, flags = op
+        handle = self._end(p, fd, writes=False)
+        if not handle:
+            return
+        if flags & NOBLOCK:
+            pipe = self.run.channel(channel)
+            taken = min(n, pipe.held_bytes)
+            pipe.held_bytes -= taken
+            pipe.capacity_bytes += n - taken
+            return
+        while n > 0:
+            got = yield from p.k.read_file(p.me, handle, n)
+            if not got:
+                return
+            n -= got
+        if flags & EOF:
+            while (yield from p.k.read_file(p.me, handle, 1 << 30)):
+                pass
+
+    def _write(self, p: CygwinProcess, op: Item) -> Steps:
+        """Put `n` bytes in as room comes; what nobody can read any more is dropped (rule 4)."""
+        _, fd, channel, n, flags = op
+        handle = self._end(p, fd, writes=True)
+        if not handle or not n:
+            return
+        facts = self.run.workload.channels[channel]
+        free = bool(flags & NOBLOCK) or facts.passed or facts.socket
+        pipe = self.run.channel(channel)
+
+        def beyond() -> bool:
+            return free or _holds_all(p, pipe.read_end)
+
+        try:
+            yield from p.k.write_file(p.me, handle, n, beyond)
+        except Win32Error:
+            if facts.passed:
+                pipe.held_bytes += n
+
+    def _pipe(self, p: CygwinProcess, op: Item) -> Steps:
+        _, fd, write_fd, channel, cloexec = op
+        pipe = self.run.channel(channel)
+        p.adopt(fd, PIPE, pipe.read_end, None, bool(cloexec))
+        p.adopt(write_fd, PIPE, pipe.write_end, None, bool(cloexec))
+        yield from ()
+
+    def _cloexec(self, p: CygwinProcess, op: Item) -> Steps:
+        if op[1] in p.fds.open:
+            p.set_cloexec(op[1], bool(op[2]))
+        yield from ()
+
+    def _open(self, p: CygwinProcess, op: Item) -> Steps:
+        _, fd, kind, reads, writes, cloexec = op
+        if reads != NO_CHANNEL:
+            p.adopt(fd, PIPE, self.run.channel(reads).read_end, None, bool(cloexec))
+        elif writes != NO_CHANNEL:
+            p.adopt(fd, PIPE, self.run.channel(writes).write_end, None, bool(cloexec))
+        else:
+            p.open(fd, _KINDS.get(kind, DISK), bool(cloexec))
+        yield from ()
+
+    def _socket(self, p: CygwinProcess, op: Item) -> Steps:
+        _, fd, reads, writes, cloexec, _ = op
+        if reads == NO_CHANNEL or writes == NO_CHANNEL:
+            p.socket(fd, bool(cloexec))
+        else:
+            ends = self.run.channel(reads).read_end, self.run.channel(writes).write_end
+            p.adopt(fd, SOCKET, ends[0], ends[1], bool(cloexec))
+        yield from ()
+
+    def _until(self, p: CygwinProcess, op: Item) -> Steps:
+        left = op[1] - p.now()
+        if left > 0:
+            yield from p.sleep(left)
+
+    def _sleep(self, p: CygwinProcess, op: Item) -> Steps:
+        yield from p.sleep(op[1])
+
+    def _chdir(self, p: CygwinProcess, op: Item) -> Steps:
+        p.chdir(op[1])
+        yield from ()
+
+    def _kill(self, p: CygwinProcess, op: Item) -> Steps:
+        if p.me.debt_us > 0:
+            yield p.k.pay(p.me)
+        event = self.run.kill_event(op[1])
+        event.is_set = True
+        signalled(event)
+
+    def _setsid(self, p: CygwinProcess, op: Item) -> Steps:
+        yield from ()
+
+    # ---- parts -------------------------------------------------------------------------------
+
+    def _open_first(self, p: CygwinProcess) -> None:
+        """What a process without a Cygwin parent has open."""
+        for op in self.opened.get("ops", ()):
+            for _ in _HANDLERS[op[0]](self, p, op):
+                raise AssertionError("opening does not wait")
+        for fd, (kind, handle, second) in self.opened.get("fds", {}).items():
+            p.inherit(fd, kind, handle, second)
+        if "cwd" in self.opened:
+            p.chdir(self.opened["cwd"])
+
+    def _handles(self, p: CygwinProcess, flags: int) -> Any:
+        """What a native image is told of: handles that it inherits, by descriptor."""
+        if not flags & NATIVE:
+            return None
+        return {fd: (d.kind, d.handle, d.second) for fd, d in p.fds.open.items() if not d.cloexec}
+
+    def _end(self, p: CygwinProcess, fd: int, writes: bool) -> int:
+        """The handle of a pipe end behind `fd`, 0 if there is none (any more)."""
+        d: Descriptor | None = p.fds.open.get(fd)
+        if d is not None:
+            for handle in (d.handle, d.second):
+                if handle:
+                    obj = p.me.process.handles.get(handle)
+                    if isinstance(obj, PipeEnd) and obj.writes == writes:
+                        return handle
+        self.run.tally.stale_reads += 1
+        return 0
+
+
+def _holds_all(p: CygwinProcess, end: PipeEnd) -> bool:
+    """Whether this process has every handle that there is of `end`."""
+    table = p.me.process.handles
+    return 0 < end.refs == sum(table.get(handle) is end for handle in table.handles())
+
+
+_HANDLERS = {
+    Op.DUP: RecordedProgram._dup,
+    Op.FORK: RecordedProgram._fork,
+    Op.EXEC: RecordedProgram._exec,
+    Op.EXIT: RecordedProgram._exit,
+    Op.WAIT: RecordedProgram._wait,
+    Op.READ: RecordedProgram._read,
+    Op.WRITE: RecordedProgram._write,
+    Op.PIPE: RecordedProgram._pipe,
+    Op.CLOEXEC: RecordedProgram._cloexec,
+    Op.OPEN: RecordedProgram._open,
+    Op.SOCKET: RecordedProgram._socket,
+    Op.SPAWN: RecordedProgram._spawn,
+    Op.EXEC_FAIL: RecordedProgram._exec_fail,
+    Op.UNTIL: RecordedProgram._until,
+    Op.SLEEP: RecordedProgram._sleep,
+    Op.CHDIR: RecordedProgram._chdir,
+    Op.KILL: RecordedProgram._kill,
+    Op.SETSID: RecordedProgram._setsid,
+}

@@ -1,0 +1,154 @@
+"""Release 1.3.3: the heap goes into a section before CreateProcess, always in one step.
+
+Parent: make the section, map it, commit and copy the heap, unmap it, create the child, close the
+handle.  Only an exec (`_P_OVERLAY`) still waits {child, signal_arrived, subproc_ready}; the other
+spawn modes start their child suspended, register it, resume it and return.  So a program without
+Cygwin no longer holds the caller of spawn; it still holds the stub of an exec.
+
+With a socket open the child starts suspended and is fixed up as in later versions, but the copy was
+taken before: the child finds stale protocol information, its WSASocket fails with 10022, and a fork
+child fetches the handle from its parent.  (The document describes the two-step copy under 1.3.3; it
+came two days later, e2e078278, first released in 1.3.4.)
+
+The parent's view is gone before CreateProcess, so no view of the parent's overlaps the child.
+
+Source: logs of release 1.3.3 (CYGWIN.md §i); trees of 2001-07-17 to 2001-09-12 (§c1, §f).
+"""
+
+from __future__ import annotations
+
+from types import MappingProxyType
+
+from models.cygwin import children
+from models.cygwin.arguments import free_arguments
+from models.cygwin.child_info import ChildInfo, ChildType
+from models.cygwin.creation_steps import (
+    exec_info,
+    fixup_before,
+    fork_handshake,
+    fork_info,
+    leave_to_child,
+    put_arguments,
+    wait_for_exec,
+)
+from models.cygwin.cygheap import layout
+from models.cygwin.process import CygwinProcess
+from models.cygwin.protocol import P_DETACH, P_OVERLAY, P_WAIT, Request
+from models.cygwin.section_transfer import (
+    HeapSection,
+    cygheap_fixup_in_child,
+    cygheap_setup_for_child,
+    unmap,
+)
+from models.cygwin.version import Version
+from models.win32.handles import CURRENT_PROCESS
+from models.win32.process_calls import CREATE_SUSPENDED
+from sim.engine import Steps
+
+
+class SharedMemory133:
+    """One step, and the snapshot is taken before the sockets are fixed up."""
+
+    name = "shared-memory-1.3.3"
+    since = "2001-07-17"
+    until = "2001-09-14"
+    summary = "the heap is copied into a section before CreateProcess; only an exec waits"
+    version = Version(
+        name="1.3.3",
+        era=layout.R,
+        heap_address=0x614E0000,
+        child_info_bytes=MappingProxyType({"fork": 44, "exec": 44}),
+    )
+
+    def parent_side(self, p: CygwinProcess, request: Request) -> Steps:
+        """Make the child. Runs in the caller's main thread."""
+        if request.type is ChildType.FORK:
+            return self._fork(p, request)
+        return self._spawn(p, request)
+
+    def child_side(self, p: CygwinProcess, info: ChildInfo) -> Steps:
+        """cygheap_fixup_in_child: map the section, on 9x copy it. Runs in the child."""
+        return cygheap_fixup_in_child(p, info)
+
+    def _fork(self, p: CygwinProcess, request: Request) -> Steps:
+        k, me, creation = p.k, p.me, request.creation
+        yield from children.subproc_init(p)
+        parent = k.duplicate_handle(me, CURRENT_PROCESS, p.h_self, CURRENT_PROCESS, inherit=True)
+        ready = k.create_event(me, manual=False, inherit=True, role="subproc_ready")
+        finished = k.create_event(me, manual=False, inherit=True, role="forker_finished")
+        k.virtual_query(me, p.stack_range()[0])
+        section = yield from self._snapshot(p)
+        info = fork_info(p, parent, ready, finished, section.handle)
+        creation.heap_bytes, creation.section_steps = info.n, 1
+        flags = CREATE_SUSPENDED if p.fds.sockets else 0
+        h_process, h_thread, pid = yield from k.create_process(
+            me, request.image, True, flags, info, creation
+        )
+        yield from k.close_handle(me, parent)
+        yield from k.close_handle(me, section.handle)
+        if p.fds.sockets:
+            yield from p.installation.bracket(
+                p, "fixup_before_fork", fixup_before(p, pid, execed=False)
+            )
+            yield from k.resume_thread(me, h_thread)
+        yield from children.remember(p, h_process, pid)
+        yield from children.keep_pid(p, h_process)
+        yield from fork_handshake(p, creation, h_process, ready, finished, pid)
+        for handle in (ready, h_thread, finished):
+            yield from k.close_handle(me, handle)
+        return pid
+
+    def _spawn(self, p: CygwinProcess, request: Request) -> Steps:
+        k, me, creation, mode = p.k, p.me, request.creation, request.mode
+        overlay = mode == P_OVERLAY
+        ready = 0
+        if overlay:
+            ready = k.create_event(me, manual=True, inherit=True, role="subproc_ready")
+        else:
+            yield from children.subproc_init(p)
+        parent = k.duplicate_handle(me, CURRENT_PROCESS, p.h_self, CURRENT_PROCESS, inherit=True)
+        assert request.arguments is not None
+        blocks = put_arguments(p, request.arguments, overlay)
+        section = yield from self._snapshot(p)
+        kind = ChildType.EXEC if overlay else ChildType.SPAWN
+        info = exec_info(p, kind, blocks, parent, ready, section.handle)
+        creation.heap_bytes, creation.section_steps = info.n, 1
+        suspended = not overlay or p.fds.sockets > 0
+        h_process, h_thread, pid = yield from k.create_process(
+            me, request.image, True, CREATE_SUSPENDED if suspended else 0, info, creation
+        )
+        yield from k.close_handle(me, section.handle)
+        if p.fds.sockets:
+            yield from p.installation.bracket(
+                p, "fixup_before_exec", fixup_before(p, pid, execed=True)
+            )
+        if overlay:
+            if suspended:
+                yield from k.resume_thread(me, h_thread)
+            yield from p.close_all_files()
+            yield from k.close_handle(me, h_thread)
+            woke = yield from wait_for_exec(p, creation, h_process, ready)
+            watched = (h_process, p.signal_arrived)
+            yield from leave_to_child(p, creation, h_process, ready, woke, watched)
+        yield from children.remember(p, h_process, pid)
+        yield from k.resume_thread(me, h_thread)
+        yield from k.close_handle(me, h_thread)
+        code = (yield from p.waitpid(pid)) if mode == P_WAIT else 0
+        free_arguments(p.heap, blocks)
+        yield from k.close_handle(me, parent)
+        if mode == P_WAIT:
+            return code
+        return 0 if mode == P_DETACH else pid
+
+    def _snapshot(self, p: CygwinProcess) -> Steps:
+        """The section with the heap in it; the view is unmapped before CreateProcess."""
+
+        def steps() -> Steps:
+            section: HeapSection = yield from cygheap_setup_for_child(p, copy_now=True)
+            unmap(p, section)
+            return section
+
+        return p.installation.bracket(p, "cygheap_setup_for_child", steps())
+
+
+SCHEME = SharedMemory133()

@@ -1,0 +1,108 @@
+"""The cygheap in a shared section: the functions that the document names.
+
+`cygheap_setup_for_child` makes the section in the parent and, in the one-step form, fills it.
+`cygheap_setup_for_child_cleanup` fills it now if that was put off, unmaps the parent's view and
+closes the handle.  `cygheap_fixup_in_child` puts the heap where the parent has it: on NT by mapping
+the section there, on 9x by mapping it anywhere and copying, because a view cannot lie at such an
+address.
+
+The document says that only the child has a view.  That is so after the clean-up; from the 1.3.4
+tree on, a one-step parent's view overlaps the child that already runs, and a child without Cygwin keeps
+the section's handle as long as it lives.
+
+Source: cygheap.cc of aa9d50a1c (CYGWIN.md §c1, §d).
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from models.cygwin.child_info import ChildInfo
+from models.cygwin.errors import ApiFatal
+from models.cygwin.process import CygwinProcess
+from models.win32.address_space import Region
+from models.win32.errors import Win32Error
+from sim.engine import Steps
+
+
+@dataclass(frozen=True, slots=True)
+class HeapSection:
+    """A section for one child, as its parent sees it. handle, view: in the parent -- constant"""
+
+    handle: int
+    view: int
+
+
+def cygheap_setup_for_child(p: CygwinProcess, copy_now: bool) -> Steps:
+    """Make the section; with `copy_now` put the heap into it. Runs in the parent."""
+    k, me = p.k, p.me
+    size = p.version.era.cygheapsize
+    handle, _ = k.create_file_mapping(me, size, inherit=True, reserve=True, role="cygheap copy")
+    view = k.map_view_of_file_ex(me, handle, name="cygheap copy")
+    if copy_now:
+        fill(p, view.base)
+    yield from ()
+    return HeapSection(handle, view.base)
+
+
+def cygheap_setup_for_child_cleanup(
+    p: CygwinProcess, section: HeapSection, copy_now: bool
+) -> Steps:
+    """Put the heap into the section now if asked; let go of view and handle. In the parent."""
+    if copy_now:
+        fill(p, section.view)
+    unmap(p, section)
+    yield from p.k.close_handle(p.me, section.handle)
+
+
+def fill(p: CygwinProcess, view: int) -> None:
+    """Commit as much of the section as the heap has in use, and copy it. Raises ApiFatal."""
+    try:
+        p.k.virtual_commit(p.me, view, p.heap.max)
+    except Win32Error as error:
+        raise ApiFatal(
+            f"couldn't allocate new cygwin heap for child, Win32 error {error.code}"
+        ) from error
+    p.k.copy_memory(p.me, view, p.heap.base, p.heap.max)
+
+
+def unmap(p: CygwinProcess, section: HeapSection) -> None:
+    """UnmapViewOfFile of the parent's view."""
+    p.k.unmap_view_of_file(p.me, section.view)
+
+
+def cygheap_fixup_in_child(p: CygwinProcess, info: ChildInfo) -> Steps:
+    """Put the heap in place. Runs in the child. Raises ApiFatal with the message of the time."""
+    k, me = p.k, p.me
+    if not k.system.map_view_of_file_ex_sucks:
+        try:
+            region = k.map_view_of_file_ex(me, info.cygheap_h, info.cygheap, "cygheap")
+        except Win32Error:
+            region = _copy_into_place(p, info)  # NT, too, copies if the view does not fit
+    else:
+        region = _copy_into_place(p, info)
+    yield from k.close_handle(me, info.cygheap_h)
+    assert region.memory is not None
+    p.attach_heap(region.memory, info.cygheap, info.n)
+
+
+def _copy_into_place(p: CygwinProcess, info: ChildInfo) -> Region:
+    k, me, size = p.k, p.me, p.version.era.cygheapsize
+    view = k.map_view_of_file_ex(me, info.cygheap_h, 0, "cygheap copy")
+    try:
+        region = k.virtual_reserve(me, info.cygheap, size, "cygheap")
+    except Win32Error as error:
+        raise ApiFatal(
+            f"Couldn't reserve space for cygwin's heap ({info.cygheap:#X} <{view.base:#X}>) in "
+            f"child, Win32 error {error.code}"
+        ) from error
+    try:
+        k.virtual_commit(me, info.cygheap, info.n)
+    except Win32Error as error:
+        raise ApiFatal(
+            f"Couldn't allocate space for child's heap {info.cygheap:#X}, size {info.n}, "
+            f"Win32 error {error.code}"
+        ) from error
+    k.copy_memory(me, info.cygheap, view.base, info.n)
+    k.unmap_view_of_file(me, view.base)
+    return region

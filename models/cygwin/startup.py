@@ -1,0 +1,335 @@
+"""dll_crt0: what happens in a process with Cygwin's DLL before its main() runs.
+
+A first process has no Cygwin parent and makes everything itself.  A child of exec or spawn gets the
+heap and takes argv, environment and descriptors out of it.  A fork child gets the heap, tells the
+parent, is filled with the parent's memory, and returns from fork() in its place.  The order of the
+calls is the release's (`Version.first_startup` and its sisters).
+
+Source: dcrt0.cc and fork.cc of aa9d50a1c (CYGWIN.md §b1, §c2); order of calls from the logs.
+"""
+
+from __future__ import annotations
+
+from models.cygwin import children
+from models.cygwin.arguments import read_arguments
+from models.cygwin.child_info import ChildInfo, ChildType
+from models.cygwin.cygheap.allocator import HeapFatal
+from models.cygwin.descriptors import SOCKET, DescriptorTable
+from models.cygwin.errors import ApiFatal
+from models.cygwin.installation import Creation, Installation, Program
+from models.cygwin.process import CygwinProcess
+from models.cygwin.version import FORK_WAIT_MS
+from models.win32.errors import Win32Error
+from models.win32.handles import CURRENT_PROCESS, CURRENT_THREAD
+from models.win32.kernel import Kernel
+from models.win32.thread import Thread
+from models.win32.waits import WAIT_OBJECT_0
+from sim.engine import Steps
+
+_EXIT_FATAL = 1  # api_fatal's exit code
+
+
+def entry(installation: Installation, program: Program) -> children.EntryPoint:
+    """The entry point of an image that is linked with Cygwin and whose main() is `program`."""
+
+    def steps(kernel: Kernel, thread: Thread) -> Steps:
+        p = CygwinProcess(installation, thread)
+        info = thread.process.startup
+        try:
+            if info is not None and info.type is ChildType.FORK:
+                yield from _fork_child(p, info)
+                main = p.continuation()
+            else:
+                yield from _start(p, info)
+                main = program
+            _reached_main(p)
+            yield from main(p)
+        except (ApiFatal, HeapFatal) as error:
+            p.fail(str(error))
+            yield from kernel.exit_process(thread, _EXIT_FATAL)
+        yield from p.exit(0)
+
+    return steps
+
+
+def _reached_main(p: CygwinProcess) -> None:
+    creation = p.me.process.tag
+    if isinstance(creation, Creation) and creation.main_us is None:
+        creation.main_us = p.now()
+
+
+def _start(p: CygwinProcess, info: ChildInfo | None) -> Steps:
+    """Start-up of a first process (no `info`) or of a child of exec or spawn."""
+    startup = p.version.first_startup if info is None else p.version.exec_startup
+    p.me.debt_us += p.me.costs.init_us
+    for word in startup:
+        yield from _STEPS[word](p, info)
+    yield from _sigproc_init(p, info, wait=True)
+
+
+def _fork_child(p: CygwinProcess, info: ChildInfo) -> Steps:
+    """Start-up of a fork child: heap, hand-shake with the parent, fix-ups of descriptors."""
+    k, me = p.k, p.me
+    me.debt_us += me.costs.init_us
+    for word in p.version.fork_startup:
+        yield from _STEPS[word](p, info)
+    yield from k.set_event(me, info.subproc_ready)
+    woke = yield from k.wait_for_single_object(me, info.forker_finished, FORK_WAIT_MS)
+    if woke != WAIT_OBJECT_0:
+        raise ApiFatal("WFSO timed out")
+    p.load_dll_data()
+    k.duplicate_handle(me, CURRENT_PROCESS, p.h_self, CURRENT_PROCESS, inherit=True)
+    p.fds = DescriptorTable(p.heap)
+    p.fds.read()
+    _fixup_after_fork(p, info.parent)
+    yield from k.set_event(me, info.subproc_ready)
+    for handle in (info.parent, info.subproc_ready, info.forker_finished):
+        yield from k.close_handle(me, handle)
+    yield from _sigproc_init(p, info, wait=False)
+
+
+def _fixup_after_fork(p: CygwinProcess, parent: int) -> None:
+    """Handles that were not inherited are fetched from the parent, sockets made anew (§f)."""
+    for d in p.fds.open.values():
+        if d.kind == SOCKET:
+            d.handle, d.second = _new_socket(p, d.info, (d.handle, d.second), parent)
+        elif d.cloexec:
+            d.handle, d.second = (_fetch(p, parent, h) for h in (d.handle, d.second))
+        else:
+            continue
+        p.fds.store(d)
+
+
+def _fetch(p: CygwinProcess, parent: int, handle: int) -> int:
+    if not handle or not parent:
+        return 0
+    return p.k.duplicate_handle(p.me, parent, handle, CURRENT_PROCESS)
+
+
+def _new_socket(
+    p: CygwinProcess, info: int, handles: tuple[int, int], parent: int
+) -> tuple[int, int]:
+    """WSASocket from what lies in this heap; where that is stale, the handle from the parent."""
+    raw = p.heap.memory.read(info - p.heap.base, 16)
+    made = []
+    for i, handle in enumerate(handles):
+        if not handle:
+            made.append(0)
+            continue
+        try:
+            made.append(p.k.wsa_socket(p.me, raw[8 * i :], inherit=False))
+        except Win32Error:
+            made.append(_fetch(p, parent, handle))
+    return made[0], made[1]
+
+
+def _sigproc_init(p: CygwinProcess, info: ChildInfo | None, wait: bool) -> Steps:
+    """Start the signal thread; a program that is not forked waits until it runs."""
+    k, me = p.k, p.me
+    ready = k.create_event(me, manual=True, role="signal thread ready")
+    p.signal_arrived = k.create_event(me, manual=True, role="signal_arrived")
+    yield from k.create_thread(
+        me, lambda thread: children.signal_thread(p, thread, info, ready), role="signal"
+    )
+    k.create_event(me, manual=False, role="signal mask")
+    if wait:
+        yield from k.wait_for_single_object(me, ready)
+        yield from k.close_handle(me, ready)
+
+
+# ---- the steps that the release's lists name -------------------------------------------------
+
+
+def _self(p: CygwinProcess, info: ChildInfo | None) -> Steps:
+    p.h_self = p.k.duplicate_handle(p.me, CURRENT_PROCESS, CURRENT_PROCESS, CURRENT_PROCESS)
+    yield from ()
+
+
+def _thread(p: CygwinProcess, info: ChildInfo | None) -> Steps:
+    p.h_thread = p.k.duplicate_handle(p.me, CURRENT_PROCESS, CURRENT_THREAD, CURRENT_PROCESS)
+    yield from ()
+
+
+def _grandparent(p: CygwinProcess, info: ChildInfo | None) -> Steps:
+    """The parent's handle of its own parent came along; only the image after an exec needs it."""
+    if info is not None and info.pppid_handle:
+        if info.type is ChildType.EXEC:
+            p.ppid_handle = info.pppid_handle
+        else:
+            yield from p.k.close_handle(p.me, info.pppid_handle)
+
+
+def _muto(p: CygwinProcess, info: ChildInfo | None) -> Steps:
+    p.k.create_event(p.me, manual=False, role="muto")
+    yield from ()
+
+
+def _heap(p: CygwinProcess, info: ChildInfo | None) -> Steps:
+    if info is None:
+        try:
+            p.first_heap()
+        except Win32Error as error:
+            raise ApiFatal(
+                f"Couldn't reserve space for cygwin's heap, Win32 error {error.code}"
+            ) from error
+        return
+    steps = p.installation.scheme.child_side(p, info)
+    yield from p.installation.bracket(p, "cygheap_fixup_in_child", steps)
+
+
+def _walk(p: CygwinProcess, info: ChildInfo | None) -> Steps:
+    era = p.heap.era
+    if era.heapbase_offset is not None:
+        p.heap.memory.write32(era.heapbase_offset, 0)
+    p.heap.walk(execed=True)
+    yield from ()
+
+
+def _stack(p: CygwinProcess, info: ChildInfo | None) -> Steps:
+    p.k.virtual_query(p.me, p.stack_range()[0])
+    yield from ()
+
+
+def _pinfo(p: CygwinProcess, info: ChildInfo | None) -> Steps:
+    """Own pinfo: made here or by the parent under our pid, or handed on by an exec."""
+    k, me = p.k, p.me
+    if info is not None and info.type is ChildType.EXEC:
+        handed = read_arguments(p.heap, info.moreinfo)[5]
+        p.h_pinfo = k.duplicate_handle(
+            me, CURRENT_PROCESS, handed, CURRENT_PROCESS, close_source=True
+        )
+    else:
+        name = f"cygpid.{me.process.pid:x}"
+        p.h_pinfo, _ = k.create_file_mapping(me, p.version.pinfo_bytes, name=name)
+    region = k.map_view_of_file_ex(me, p.h_pinfo, name="cygpid")
+    assert region.memory is not None
+    p.pinfo = region.memory
+    if info is not None and info.type is ChildType.EXEC:
+        p.pid = info.cygpid
+    else:
+        p.pid = me.process.pid
+        p.pinfo.write32(children.PID, p.pid)
+    p.pinfo.write32(children.WINPID, me.process.pid)
+    yield from ()
+
+
+def _arguments(p: CygwinProcess, info: ChildInfo | None) -> Steps:
+    assert info is not None
+    p.exec_info, p.argv, *_ = read_arguments(p.heap, info.moreinfo)
+    yield from ()
+
+
+def _descriptors(p: CygwinProcess, info: ChildInfo | None) -> Steps:
+    """fdtab: a new one, or the parent's without what is closed at exec."""
+    if info is None:
+        p.first_descriptors()
+        yield from ()
+        return
+    p.fds = DescriptorTable(p.heap)
+    p.fds.read()
+    for fd, d in list(p.fds.open.items()):
+        if d.cloexec:
+            p.fds.remove(fd)
+        elif d.kind == SOCKET:
+            d.handle, d.second = _new_socket(p, d.info, (d.handle, d.second), 0)
+            p.fds.store(d)
+
+
+def _parent(p: CygwinProcess, info: ChildInfo | None) -> Steps:
+    assert info is not None
+    yield from p.k.close_handle(p.me, info.parent)
+
+
+def _shared(p: CygwinProcess, info: ChildInfo | None) -> Steps:
+    """The section that all Cygwin processes share; its inherited handle stands in the heap."""
+    k, me = p.k, p.me
+    if info is None:
+        name = "cygwin1.shared"
+        p.h_shared = k.open_file_mapping(me, name, inherit=True) or 0
+        if not p.h_shared:
+            p.h_shared, _ = k.create_file_mapping(
+                me, p.version.shared_bytes, inherit=True, name=name
+            )
+    else:
+        p.h_shared = p.heap.memory.read32(p.shared_offset)
+    try:
+        k.map_view_of_file_ex(me, p.h_shared, p.version.shared_address, "cygwin shared")
+    except Win32Error:
+        k.map_view_of_file_ex(me, p.h_shared, 0, "cygwin shared")
+    yield from ()
+
+
+def _user_heap(p: CygwinProcess, info: ChildInfo | None) -> Steps:
+    """malloc's address space: anywhere, or where the fork parent has it."""
+    k, me, size = p.k, p.me, p.version.user_heap_reserve_bytes
+    if info is None or info.type is not ChildType.FORK:
+        p.user_heap = k.virtual_reserve(me, 0, size, "user heap")
+        yield from ()
+        return
+    try:
+        p.user_heap = k.virtual_reserve(me, info.heapbase, size, "user heap")
+    except Win32Error as error:
+        raise ApiFatal(
+            f"1. unable to allocate heap {info.heapbase:#x}, heap_chunk_size {size}, "
+            f"pid {p.me.process.pid}, Win32 error {error.code}"
+        ) from error
+    k.virtual_commit(me, info.heapbase, info.heap_bytes)
+    p.user_heap_bytes = info.heap_bytes
+
+
+def _heap_page(p: CygwinProcess, info: ChildInfo | None) -> Steps:
+    """The first page of the user heap; environ goes there and its vector is freed (§b5)."""
+    p.k.virtual_commit(p.me, p.user_heap.base, 4096)
+    p.user_heap_bytes = 4096
+    if info is not None:
+        _, _, _, vector, strings, _ = read_arguments(p.heap, info.moreinfo)
+        p.set_environment(strings)
+        p.heap.cfree(vector)
+    yield from ()
+
+
+def _root(p: CygwinProcess, info: ChildInfo | None) -> Steps:
+    """The mount table: made or opened by a first process, inherited after that."""
+    k, me = p.k, p.me
+    if info is None:
+        name = "cygwin1.root"
+        p.h_root = k.open_file_mapping(me, name, inherit=True) or 0
+        if not p.h_root:
+            p.h_root, _ = k.create_file_mapping(me, p.version.root_bytes, inherit=True, name=name)
+    else:
+        p.h_root = info.mount_h
+    k.map_view_of_file_ex(me, p.h_root, name="cygwin root")
+    yield from ()
+
+
+def _open_root(p: CygwinProcess, info: ChildInfo | None) -> Steps:
+    k, me = p.k, p.me
+    p.h_root = k.open_file_mapping(me, "cygwin1.root", inherit=True) or 0
+    k.map_view_of_file_ex(me, p.h_root, name="cygwin root")
+    yield from ()
+
+
+def _title(p: CygwinProcess, info: ChildInfo | None) -> Steps:
+    p.h_mutex = p.k.create_mutex(p.me, name="cygwin1.title_mutex")
+    yield from ()
+
+
+_STEPS = {
+    "self": _self,
+    "thread": _thread,
+    "grandparent": _grandparent,
+    "muto": _muto,
+    "heap": _heap,
+    "walk": _walk,
+    "stack": _stack,
+    "pinfo": _pinfo,
+    "arguments": _arguments,
+    "descriptors": _descriptors,
+    "parent": _parent,
+    "shared": _shared,
+    "user-heap": _user_heap,
+    "heap-page": _heap_page,
+    "root": _root,
+    "open-root": _open_root,
+    "title": _title,
+}

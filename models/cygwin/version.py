@@ -1,0 +1,81 @@
+"""The plain numbers of one release of the DLL: addresses, sizes, and what it does at start-up.
+
+A scheme says *how* a child comes to own the heap; a `Version` says how large everything is while it
+does.  Two releases with the same scheme differ in data only.
+
+Source: CYGWIN.md §a8, §c, §i; sizes of DLL and program data from the logs of release 1.3.3.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+from models.cygwin.cygheap.layout import Era
+
+FORK_WAIT_MS = 300_000  # FORK_WAIT_TIMEOUT, fork.cc of every era
+MAX_CHILDREN = 62  # PSIZE - 1, sigproc.cc
+POLL_MS = 1000  # wait_subproc's time-out, seen in the logs (§i)
+SIGNAL_DONE_MS = 60_000  # how long the main thread waits for its signal thread
+JOIN_MS = 20_000  # how long exit waits for wait_subproc
+MAX_SIGNAL_WAKES = 100  # signals that the exec wait tolerates, spawn.cc
+EXIT_REPARENTED = 0x20000  # exit code of a stub whose child was given to its parent
+PID_RING = 8  # handles kept against quick reuse of a pid, fork.cc
+
+# Steps of a start-up: what dcrt0.cc does before main(), in order. A word is one call or one part.
+# fmt: off
+FIRST_STARTUP = (
+    "self", "thread", "muto", "shared", "heap", "descriptors", "user-heap", "muto", "heap-page",
+    "root", "title", "muto", "muto", "pinfo",
+)
+FIRST_STARTUP_A = (
+    "self", "thread", "muto", "shared", "user-heap", "muto", "heap-page", "root", "muto", "heap",
+    "descriptors", "title", "muto", "muto", "pinfo",
+)
+FORK_STARTUP = (
+    "self", "thread", "grandparent", "muto", "heap", "muto", "stack", "pinfo", "shared",
+    "user-heap", "muto", "open-root", "title", "muto", "muto",
+)
+EXEC_STARTUP = (
+    "self", "thread", "grandparent", "muto", "heap", "walk", "muto", "pinfo", "arguments",
+    "descriptors", "parent", "shared", "user-heap", "muto", "heap-page", "root", "title", "muto",
+    "muto",
+)
+# fmt: on
+
+
+@dataclass(frozen=True, eq=False)
+class Version:
+    """One release. Every field is *constant*; addresses are absolute, sizes in bytes.
+
+    era: its heap
+    heap_address: where the first process puts the heap; 0 lets the system choose
+    child_info_bytes: cb of child_info for fork, and for exec and spawn
+    pinfo_bytes, pid_link_bytes: the cygpid sections of a process and of an exec'ed Windows pid
+    dll_data, dll_bss: (address, size) of the DLL's own data, copied by fork
+    exe_data, exe_bss: the same of a program
+    user_heap_reserve_bytes: address space that malloc may grow into
+    """
+
+    name: str
+    era: Era
+    heap_address: int
+    child_info_bytes: Mapping[str, int]
+    pinfo_bytes: int = 988
+    pid_link_bytes: int = 12
+    dll_base: int = 0x61000000
+    dll_bytes: int = 0xFB000
+    dll_data: tuple[int, int] = (0x61095000, 14_184)
+    dll_bss: tuple[int, int] = (0x610B2000, 221_976)
+    exe_base: int = 0x400000
+    exe_data: tuple[int, int] = (0x485000, 21_688)
+    exe_bss: tuple[int, int] = (0x48B000, 31_708)
+    stack_base: int = 0x4A0000
+    stack_reserve_bytes: int = 0x200000
+    shared_address: int = 0xA000000
+    shared_bytes: int = 47_108
+    root_bytes: int = 16_484
+    user_heap_reserve_bytes: int = 268_435_456
+    first_startup: tuple[str, ...] = FIRST_STARTUP
+    fork_startup: tuple[str, ...] = FORK_STARTUP
+    exec_startup: tuple[str, ...] = EXEC_STARTUP

@@ -1,0 +1,174 @@
+"""The user half of a process's address space: which ranges are taken, and what lies there.
+
+Reservations and views begin on 64 KiB boundaries, commits work on 4 KiB pages.  Images and stacks
+are regions like any other, so a heap that wants a taken address fails as it does on Windows.
+
+What must stay true: regions are disjoint and sorted by base; `memory` is None only for regions
+whose bytes nobody asked for (image text).
+
+Source: conformance cases `va_*`, `mapex_*`, `vq_*`; address limits from the Win32 documentation.
+"""
+
+from __future__ import annotations
+
+from bisect import bisect_right, insort
+from dataclasses import dataclass
+
+from models.win32.errors import (
+    ERROR_INVALID_ADDRESS,
+    ERROR_INVALID_PARAMETER,
+    ERROR_MAPPED_ALIGNMENT,
+    ERROR_NOT_ENOUGH_MEMORY,
+    AccessViolation,
+    Win32Error,
+)
+from models.win32.memory import ALLOCATION_GRANULARITY, PAGE_BYTES, Memory
+from models.win32.objects import Section
+from models.win32.system import System
+
+_GRAIN = ALLOCATION_GRANULARITY
+
+
+@dataclass(slots=True, eq=False)
+class Region:
+    """One reservation, view, image part or stack.
+
+    base, size_bytes: page aligned -- constant
+    kind: "private", "view", "image" or "stack" -- constant
+    name: what a message calls it -- constant
+    memory: its bytes, None where nobody can read or write -- state
+    section: the section of a view, else None -- constant
+    """
+
+    base: int
+    size_bytes: int
+    kind: str
+    name: str = ""
+    memory: Memory | None = None
+    section: Section | None = None
+    protect: int = 4  # PAGE_READWRITE, as first asked for
+
+    @property
+    def end(self) -> int:
+        """One past the last address."""
+        return self.base + self.size_bytes
+
+
+class AddressSpace:
+    """All regions of one process.
+
+    system: which addresses are usable for what -- constant
+    """
+
+    __slots__ = ("_bases", "_regions", "system")
+
+    def __init__(self, system: System) -> None:
+        self.system = system
+        self._bases: list[int] = []
+        self._regions: dict[int, Region] = {}
+
+    def regions(self) -> list[Region]:
+        """All regions, by address."""
+        return [self._regions[base] for base in self._bases]
+
+    def add(self, region: Region) -> Region:
+        """Put a region in. Raises Win32Error 487 if it overlaps another."""
+        other = self.overlapping(region.base, region.size_bytes)
+        if other is not None:
+            raise Win32Error(
+                ERROR_INVALID_ADDRESS,
+                "address space",
+                f"{region.base:#010x} is already taken by {other.name or other.kind}",
+            )
+        insort(self._bases, region.base)
+        self._regions[region.base] = region
+        return region
+
+    def remove(self, region: Region) -> None:
+        """Take a region out."""
+        self._bases.remove(region.base)
+        del self._regions[region.base]
+
+    def find(self, address: int) -> Region | None:
+        """The region that holds `address`, or None."""
+        i = bisect_right(self._bases, address)
+        if i:
+            region = self._regions[self._bases[i - 1]]
+            if address < region.base + region.size_bytes:
+                return region
+        return None
+
+    def overlapping(self, base: int, size_bytes: int) -> Region | None:
+        """The lowest region that shares a byte with the range, or None."""
+        i = bisect_right(self._bases, base)
+        if i:
+            region = self._regions[self._bases[i - 1]]
+            if base < region.base + region.size_bytes:
+                return region
+        if i < len(self._bases) and self._bases[i] < base + size_bytes:
+            return self._regions[self._bases[i]]
+        return None
+
+    def free_range(self, size_bytes: int, lowest: int, highest: int) -> int:
+        """Where the system puts `size_bytes` if it may choose: the lowest fit in the limits.
+
+        Raises Win32Error 8 if nothing is large enough.
+        """
+        at = lowest
+        for base in self._bases:
+            if base - at >= size_bytes:
+                break
+            at = max(at, (self._regions[base].end + _GRAIN - 1) & -_GRAIN)
+        if at + size_bytes > highest:
+            raise Win32Error(
+                ERROR_NOT_ENOUGH_MEMORY, "address space", f"no {size_bytes} free bytes in a row"
+            )
+        return at
+
+    def reserve(self, address: int, size_bytes: int, name: str = "") -> Region:
+        """VirtualAlloc(MEM_RESERVE); address 0 lets the system choose.
+
+        A wanted address is rounded down to 64 KiB, the end up to a page.
+        Raises Win32Error 487 if it is taken, 87 for an address out of range, 8 if nothing fits.
+        """
+        if size_bytes <= 0:
+            raise Win32Error(ERROR_INVALID_PARAMETER, "VirtualAlloc", "size must be positive")
+        if address == 0:
+            size = (size_bytes + PAGE_BYTES - 1) & -PAGE_BYTES
+            base = self.free_range(size, self.system.lowest, self.system.highest)
+        else:
+            base = address & -_GRAIN
+            size = (address + size_bytes + PAGE_BYTES - 1 & -PAGE_BYTES) - base
+            if base < self.system.lowest or base + size > self.system.highest:
+                raise Win32Error(
+                    ERROR_INVALID_PARAMETER, "VirtualAlloc", f"{address:#x} is out of range"
+                )
+        return self.add(Region(base, size, "private", name, Memory(size)))
+
+    def map_view(self, section: Section, address: int, name: str = "") -> Region:
+        """MapViewOfFileEx of a whole section; address 0 lets the system choose.
+
+        Raises Win32Error 1132 if the address is not on 64 KiB, 487 if it is taken or if the
+        system keeps views elsewhere, 8 if nothing fits.
+        """
+        size = section.memory.size_bytes
+        if address & (_GRAIN - 1):
+            raise Win32Error(
+                ERROR_MAPPED_ALIGNMENT, "MapViewOfFileEx", f"{address:#x} is not on 64 KiB"
+            )
+        low, high = self.system.view_lowest, self.system.view_highest
+        if address and not low <= address < high:
+            raise Win32Error(
+                ERROR_INVALID_ADDRESS, "MapViewOfFileEx", f"{address:#x} is not for views"
+            )
+        base = address or self.free_range(size, low, high)
+        region = self.add(Region(base, size, "view", name, section.memory, section))
+        section.views += 1
+        return region
+
+    def memory_at(self, address: int, what: str = "read") -> tuple[Memory, int]:
+        """The memory behind `address` and the offset in it. Raises AccessViolation(address)."""
+        region = self.find(address)
+        if region is None or region.memory is None:
+            raise AccessViolation(address, what)
+        return region.memory, address - region.base

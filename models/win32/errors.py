@@ -1,0 +1,52 @@
+"""What Windows answers when a call cannot be done, as exceptions.
+
+A model function raises; the kernel call that it was made for turns the error into a return value
+and a last error where the program can see one.  The numbers are Windows' own (winerror.h,
+ntstatus.h).
+"""
+
+from __future__ import annotations
+
+from sim.errors import SimError
+
+ERROR_FILE_NOT_FOUND = 2
+ERROR_ACCESS_DENIED = 5
+ERROR_INVALID_HANDLE = 6
+ERROR_NOT_ENOUGH_MEMORY = 8
+ERROR_INVALID_PARAMETER = 87
+ERROR_BROKEN_PIPE = 109
+ERROR_ALREADY_EXISTS = 183
+ERROR_BAD_EXE_FORMAT = 193
+ERROR_PARTIAL_COPY = 299
+ERROR_NOT_OWNER = 288
+ERROR_TOO_MANY_POSTS = 298
+ERROR_INVALID_ADDRESS = 487
+ERROR_NOACCESS = 998
+ERROR_MAPPED_ALIGNMENT = 1132
+ERROR_COMMITMENT_LIMIT = 1455
+
+STATUS_ACCESS_VIOLATION = 0xC0000005
+
+
+class Win32Error(SimError):
+    """A Win32 call failed. Args: (code, call, detail)."""
+
+    @property
+    def code(self) -> int:
+        """What GetLastError would say."""
+        return int(self.args[0])
+
+    def __str__(self) -> str:
+        return f"{self.args[1]}: Win32 error {self.args[0]} ({self.args[2]})"
+
+
+class AccessViolation(SimError):
+    """A thread touched memory that is not committed. Args: (address, what was tried)."""
+
+    @property
+    def address(self) -> int:
+        """The first address that could not be touched."""
+        return int(self.args[0])
+
+    def __str__(self) -> str:
+        return f"{self.args[1]} at {self.args[0]:#010x}: the page is not committed"

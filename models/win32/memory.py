@@ -1,0 +1,215 @@
+"""Committed bytes: lists of 4 KiB pages in numpy buffers, copied when one side writes.
+
+A `Memory` is what a private allocation, an image's data or a pagefile-backed section consists of.
+Two views of one section hold the same `Memory`, so each sees what the other writes.  A copy
+(`ReadProcessMemory`, `WriteProcessMemory`, the memcpy into a section) gives the receiver the same
+page buffers and marks them as shared on both sides; whoever writes first takes a copy of that page.
+
+What must stay true: `own[i]` is 1 only if no other `Memory` holds `pages[i]`; a page that is not
+committed is None; the shared zero page is never owned.
+
+Pages are memoryviews of 32-bit words over numpy arrays: a word costs 50-100 ns that way, 205 ns as
+a numpy scalar (STYLE: "Memory").
+"""
+
+from __future__ import annotations
+
+import numpy as np
+
+from models.win32.errors import AccessViolation
+
+PAGE_BYTES = 4096  # i386 page size
+PAGE_SHIFT = 12
+ALLOCATION_GRANULARITY = 65536  # of reservations and views, GetSystemInfo
+_WORDS = PAGE_BYTES // 4
+_ZEROS = bytes(PAGE_BYTES)
+
+Page = memoryview
+
+
+def new_page() -> Page:
+    """A fresh zeroed page of 1024 words."""
+    return memoryview(np.zeros(_WORDS, np.uint32))
+
+
+def _frozen_zero_page() -> Page:
+    words = np.zeros(_WORDS, np.uint32)
+    words.flags.writeable = False
+    return memoryview(words)
+
+
+ZERO_PAGE = _frozen_zero_page()  # *constant*: stands for every committed page nobody wrote yet
+
+
+class Memory:
+    """Bytes behind a region, from offset 0 to `size_bytes`.
+
+    pages: one entry a page, None where nothing is committed -- state
+    own: one byte a page, 1 if nobody else holds that buffer -- state
+    size_bytes: what was reserved, a multiple of the page size -- constant
+
+    `pages` may be shorter than the reservation: pages behind its end are not committed.
+    """
+
+    __slots__ = ("own", "pages", "size_bytes")
+
+    def __init__(self, size_bytes: int) -> None:
+        self.size_bytes = (size_bytes + PAGE_BYTES - 1) & -PAGE_BYTES
+        self.pages: list[Page | None] = []
+        self.own = bytearray()
+
+    def commit(self, offset: int, size_bytes: int) -> int:
+        """Commit every page that [offset, offset + size_bytes) touches; how many were new [pages].
+
+        Pages committed before keep their bytes. Raises ValueError beyond the reservation.
+        """
+        first = offset >> PAGE_SHIFT
+        last = (offset + max(size_bytes, 1) - 1) >> PAGE_SHIFT
+        if offset < 0 or (last + 1) << PAGE_SHIFT > self.size_bytes:
+            raise ValueError(
+                f"commit of {size_bytes} bytes at {offset:#x} must end within {self.size_bytes:#x}"
+            )
+        pages, own = self.pages, self.own
+        have = len(pages)
+        if first >= have:
+            pages.extend([None] * (first - have))
+            pages.extend([ZERO_PAGE] * (last + 1 - first))
+            own.extend(bytes(last + 1 - have))
+            return last + 1 - first
+        new = 0
+        if last >= have:
+            pages.extend([ZERO_PAGE] * (last + 1 - have))
+            own.extend(bytes(last + 1 - have))
+            new = last + 1 - have
+            last = have - 1
+        for i in range(first, last + 1):
+            if pages[i] is None:
+                pages[i] = ZERO_PAGE
+                own[i] = 0
+                new += 1
+        return new
+
+    def decommit(self, offset: int, size_bytes: int) -> int:
+        """Give back every page that the range touches; how many were committed [pages]."""
+        first = offset >> PAGE_SHIFT
+        last = min((offset + max(size_bytes, 1) - 1) >> PAGE_SHIFT, len(self.pages) - 1)
+        gone = 0
+        for i in range(first, last + 1):
+            if self.pages[i] is not None:
+                self.pages[i] = None
+                self.own[i] = 0
+                gone += 1
+        return gone
+
+    def committed_pages(self) -> int:
+        """How many pages are committed."""
+        return len(self.pages) - self.pages.count(None)
+
+    def is_committed(self, offset: int) -> bool:
+        """Whether the page at `offset` is committed."""
+        i = offset >> PAGE_SHIFT
+        return 0 <= i < len(self.pages) and self.pages[i] is not None
+
+    def page(self, i: int) -> Page:
+        """Page `i` for reading. Raises AccessViolation(offset) if it is not committed."""
+        if 0 <= i < len(self.pages):
+            page = self.pages[i]
+            if page is not None:
+                return page
+        raise AccessViolation(i << PAGE_SHIFT, "read")
+
+    def writable_page(self, i: int) -> Page:
+        """Page `i` for writing, copied first if anyone shares it.
+
+        Raises AccessViolation(offset) if it is not committed.
+        """
+        if 0 <= i < len(self.pages):
+            page = self.pages[i]
+            if page is not None:
+                if self.own[i]:
+                    return page
+                if page is ZERO_PAGE:
+                    page = new_page()
+                else:
+                    page = memoryview(np.array(page.obj))
+                self.pages[i] = page
+                self.own[i] = 1
+                return page
+        raise AccessViolation(i << PAGE_SHIFT, "write")
+
+    def read32(self, offset: int) -> int:
+        """The little-endian word at `offset` (a multiple of 4)."""
+        word: int = self.page(offset >> PAGE_SHIFT)[(offset & 4095) >> 2]
+        return word
+
+    def write32(self, offset: int, value: int) -> None:
+        """Store a word at `offset` (a multiple of 4); `value` is taken modulo 2^32."""
+        self.writable_page(offset >> PAGE_SHIFT)[(offset & 4095) >> 2] = value & 0xFFFFFFFF
+
+    def read(self, offset: int, size_bytes: int) -> bytes:
+        """The bytes [offset, offset + size_bytes).
+
+        Raises AccessViolation at the first page that is not committed.
+        """
+        first, start = offset >> PAGE_SHIFT, offset & 4095
+        if start + size_bytes <= PAGE_BYTES:
+            return bytes(self.page(first).cast("B")[start : start + size_bytes])
+        last = (offset + size_bytes - 1) >> PAGE_SHIFT
+        whole = b"".join([self.page(i) for i in range(first, last + 1)])
+        return whole[start : start + size_bytes]
+
+    def write(self, offset: int, data: bytes) -> None:
+        """Store `data` at `offset`.
+
+        Raises AccessViolation at the first page that is not committed; pages before it are then
+        written, as a memcpy would leave them.
+        """
+        i, start, n = offset >> PAGE_SHIFT, offset & 4095, len(data)
+        if start + n <= PAGE_BYTES:
+            self.writable_page(i).cast("B")[start : start + n] = data
+            return
+        at = 0
+        while at < n:
+            take = min(n - at, PAGE_BYTES - start)
+            self.writable_page(i).cast("B")[start : start + take] = data[at : at + take]
+            at += take
+            i += 1
+            start = 0
+
+    def copy_from(self, source: Memory, source_offset: int, offset: int, size_bytes: int) -> None:
+        """Copy `size_bytes` from `source`; whole pages are shared until one side writes.
+
+        Both ranges must be committed, else AccessViolation and nothing is copied.
+        """
+        if size_bytes <= 0:
+            return
+        if (source_offset | offset) & 4095:
+            self.write(offset, source.read(source_offset, size_bytes))
+            return
+        s, d = source_offset >> PAGE_SHIFT, offset >> PAGE_SHIFT
+        full, tail = size_bytes >> PAGE_SHIFT, size_bytes & 4095
+        count = full + (1 if tail else 0)
+        for pages, i, what in ((source.pages, s, "read"), (self.pages, d, "write")):
+            part = pages[i : i + count]
+            if len(part) < count or None in part:
+                bad = next((k for k, page in enumerate(part) if page is None), len(part))
+                raise AccessViolation((i + bad) << PAGE_SHIFT, what)
+        if tail:
+            last = source.page(s + full)
+            beyond = bytes(last.cast("B")[tail:])
+            mine = bytes(self.page(d + full).cast("B")[tail:])
+            if beyond == mine:
+                full += 1  # the rest of the page is equal: share it like the others
+            else:
+                self.write((d + full) << PAGE_SHIFT, bytes(last.cast("B")[:tail]))
+        self.pages[d : d + full] = source.pages[s : s + full]
+        self.own[d : d + full] = source.own[s : s + full] = bytes(full)
+
+    def fork_copy(self) -> Memory:
+        """Another `Memory` with the same bytes, every page shared until one side writes."""
+        twin = Memory(self.size_bytes)
+        twin.pages = self.pages.copy()
+        count = len(twin.pages)
+        twin.own = bytearray(count)
+        self.own = bytearray(count)
+        return twin

@@ -1,0 +1,232 @@
+"""Sections, views, allocations and copies between processes, as a program calls them."""
+
+from __future__ import annotations
+
+from models.win32.address_space import Region
+from models.win32.errors import (
+    ERROR_INVALID_ADDRESS,
+    ERROR_INVALID_HANDLE,
+    ERROR_NOACCESS,
+    ERROR_PARTIAL_COPY,
+    AccessViolation,
+    Win32Error,
+)
+from models.win32.kernel_core import KernelCore
+from models.win32.memory import PAGE_BYTES
+from models.win32.objects import Section
+from models.win32.thread import Process, Thread
+from sim.engine import Steps
+
+
+class MemoryCalls(KernelCore):
+    """Calls on memory.
+
+    bytes_copied: by `copy_memory` -- state
+    read_process_memory_bytes, write_process_memory_bytes: by those calls -- state
+    """
+
+    bytes_copied = 0
+    read_process_memory_bytes = 0
+    write_process_memory_bytes = 0
+
+    def create_file_mapping(
+        self,
+        me: Thread,
+        size_bytes: int,
+        inherit: bool = False,
+        name: str = "",
+        reserve: bool = False,
+        role: str = "",
+    ) -> tuple[int, bool]:
+        """CreateFileMapping on the paging file: (handle, whether it existed under that name).
+
+        `reserve` is SEC_RESERVE: nothing is committed yet. Raises Win32Error 1455.
+        """
+        me.debt_us += me.costs.handle_us
+        section = self.names.get(name) if name else None
+        existed = section is not None
+        if section is None:
+            section = Section(size_bytes, name, role)
+            if not reserve:
+                self.charge(section.memory.size_bytes // PAGE_BYTES, "CreateFileMapping")
+                section.memory.commit(0, size_bytes)
+            if name:
+                self.names[name] = section
+        elif not isinstance(section, Section):
+            raise Win32Error(ERROR_INVALID_HANDLE, "CreateFileMapping", f"{name} is no section")
+        handle = me.process.handles.add(section, inherit)
+        if self.calls is not None:
+            self.row(me, "CreateFileMapping", size=size_bytes, inherit=inherit, name=name,
+                     reserve=reserve, existed=existed, h=section, hv=handle)  # fmt: skip
+        return handle, existed
+
+    def open_file_mapping(self, me: Thread, name: str, inherit: bool = False) -> int | None:
+        """OpenFileMapping: the handle, or None if there is no such section."""
+        me.debt_us += me.costs.handle_us
+        section = self.names.get(name)
+        handle = None
+        if isinstance(section, Section):
+            handle = me.process.handles.add(section, inherit)
+        if self.calls is not None:
+            self.row(me, "OpenFileMapping", name=name, inherit=inherit, hv=handle,
+                     h=section if handle else None)  # fmt: skip
+        return handle
+
+    def map_view_of_file_ex(
+        self, me: Thread, handle: int, address: int = 0, name: str = ""
+    ) -> Region:
+        """MapViewOfFileEx of the whole section: the region.
+
+        Raises Win32Error 487 (taken), 1132 (not on 64 KiB), 8 (no room), 6.
+        """
+        me.debt_us += me.costs.map_us
+        section = self.object(me, handle)
+        if not isinstance(section, Section):
+            raise Win32Error(ERROR_INVALID_HANDLE, "MapViewOfFileEx", f"{handle:#x}")
+        region: Region | None = None
+        try:
+            region = me.process.space.map_view(section, address, name)
+        finally:
+            if self.calls is not None:
+                self.row(me, "MapViewOfFileEx", h=section, addr=address,
+                         ret=region.base if region else 0)  # fmt: skip
+        return region
+
+    def unmap_view_of_file(self, me: Thread, address: int) -> None:
+        """UnmapViewOfFile; its cost is part of the mapping's. Raises Win32Error 487."""
+        space = me.process.space
+        region = space.find(address)
+        if region is None or region.section is None or region.base != address:
+            raise Win32Error(ERROR_INVALID_ADDRESS, "UnmapViewOfFile", f"{address:#x} is no view")
+        space.remove(region)
+        region.section.views -= 1
+        self.section_unused(region.section)
+        if self.calls is not None:
+            self.row(me, "UnmapViewOfFile", addr=address)
+
+    def virtual_reserve(self, me: Thread, address: int, size_bytes: int, name: str = "") -> Region:
+        """VirtualAlloc(MEM_RESERVE): the region. Raises Win32Error 487, 87, 8."""
+        me.debt_us += me.costs.call_us
+        region: Region | None = None
+        try:
+            region = me.process.space.reserve(address, size_bytes, name)
+        finally:
+            if self.calls is not None:
+                self.row(me, "VirtualAlloc", addr=address, size=size_bytes, type="RESERVE",
+                         ret=region.base if region else 0)  # fmt: skip
+        return region
+
+    def virtual_commit(self, me: Thread, address: int, size_bytes: int) -> None:
+        """VirtualAlloc(MEM_COMMIT) inside a reservation or a view. Raises Win32Error 487, 1455."""
+        me.debt_us += me.costs.call_us
+        region = me.process.space.find(address)
+        if (
+            region is None
+            or region.memory is None
+            or address + size_bytes > region.base + region.memory.size_bytes
+        ):
+            raise Win32Error(
+                ERROR_INVALID_ADDRESS, "VirtualAlloc", f"{address:#x} is not reserved so far"
+            )
+        memory, offset = region.memory, address - region.base
+        new = memory.commit(offset, size_bytes)
+        try:
+            self.charge(new, "VirtualAlloc")
+        except Win32Error:
+            memory.decommit(offset, size_bytes)
+            raise
+        me.debt_us += new * me.costs.page_us
+        if self.calls is not None:
+            self.row(me, "VirtualAlloc", addr=address, size=size_bytes, type="COMMIT",
+                     ret=address & -PAGE_BYTES)  # fmt: skip
+
+    def virtual_free(self, me: Thread, address: int) -> None:
+        """VirtualFree(MEM_RELEASE) of a whole reservation. Raises Win32Error 487."""
+        me.debt_us += me.costs.call_us
+        space = me.process.space
+        region = space.find(address)
+        if region is None or region.kind != "private" or region.base != address:
+            raise Win32Error(ERROR_INVALID_ADDRESS, "VirtualFree", f"{address:#x}")
+        space.remove(region)
+        if region.memory is not None:
+            self.discharge(region.memory.committed_pages())
+        if self.calls is not None:
+            self.row(me, "VirtualFree", addr=address)
+
+    def virtual_query(self, me: Thread, address: int) -> Region | None:
+        """VirtualQuery: the region at `address`, None if it is free."""
+        me.debt_us += me.costs.call_us
+        region = me.process.space.find(address)
+        if self.calls is not None:
+            self.row(me, "VirtualQuery", addr=address, kind=region.kind if region else "free")
+        return region
+
+    def copy_memory(self, me: Thread, target: int, source: int, size_bytes: int) -> None:
+        """memcpy inside the caller's address space. Raises AccessViolation."""
+        me.debt_us += size_bytes * me.costs.copy_us_per_byte
+        space = me.process.space
+        memory, offset = space.memory_at(target, "write")
+        origin, origin_offset = space.memory_at(source)
+        memory.copy_from(origin, origin_offset, offset, size_bytes)
+        self.bytes_copied += size_bytes
+        if self.calls is not None:
+            self.row(me, "#memcpy", addr=target, source=source, size=size_bytes)
+
+    def read_process_memory(
+        self, me: Thread, handle: int, source: int, target: int, size_bytes: int
+    ) -> Steps:
+        """ReadProcessMemory into own memory: bytes read. Runs in `me`.
+
+        Raises Win32Error 299 (not all of it is committed there), 998 (own memory), 6.
+        """
+        me.debt_us += me.costs.call_us + size_bytes * me.costs.copy_us_per_byte
+        if me.debt_us > 0:
+            yield self.pay(me)
+        other = self.process_of(me, handle)
+        done = self._transfer(me.process, target, other, source, size_bytes, reading=True)
+        self.read_process_memory_bytes += size_bytes
+        self.bytes_copied += size_bytes
+        if self.calls is not None:
+            self.row(me, "ReadProcessMemory", h=other, addr=source, size=size_bytes, done=done)
+        return done
+
+    def write_process_memory(
+        self, me: Thread, handle: int, target: int, source: int, size_bytes: int
+    ) -> Steps:
+        """WriteProcessMemory from own memory: bytes written. Runs in `me`.
+
+        Raises Win32Error 299 (not all of it is committed there), 998 (own memory), 6.
+        """
+        me.debt_us += me.costs.call_us + size_bytes * me.costs.copy_us_per_byte
+        if me.debt_us > 0:
+            yield self.pay(me)
+        other = self.process_of(me, handle)
+        done = self._transfer(other, target, me.process, source, size_bytes, reading=False)
+        self.write_process_memory_bytes += size_bytes
+        self.bytes_copied += size_bytes
+        if self.calls is not None:
+            self.row(me, "WriteProcessMemory", h=other, addr=target, size=size_bytes, done=done)
+        return done
+
+    def _transfer(
+        self,
+        to: Process,
+        target: int,
+        origin: Process,
+        source: int,
+        size_bytes: int,
+        reading: bool,
+    ) -> int:
+        call = "ReadProcessMemory" if reading else "WriteProcessMemory"
+        remote = origin if reading else to
+        if not remote.alive:
+            raise Win32Error(ERROR_PARTIAL_COPY, call, "the process has ended")
+        try:
+            memory, offset = to.space.memory_at(target, "write")
+            from_memory, from_offset = origin.space.memory_at(source)
+            memory.copy_from(from_memory, from_offset, offset, size_bytes)
+        except AccessViolation as error:
+            local = "write" if reading else "read"
+            code = ERROR_NOACCESS if error.args[1] == local else ERROR_PARTIAL_COPY
+            raise Win32Error(code, call, str(error)) from error
+        return size_bytes

@@ -1,0 +1,223 @@
+"""Events, mutexes, semaphores and waiting, as a program calls them."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from models.win32.errors import (
+    ERROR_INVALID_HANDLE,
+    ERROR_INVALID_PARAMETER,
+    ERROR_NOT_OWNER,
+    ERROR_TOO_MANY_POSTS,
+    Win32Error,
+)
+from models.win32.kernel_core import KernelCore
+from models.win32.objects import Event, KernelObject, Mutex, Semaphore
+from models.win32.thread import Parked, Process, Thread
+from models.win32.waits import INFINITE, WAIT_TIMEOUT, Wait, satisfied, signalled
+from sim.engine import Steps
+
+MAXIMUM_WAIT_OBJECTS = 64  # winnt.h
+_WAITABLE = (Event, Mutex, Semaphore, Process, Thread)
+
+
+class SyncCalls(KernelCore):
+    """Calls on dispatcher objects."""
+
+    def create_event(
+        self, me: Thread, manual: bool, inherit: bool = False, is_set: bool = False, role: str = ""
+    ) -> int:
+        """CreateEvent: the handle."""
+        me.debt_us += me.costs.handle_us
+        handle = me.process.handles.add(event := Event(manual, is_set, role), inherit)
+        if self.calls is not None:
+            self.row(me, "CreateEvent", manual=manual, inherit=inherit, initial=is_set,
+                     h=event, hv=handle)  # fmt: skip
+        return handle
+
+    def create_mutex(
+        self, me: Thread, owned: bool = False, inherit: bool = False, name: str = ""
+    ) -> int:
+        """CreateMutex: the handle; a named one that exists is opened."""
+        me.debt_us += me.costs.handle_us
+        mutex = self.names.get(name) if name else None
+        if mutex is None:
+            mutex = Mutex(me if owned else None)
+            if name:
+                self.names[name] = mutex
+        handle = me.process.handles.add(mutex, inherit)
+        if self.calls is not None:
+            self.row(me, "CreateMutex", inherit=inherit, owned=owned, name=name, h=mutex,
+                     hv=handle)  # fmt: skip
+        return handle
+
+    def create_semaphore(
+        self,
+        me: Thread,
+        count: int = 0,
+        maximum: int = 0x7FFFFFFF,
+        inherit: bool = False,
+        name: str = "",
+        role: str = "",
+    ) -> int:
+        """CreateSemaphore: the handle; a named one that exists is opened."""
+        if not 0 <= count <= maximum or maximum < 1:
+            raise Win32Error(ERROR_INVALID_PARAMETER, "CreateSemaphore", f"{count} of {maximum}")
+        me.debt_us += me.costs.handle_us
+        semaphore = self.names.get(name) if name else None
+        if semaphore is None:
+            semaphore = Semaphore(count, maximum, role)
+            if name:
+                self.names[name] = semaphore
+        handle = me.process.handles.add(semaphore, inherit)
+        if self.calls is not None:
+            self.row(me, "CreateSemaphore", inherit=inherit, initial=count, max=maximum,
+                     h=semaphore, hv=handle)  # fmt: skip
+        return handle
+
+    def set_event(self, me: Thread, handle: int) -> Steps:
+        """SetEvent. Raises Win32Error 6 if the handle is not an event. Runs in `me`."""
+        me.debt_us += me.costs.call_us
+        if me.debt_us > 0:
+            yield self.pay(me)
+        event = self._event(me, handle)
+        event.is_set = True
+        if self.calls is not None:
+            self.row(me, "SetEvent", h=event, hv=handle)
+        if event.waiters:
+            signalled(event)
+
+    def reset_event(self, me: Thread, handle: int) -> Steps:
+        """ResetEvent. Raises Win32Error 6 if the handle is not an event. Runs in `me`."""
+        me.debt_us += me.costs.call_us
+        if me.debt_us > 0:
+            yield self.pay(me)
+        event = self._event(me, handle)
+        event.is_set = False
+        if self.calls is not None:
+            self.row(me, "ResetEvent", h=event, hv=handle)
+
+    def release_semaphore(self, me: Thread, handle: int, count: int = 1) -> Steps:
+        """ReleaseSemaphore: the count before. Raises Win32Error 298 over the maximum."""
+        me.debt_us += me.costs.call_us
+        if me.debt_us > 0:
+            yield self.pay(me)
+        semaphore = self.object(me, handle)
+        if not isinstance(semaphore, Semaphore):
+            raise Win32Error(ERROR_INVALID_HANDLE, "ReleaseSemaphore", f"{handle:#x}")
+        if count < 1 or semaphore.count + count > semaphore.maximum:
+            raise Win32Error(ERROR_TOO_MANY_POSTS, "ReleaseSemaphore", f"{count} more")
+        before = semaphore.count
+        semaphore.count += count
+        if self.calls is not None:
+            self.row(me, "ReleaseSemaphore", h=semaphore, hv=handle, count=count)
+        signalled(semaphore)
+        return before
+
+    def release_mutex(self, me: Thread, handle: int) -> Steps:
+        """ReleaseMutex. Raises Win32Error 288 if `me` does not own it."""
+        me.debt_us += me.costs.call_us
+        if me.debt_us > 0:
+            yield self.pay(me)
+        mutex = self.object(me, handle)
+        if not isinstance(mutex, Mutex):
+            raise Win32Error(ERROR_INVALID_HANDLE, "ReleaseMutex", f"{handle:#x}")
+        if mutex.owner is not me:
+            raise Win32Error(ERROR_NOT_OWNER, "ReleaseMutex", "it belongs to another thread")
+        mutex.count -= 1
+        if mutex.count == 0:
+            mutex.owner = None
+            me.owned.remove(mutex)
+            signalled(mutex)
+        if self.calls is not None:
+            self.row(me, "ReleaseMutex", h=mutex, hv=handle)
+
+    def wait_for_single_object(self, me: Thread, handle: int, ms: int = INFINITE) -> Steps:
+        """WaitForSingleObject: WAIT_OBJECT_0, WAIT_ABANDONED_0 or WAIT_TIMEOUT. Runs in `me`."""
+        return self._wait(me, (handle,), False, ms, "WaitForSingleObject")
+
+    def wait_for_multiple_objects(
+        self, me: Thread, handles: Sequence[int], wait_all: bool = False, ms: int = INFINITE
+    ) -> Steps:
+        """WaitForMultipleObjects: WAIT_OBJECT_0 + i, WAIT_ABANDONED_0 + i or WAIT_TIMEOUT.
+
+        Raises Win32Error 87 for none or more than 64 handles, 6 for one that cannot be waited
+        for. Runs in `me`.
+        """
+        if not 1 <= len(handles) <= MAXIMUM_WAIT_OBJECTS:
+            raise Win32Error(
+                ERROR_INVALID_PARAMETER, "WaitForMultipleObjects", f"{len(handles)} handles"
+            )
+        if wait_all and len(set(handles)) < len(handles):
+            raise Win32Error(ERROR_INVALID_PARAMETER, "WaitForMultipleObjects", "one twice")
+        return self._wait(me, handles, wait_all, ms, "WaitForMultipleObjects")
+
+    def wait_polling(self, me: Thread, handles: Sequence[int], every_ms: int) -> Steps:
+        """A loop of waits for any of `handles` that ask again after each time-out of `every_ms`.
+
+        The time-outs change nothing, so they are one wait without a limit here; rows carry
+        `every_ms`.  (Cygwin's wait_subproc: CYGWIN.md §i.)
+        """
+        return self._wait(me, handles, False, INFINITE, "WaitForMultipleObjects", every_ms)
+
+    def sleep(self, me: Thread, us: float | None) -> Steps:
+        """Sleep for `us`; None never wakes by itself. Runs in `me`."""
+        if me.debt_us > 0:
+            yield self.pay(me)
+        parked = Parked(me, "sleep", self.engine)
+        me.wait = parked
+        if us is not None:
+            parked.deadline = self.engine.deadline(us, lambda: self._slept(parked))
+        if me.on_cpu:
+            self.processors.give_up(me)
+        yield parked.event
+
+    def _slept(self, parked: Parked) -> None:
+        parked.leave()
+        parked.thread.wake(parked.event, None)
+
+    def _wait(
+        self,
+        me: Thread,
+        handles: Sequence[int],
+        wait_all: bool,
+        ms: int,
+        api: str,
+        every_ms: int | None = None,
+    ) -> Steps:
+        me.debt_us += me.costs.call_us
+        if me.debt_us > 0:
+            yield self.pay(me)
+        objects = [self.object(me, handle) for handle in handles]
+        for obj in objects:
+            if not isinstance(obj, _WAITABLE):
+                raise Win32Error(ERROR_INVALID_HANDLE, api, f"a {obj.kind} cannot be waited for")
+        if self.calls is not None:
+            self.row(me, api, "call", hs=objects, all=wait_all, ms=every_ms or ms)
+        result = satisfied(me, objects, wait_all)
+        if result is None:
+            if ms == 0:
+                result = WAIT_TIMEOUT
+            else:
+                wait = Wait(me, objects, wait_all, self.engine)
+                me.wait = wait
+                if ms != INFINITE:
+                    wait.deadline = self.engine.deadline(ms * 1000.0, lambda: self._timed_out(wait))
+                if me.on_cpu:
+                    self.processors.give_up(me)
+                result = yield wait.event
+        if self.calls is not None:
+            woke = objects[result & 63] if result != WAIT_TIMEOUT else None
+            self.row(me, api, "return", hs=objects, all=wait_all, ms=every_ms or ms,
+                     ret=result, woke=woke)  # fmt: skip
+        return result
+
+    def _timed_out(self, wait: Wait) -> None:
+        wait.leave()
+        wait.thread.wake(wait.event, WAIT_TIMEOUT)
+
+    def _event(self, me: Thread, handle: int) -> Event:
+        obj: KernelObject = self.object(me, handle)
+        if not isinstance(obj, Event):
+            raise Win32Error(ERROR_INVALID_HANDLE, "event", f"{handle:#x} is not an event")
+        return obj

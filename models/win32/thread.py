@@ -1,0 +1,213 @@
+"""Threads and processes as kernel objects.
+
+A thread runs *steps*, a generator that yields what it waits for; a SimPy process drives it.  It
+owes processor time for the calls it made (`debt_us`) and pays before the next call that anybody
+else could notice.  A suspended thread runs nothing: what would wake it is kept until it is resumed.
+
+A process object is signalled when its process has ended, and stays as long as a handle to it.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import simpy
+
+from models.win32.handles import HandleTable
+from models.win32.objects import KernelObject, Mutex
+
+if TYPE_CHECKING:
+    from models.win32.address_space import AddressSpace
+    from models.win32.costs import CostRow
+    from models.win32.image import Image
+    from models.win32.processors import Burst, Processors
+    from models.win32.waits import Wait
+    from sim.engine import Deadline, Engine, Steps
+
+STILL_ACTIVE = 259  # GetExitCodeProcess while it runs
+
+
+class Process(KernelObject):
+    """A Win32 process.
+
+    pid: process id -- constant
+    image: the program it runs -- constant
+    parent_pid: who created it, for reports only -- constant
+    startup: what the creator passed in lpReserved2, None if nothing -- constant
+    handles, space, threads: what it has -- state
+    exit_code: 259 while it is alive -- state
+    ended_us: when it ended -- state
+    tag: what the measuring side wants to find again at the process; never read by the model
+    """
+
+    __slots__ = ("created_us", "ended_us", "exit_code", "handles", "image", "parent_pid", "pid",
+                 "space", "startup", "tag", "threads")  # fmt: skip
+    kind = "process"
+
+    def __init__(
+        self, pid: int, image: Image, space: AddressSpace, handles: HandleTable, parent_pid: int
+    ) -> None:
+        self.refs = 0
+        self.role = ""
+        self.waiters = []
+        self.pid = pid
+        self.image = image
+        self.space = space
+        self.handles = handles
+        self.parent_pid = parent_pid
+        self.startup: Any = None
+        self.threads: list[Thread] = []
+        self.exit_code = STILL_ACTIVE
+        self.created_us = 0.0
+        self.ended_us: float | None = None
+        self.tag: Any = None
+
+    @property
+    def alive(self) -> bool:
+        """Whether it has not ended yet."""
+        return self.ended_us is None
+
+    def is_signalled(self, thread: Thread) -> bool:
+        """Whether it has ended."""
+        return self.ended_us is not None
+
+
+class Parked:
+    """A thread held by something that is not a wait for an object: a pipe or Sleep.
+
+    kind: "pipe" or "sleep" -- constant
+    obj: the pipe end, or None -- constant
+    """
+
+    __slots__ = ("deadline", "event", "kind", "obj", "queue", "since_us", "thread")
+
+    def __init__(
+        self,
+        thread: Thread,
+        kind: str,
+        engine: Engine,
+        obj: KernelObject | None = None,
+        queue: list[Thread] | None = None,
+    ) -> None:
+        self.thread = thread
+        self.kind = kind
+        self.obj = obj
+        self.queue = queue
+        self.event = simpy.Event(engine)
+        self.since_us = engine.now
+        self.deadline: Deadline | None = None
+        if queue is not None:
+            queue.append(thread)
+
+    def leave(self) -> None:
+        """Stop being held, for whatever reason."""
+        if self.queue is not None and self.thread in self.queue:
+            self.queue.remove(self.thread)
+        if self.deadline is not None:
+            self.deadline.cancel()
+        self.thread.wait = None
+
+
+class Thread(KernelObject):
+    """A Win32 thread.
+
+    suspend_count: runs only at 0 -- state
+    costs: the durations that its calls cost now -- state
+    debt_us: processor time owed for calls already made -- state
+    wait: what holds it, None while it runs or is ready -- state
+    on_cpu: it has a processor right now -- state
+    """
+
+    __slots__ = ("_engine", "_processors", "burst", "costs", "debt_us", "exit_code", "on_cpu",
+                 "owned", "pending", "process", "sim", "slice_left_us", "steps", "suspend_count",
+                 "tid", "wait")  # fmt: skip
+    kind = "thread"
+
+    def __init__(
+        self, process: Process, tid: int, engine: Engine, processors: Processors, costs: CostRow
+    ) -> None:
+        self.refs = 0
+        self.role = ""
+        self.waiters = []
+        self.process = process
+        self.tid = tid
+        self.costs = costs
+        self.debt_us = 0.0
+        self.suspend_count = 0
+        self.steps: Steps | None = None
+        self.sim: simpy.Process | None = None
+        self.wait: Wait | Parked | None = None
+        self.burst: Burst | None = None
+        self.on_cpu = False
+        self.slice_left_us = 0.0
+        self.pending: tuple[simpy.Event, Any] | None = None
+        self.owned: list[Mutex] = []
+        self.exit_code = STILL_ACTIVE
+        self._engine = engine
+        self._processors = processors
+
+    def is_signalled(self, thread: Thread) -> bool:
+        """Whether it has ended."""
+        return self.exit_code != STILL_ACTIVE
+
+    @property
+    def ended(self) -> bool:
+        """Whether it has ended."""
+        return self.exit_code != STILL_ACTIVE
+
+    def start(self, steps: Steps) -> None:
+        """Give the thread its steps; it runs at once unless it is suspended."""
+        self.steps = steps
+        if self.suspend_count == 0:
+            self.sim = simpy.Process(self._engine, steps)
+
+    def wake(self, event: simpy.Event, value: Any) -> None:
+        """What it waited for has happened: go on a wake-up delay later, or once it is resumed."""
+        if self.suspend_count:
+            self.pending = (event, value)
+        else:
+            self._engine.trigger(event, self.costs.wake_us, value)
+
+    def suspend(self) -> int:
+        """SuspendThread: the count before. It loses its processor at once."""
+        before = self.suspend_count
+        self.suspend_count += 1
+        if before == 0 and self.burst is not None:
+            self._processors.withdraw(self.burst)
+        return before
+
+    def resume(self) -> int:
+        """ResumeThread: the count before; the thread goes on when it falls to 0."""
+        before = self.suspend_count
+        if before == 0:
+            return 0
+        self.suspend_count -= 1
+        if before == 1:
+            if self.steps is not None and self.sim is None:
+                self.sim = simpy.Process(self._engine, self.steps)
+            elif self.burst is not None:
+                self._processors.readmit(self.burst)
+            elif self.pending is not None:
+                (event, value), self.pending = self.pending, None
+                self._engine.trigger(event, self.costs.wake_us, value)
+        return before
+
+    def stop(self) -> None:
+        """Take the thread out of everything it is in; its steps never run again."""
+        if self.wait is not None:
+            self.wait.leave()
+        if self.burst is not None:
+            self._processors.abandon(self.burst)
+        if self.on_cpu:
+            self._processors.give_up(self)
+        self.pending = None
+        sim, steps = self.sim, self.steps
+        if sim is not None and sim.is_alive and sim.target is not None:
+            callbacks = sim.target.callbacks
+            if callbacks is not None:
+                callbacks[:] = [c for c in callbacks if c != sim._resume]
+                if not callbacks:
+                    sim.target.callbacks = None  # type: ignore[assignment]  # taken back
+        self.steps = None
+        if steps is not None and self._engine.active_process is not sim:
+            steps.close()

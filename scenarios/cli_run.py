@@ -1,0 +1,58 @@
+"""`cygsim run SCENARIO` and `cygsim demo`."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import click
+
+from scenarios.cli_words import NOT_NEGATIVE, POSITIVE, SETTING, SYSTEM, check_names
+
+
+@click.command("run")
+@click.argument("scenario", metavar="SCENARIO")
+@click.option(
+    "--set",
+    "sets",
+    type=SETTING,
+    multiple=True,
+    metavar="KEY=VALUE",
+    help="Change one parameter of the scenario (repeatable).",
+)
+@click.option("--scheme", "schemes", multiple=True, metavar="S", help="Scheme (repeatable).")
+@click.option("--system", type=SYSTEM, metavar="nt|9x", help="Windows.")
+@click.option("--profile", metavar="P", help="What things cost: a profile's name or a TOML file.")
+@click.option("--replications", type=POSITIVE, metavar="N")
+@click.option("--seed", type=NOT_NEGATIVE, default=1, show_default=True, metavar="N")
+@click.option(
+    "--jobs", type=POSITIVE, default=1, show_default=True, metavar="N", help="Processes to use."
+)
+@click.option("--quick", is_flag=True, help="Smaller, same shape.")
+@click.option("--out", metavar="DIR", help="Write manifest, results and figures there.")
+@click.option("--json", is_flag=True, help="Write one JSON document to stdout.")
+@click.option(
+    "--progress/--no-progress",
+    default=None,
+    help="Progress bar on stderr; else only on a terminal.",
+)
+def run(**asked: Any) -> int:
+    """Run a scenario (`cygsim list` names them)."""
+    from scenarios.cli_catalogue import questions
+
+    check_names("SCENARIO", "scenario", [asked["scenario"]], list(questions()))
+    from models.cygwin import schemes
+    from scenarios import run_command
+    from scenarios.options import RunOptions
+
+    asked["schemes"] = tuple(dict.fromkeys(asked["schemes"])) or None
+    check_names("--scheme", "scheme", asked["schemes"] or (), schemes.names())
+    return run_command.run(RunOptions(**asked))
+
+
+@click.command("demo")
+@click.option("--out", metavar="DIR", default="out/demo", show_default=True, help="Folder.")
+def demo(out: str) -> int:
+    """Run recorded workloads under both handshakes: tables and figures, within a minute."""
+    from scenarios import demo as demonstration
+
+    return demonstration.run(out)

@@ -1,0 +1,95 @@
+"""Does the allocator do what the real one did, and what does a heap look like?"""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Iterable
+from pathlib import Path
+from typing import TextIO
+
+from models.cygwin.cygheap import audit, golden
+from models.cygwin.cygheap.golden_file import open_lines
+from sim.errors import InputError
+
+_STATES = {True: "in use", False: "free"}
+_DIES = {None: "", 0: "second exec from here", 1: "next exec"}
+
+
+def replay_files(paths: Iterable[Path | str], out: TextIO) -> int:
+    """Replay golden files, one line each to `out`; 1 if one differs, else 0.
+
+    Raises InputError at the first file that is not a golden trace, after the lines before it.
+    """
+    passed = failed = 0
+    for path in paths:
+        found = golden.replay(path)
+        if isinstance(found, golden.Mismatch):
+            failed += 1
+            print(mismatch_line(found), file=out)
+        else:
+            passed += 1
+            counts = f"ops={found.ops} checkpoints={found.checkpoints}"
+            print(f"{found.name} era={found.era} {counts} ok", file=out)
+    print(f"{passed} passed, {failed} failed", file=out)
+    return 1 if failed else 0
+
+
+def show(path: Path | str, at_line: int | None, png: Path | str | None) -> int:
+    """List the blocks of a golden trace after line `at_line` (or its end) on stdout.
+
+    With `png` the blocks are drawn into that file too. 1 if the replay differs before that line.
+    Raises InputError for a file that is no golden trace, a line or a picture's name that is wrong.
+    """
+    if png is not None and Path(png).suffix.lower() not in (".png", ".svg"):
+        raise InputError("--out", f"{str(png)!r} names no picture", "allowed are *.png and *.svg")
+    with open_lines(path) as lines:
+        trace = golden.GoldenTrace(str(path), lines)
+        different = trace.advance(at_line)
+    if different is not None:
+        print(mismatch_line(different))
+        return 1
+    blocks = audit.blocks(trace.heap)
+    title = f"{trace.name}, era {trace.era.name}, after line {trace.line}"
+    print(title)
+    write_listing(trace, blocks, sys.stdout)
+    if png is not None:
+        draw(blocks, title, Path(png))
+    return 0
+
+
+def mismatch_line(found: golden.Mismatch) -> str:
+    """The line that reports the first difference of a file."""
+    where = f"{found.name} era={found.era} MISMATCH at line {found.line}"
+    return f"{where}: want {found.want}, got {found.got}"
+
+
+def write_listing(trace: golden.GoldenTrace, blocks: list[audit.Block], out: TextIO) -> None:
+    """A table of the blocks by rising offset, and their sums. At most 80 columns."""
+    print(f"{'offset':>10} {'size':>10}  {'state':6}  {'type':14}  freed by", file=out)
+    for b in blocks:
+        line = f"{b.offset_bytes:>10} {b.size_bytes:>10}  {_STATES[b.in_use]:6}  {b.label:14}"
+        print(f"{line}  {_DIES[b.generation] if b.in_use else ''}".rstrip(), file=out)
+    used = sum(b.size_bytes for b in blocks if b.in_use)
+    free = sum(b.size_bytes for b in blocks if not b.in_use)
+    committed_bytes = len(trace.heap.memory.pages) << 12
+    print(
+        f"{len(blocks)} blocks: {used} bytes in use, {free} free;"
+        f" top {trace.heap.max}, committed {committed_bytes}",
+        file=out,
+    )
+
+
+def draw(blocks: list[audit.Block], title: str, path: Path) -> None:
+    """Draw the blocks into one picture, PNG or SVG by the ending of its name.
+
+    Raises InputError if the file cannot be written.
+    """
+    from sim import block_map, plots
+
+    figure = plots.heap_blocks(
+        [block_map.Block(b.offset_bytes, b.size_bytes, b.label, b.in_use) for b in blocks], title
+    )
+    try:
+        plots.save_as(figure, path)
+    except OSError as error:
+        raise InputError("--out", error.strerror or str(error), "a writable file") from None

@@ -1,0 +1,190 @@
+"""`cygsim replay`: a recorded process tree under one or more schemes, side by side.
+
+One task is one scheme in one replication; tasks are independent, so `--jobs` changes nothing but
+the time.  What the runs show is written as CONTRACT's document, as a table, or into `--out`.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Iterator
+from concurrent.futures import ProcessPoolExecutor
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+from models.cygwin import schemes
+from models.cygwin.compile_trace import load_workload
+from models.cygwin.conversion import convert
+from models.cygwin.protocol import Scheme
+from models.cygwin.replay import prepare
+from models.cygwin.replay import run as carry_out
+from models.cygwin.replay_result import ReplayResult, result
+from models.cygwin.workload import Conversion, Workload
+from models.win32.cost_profile import Profile, load_profile
+from models.win32.system import SYSTEMS
+from scenarios.cli_output import print_json
+from scenarios.options import ReplayOptions
+from scenarios.replay_compare import compare
+from scenarios.replay_tables import print_report
+from sim.results import Manifest, ResultRow, input_digest, open_run
+from sim.streams import Replication
+
+SCHEMA = "cygsim/replay/1"
+_MEASURES = {
+    "makespan_us": "us",
+    "handshake_wait_us": "us",
+    "bytes_copied": "bytes",
+    "read_process_memory_bytes": "bytes",
+    "write_process_memory_bytes": "bytes",
+    "committed_peak_bytes": "bytes",
+    "creations": "1",
+    "creations_one_step": "1",
+    "creations_two_step": "1",
+}
+
+
+def run(options: ReplayOptions) -> int:
+    """Run the command; its exit code. Raises InputError for bad input."""
+    began = time.perf_counter()
+    profile = load_profile(options.profile)
+    if options.sets:
+        profile = profile.replace(dict(options.sets))
+    workload = load_workload(options.trace)
+    asked = Conversion(
+        frozenset(options.native), frozenset(options.spawn), frozenset(options.background)
+    )
+    workload = convert(workload, asked)
+    directory = None
+    if options.out is not None:
+        directory = open_run(Path(options.out), _manifest(options, workload))
+    results = list(_results(options, workload, profile))
+    document = _document(options, workload, profile, results)
+    document["ran"] = {"wall_s": round(time.perf_counter() - began, 3), "jobs": options.jobs}
+    if directory is not None:
+        from scenarios.replay_figures import write_figures
+
+        directory.write_results(_rows(options, workload, profile, results))
+        write_figures(Path(options.out or "."), workload, results)
+        directory.finish(document["ran"])
+    if options.json:
+        print_json(document)
+    else:
+        print_report(document)
+    outcomes = {r.document["outcome"] for r in results}
+    return 1 if options.expect is not None and outcomes != {options.expect} else 0
+
+
+def one_run(
+    workload: Workload, profile: Profile, options: ReplayOptions, task: tuple[str, int]
+) -> ReplayResult:
+    """One scheme in one replication. Top-level, so that a pool can send it to a process."""
+    name, number = task
+    ready = prepare(
+        workload,
+        schemes.get(name),
+        profile,
+        SYSTEMS[options.system],
+        Replication(options.seed, number),
+        options.processors,
+    )
+    until_us = None if options.until_s is None else options.until_s * 1e6
+    return result(carry_out(ready, until_us), number)
+
+
+def _results(
+    options: ReplayOptions, workload: Workload, profile: Profile
+) -> Iterator[ReplayResult]:
+    """Results in the order scheme, replication, whoever computed them."""
+    tasks = [(s, n) for s in options.schemes for n in range(options.replications)]
+    work: Callable[[tuple[str, int]], ReplayResult] = partial(one_run, workload, profile, options)
+    if options.jobs == 1 or len(tasks) == 1:
+        yield from map(work, tasks)
+        return
+    with ProcessPoolExecutor(min(options.jobs, len(tasks))) as pool:
+        yield from pool.map(work, tasks)
+
+
+def _document(
+    options: ReplayOptions, workload: Workload, profile: Profile, results: list[ReplayResult]
+) -> dict[str, Any]:
+    counts = workload.counts
+    return {
+        "schema": SCHEMA,
+        "trace": {
+            "name": workload.name,
+            "processes": counts.processes,
+            "forks": counts.forks,
+            "execs": counts.execs,
+            "spawns": counts.spawns,
+            "failed_execs": counts.failed_execs,
+            "work": workload.work,
+        },
+        "system": options.system,
+        "profile": profile.name,
+        "cpu_scale": profile.value("cpu_scale"),
+        "processors": options.processors or workload.cpus,
+        "vfork": "fork",
+        "seed": options.seed,
+        "runs": [r.document for r in results],
+        "compare": [
+            {**row, "counterfactual": _counterfactual(options, profile, row["a"], row["b"])}
+            for row in compare(results, options.schemes)
+        ],
+    }
+
+
+def _counterfactual(options: ReplayOptions, profile: Profile, a: str, b: str) -> bool:
+    """Whether one of the two schemes never met such a machine."""
+    return any(not _met(options, profile, schemes.get(name)) for name in (a, b))
+
+
+def _met(options: ReplayOptions, profile: Profile, scheme: Scheme) -> bool:
+    first, last = profile.years
+    since = int(scheme.since[:4])
+    until = int(scheme.until[:4]) if scheme.until else last
+    return profile.system == options.system and since <= last and until >= first
+
+
+def _manifest(options: ReplayOptions, workload: Workload) -> Manifest:
+    named = {
+        "schemes": list(options.schemes),
+        "system": options.system,
+        "profile": options.profile,
+        "processors": options.processors,
+        "native": list(options.native),
+        "background": list(options.background),
+        "spawn": list(options.spawn),
+        "vfork": options.vfork,
+        "set": [f"{key}={value}" for key, value in options.sets],
+        "until_s": options.until_s,
+        "replications": options.replications,
+    }
+    inputs = {}
+    if options.trace != "-":
+        inputs[Path(options.trace).name] = input_digest(Path(options.trace))
+    return Manifest(["replay", workload.name], options.seed, named, inputs)
+
+
+def _rows(
+    options: ReplayOptions, workload: Workload, profile: Profile, results: list[ReplayResult]
+) -> Iterator[ResultRow]:
+    for r in results:
+        document = r.document
+
+        def row(measure: str, unit: str, value: Any, censored: int = 0) -> ResultRow:
+            return ResultRow(
+                "replay", document["scheme"], options.system, profile.name, workload.name,
+                document["replication"], measure, unit, value, censored,
+            )  # fmt: skip
+
+        yield row("outcome", "", document["outcome"])
+        for measure, unit in _MEASURES.items():
+            yield row(measure, unit, document[measure])
+        for measure in ("peak_bytes", "end_bytes", "leaked_bytes", "pending_bytes"):
+            yield row(f"cygheap_{measure}", "bytes", document["cygheap"][measure])
+        for kind in ("fork", "exec", "spawn"):
+            latency = document[f"{kind}_latency_us"]
+            for part in ("n", "mean", "p50", "p95", "p99", "max"):
+                unit = "1" if part == "n" else "us"
+                yield row(f"{kind}_latency_{part}", unit, latency[part], latency["censored"])

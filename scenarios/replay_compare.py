@@ -1,0 +1,88 @@
+"""Two schemes on the same workload: differences, pair by pair.
+
+The same creation in both runs makes a pair, and the same replication of both runs; creations that
+only one run reached are counted, not averaged.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+from models.cygwin.replay_result import KINDS, ReplayResult
+from sim.estimators import paired_difference
+
+_WHOLE = {  # measures of a whole run: unit and what the difference rests on
+    "makespan_us": ("us", "assumed"),
+    "handshake_wait_us": ("us", "assumed"),
+    "bytes_copied": ("bytes", "exact"),
+    "read_process_memory_bytes": ("bytes", "exact"),
+    "write_process_memory_bytes": ("bytes", "exact"),
+}
+_HEAP = ("peak_bytes", "end_bytes", "leaked_bytes", "pending_bytes")
+
+
+def compare(results: Sequence[ReplayResult], names: Sequence[str]) -> list[dict[str, Any]]:
+    """Every later scheme against the first: rows of `compare` (CONTRACT §5), b minus a."""
+    by_scheme = {name: [r for r in results if r.document["scheme"] == name] for name in names}
+    rows = []
+    for name in names[1:]:
+        pairs = list(zip(by_scheme[names[0]], by_scheme[name], strict=True))
+        rows += [_row(names[0], name, *found) for found in _differences(pairs)]
+    return rows
+
+
+Found = tuple[str, str, str, list[float], list[float], int]
+
+
+def _differences(pairs: list[tuple[ReplayResult, ReplayResult]]) -> list[Found]:
+    found: list[Found] = []
+    for kind in KINDS:
+        means = [_paired_means(a.latencies[kind], b.latencies[kind]) for a, b in pairs]
+        unmatched = sum(m[2] for m in means)
+        usable = [m for m in means if m[0] is not None and m[1] is not None]
+        if usable or unmatched:
+            found.append((f"{kind}_latency_us", "us", "assumed", [m[0] or 0.0 for m in usable],
+                          [m[1] or 0.0 for m in usable], unmatched))  # fmt: skip
+    ended = [p for p in pairs if all(r.document["outcome"] == "finished" for r in p)]
+    for measure, (unit, label) in _WHOLE.items():
+        found.append((measure, unit, label, [a.document[measure] for a, _ in ended],
+                      [b.document[measure] for _, b in ended], len(pairs) - len(ended)))  # fmt: skip
+    for measure in _HEAP:
+        found.append((f"cygheap_{measure}", "bytes", "exact",
+                      [a.document["cygheap"][measure] for a, _ in ended],
+                      [b.document["cygheap"][measure] for _, b in ended],
+                      len(pairs) - len(ended)))  # fmt: skip
+    return found
+
+
+def _paired_means(
+    a: dict[int, float | None], b: dict[int, float | None]
+) -> tuple[float | None, float | None, int]:
+    """Means over the creations that both finished, and how many only one of them did."""
+    both = [k for k, v in a.items() if v is not None and b.get(k) is not None]
+    came = sum(v is not None for v in a.values()) + sum(v is not None for v in b.values())
+    unmatched = came - 2 * len(both)
+    if not both:
+        return None, None, unmatched
+    mean_a = sum(a[k] or 0.0 for k in both) / len(both)
+    mean_b = sum(b[k] or 0.0 for k in both) / len(both)
+    return mean_a, mean_b, unmatched
+
+
+def _row(
+    a: str, b: str, measure: str, unit: str, label: str, of_a: list[float], of_b: list[float],
+    unmatched: int,
+) -> dict[str, Any]:  # fmt: skip
+    interval = paired_difference(of_a, of_b) if of_a else None
+    return {
+        "measure": measure,
+        "unit": unit,
+        "a": a,
+        "b": b,
+        "mean_difference": None if interval is None else interval.mean,
+        "ci95": None if interval is None else interval.limits(),
+        "replications": len(of_a),
+        "unmatched": unmatched,
+        "label": label,
+    }

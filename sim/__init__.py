@@ -1,0 +1,1 @@
+"""Discrete-event words: engine, streams, trace, estimators, results and plots."""

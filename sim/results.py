@@ -1,0 +1,274 @@
+"""An `--out` directory: `manifest.json`, `results.csv`, and whatever figures lie beside them.
+
+The manifest says which run the directory belongs to; all of it but `"ran"` (wall-clock figures,
+number of jobs) must be equal for a second run to go on there.  Files appear whole or not at all
+(written beside and renamed), with LF and UTF-8 everywhere, and the same run writes the same bytes.
+"""
+
+from __future__ import annotations
+
+import csv
+import gzip
+import hashlib
+import io
+import json
+import math
+import numbers
+import os
+import platform
+import zlib
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+from importlib.metadata import PackageNotFoundError, version
+from pathlib import Path
+from typing import Any, NamedTuple
+
+from sim.errors import InputError
+
+SCHEMA = "cygsim/manifest/1"
+DIGITS = 12  # significant digits of every float that is written
+_PARTIAL = ".partial"
+
+
+class ResultRow(NamedTuple):
+    """One row of results.csv: one measure of one replication at one design point."""
+
+    scenario: str
+    scheme: str
+    system: str
+    profile: str
+    point: str
+    replication: int
+    measure: str
+    unit: str
+    value: float | int | str | None  # None if there is no value, or it is censored
+    censored: int  # how many observations behind it never came
+
+
+def program_versions() -> dict[str, str]:
+    """Versions of the program, Python, SimPy and numpy, without importing them."""
+    return {
+        "cygsim": _version("cygsim"),
+        "python": platform.python_version(),
+        "simpy": _version("simpy"),
+        "numpy": _version("numpy"),
+    }
+
+
+def _version(package: str) -> str:
+    try:
+        return version(package)
+    except PackageNotFoundError:
+        return "not installed"
+
+
+@dataclass(frozen=True)
+class Manifest:
+    """What a run is: equal manifests are the same run."""
+
+    command: Sequence[str]  # arguments that shape the result: no --out, --jobs, --progress
+    seed: int
+    parameters: Mapping[str, Any]
+    inputs: Mapping[str, str]  # name of an input file to the SHA-256 of its content
+    versions: Mapping[str, str] = field(default_factory=program_versions)
+
+    def content(self) -> dict[str, Any]:
+        """The JSON document without `"ran"`."""
+        return {
+            "schema": SCHEMA,
+            "command": list(self.command),
+            "versions": dict(self.versions),
+            "seed": self.seed,
+            "parameters": dict(self.parameters),
+            "inputs": dict(self.inputs),
+        }
+
+
+class RunDirectory:
+    """A directory that belongs to one run."""
+
+    def __init__(self, path: Path, manifest: Manifest, resumed: bool) -> None:
+        self.path = path
+        self.manifest = manifest
+        self.resumed = resumed  # the same run was here before
+
+    def write_results(self, rows: Iterable[ResultRow]) -> Path:
+        """Write results.csv anew, rows in the order given."""
+        return write_atomically(self.path / "results.csv", csv_text(rows))
+
+    def read_results(self) -> list[ResultRow]:
+        """The rows of an earlier visit of the same run, none if there are none."""
+        path = self.path / "results.csv"
+        return read_rows(path) if path.exists() else []
+
+    def finish(self, ran: Mapping[str, Any]) -> Path:
+        """Write manifest.json again with the wall-clock figures of this visit."""
+        return _write_manifest(self.path, self.manifest, ran)
+
+
+def open_run(path: Path, manifest: Manifest, where: str = "--out") -> RunDirectory:
+    """Take a new or empty directory for this run, or go on in one that it has already.
+
+    Raises InputError for a directory of another run (it says what differs), a non-empty one without
+    a manifest, and a path that cannot be a directory.
+    """
+    try:
+        path.mkdir(parents=True, exist_ok=True)
+        there = [p for p in path.iterdir() if not p.name.endswith(_PARTIAL)]
+        if there:
+            _same_run(path, manifest, where)
+        else:
+            _write_manifest(path, manifest, {})
+    except OSError as error:
+        reason = error.strerror or "cannot be used"
+        raise InputError(f"{where} {path}", reason, "a new or empty directory") from None
+    return RunDirectory(path, manifest, bool(there))
+
+
+def read_rows(path: Path) -> list[ResultRow]:
+    """The rows of a results.csv. Raises InputError("FILE:LINE", ...) if it is not one."""
+    with path.open(encoding="utf-8", newline="") as file:
+        reader = csv.reader(file)
+        head = next(reader, None)
+        if head != list(ResultRow._fields):
+            raise InputError(f"{path}:1", "wrong header", ",".join(ResultRow._fields))
+        rows = []
+        for cells in reader:
+            where = f"{path}:{reader.line_num}"
+            if len(cells) != len(ResultRow._fields):
+                count = len(ResultRow._fields)
+                raise InputError(where, f"{len(cells)} columns", f"there must be {count}")
+            rows.append(_row(cells, where))
+    return rows
+
+
+def csv_text(rows: Iterable[ResultRow]) -> str:
+    """The text of results.csv: header and rows, LF."""
+    out = io.StringIO()
+    writer = csv.writer(out, lineterminator="\n")
+    writer.writerow(ResultRow._fields)
+    writer.writerows([_cell(value) for value in row] for row in rows)
+    return out.getvalue()
+
+
+def json_text(document: Any, indent: int | None = 2) -> str:
+    """A strict JSON document with LF at its end, floats to 12 significant digits, order as given.
+
+    Raises ValueError for NaN and infinity and TypeError for what JSON cannot say, both with the
+    path to it.
+    """
+    plain = _plain(document, "$")
+    return json.dumps(plain, indent=indent, allow_nan=False, ensure_ascii=False) + "\n"
+
+
+def write_atomically(path: Path, content: str | bytes) -> Path:
+    """Write the whole file or leave what was there; text becomes UTF-8 as it stands."""
+    raw = content.encode("utf-8") if isinstance(content, str) else content
+    beside = path.with_name(path.name + _PARTIAL)
+    try:
+        beside.write_bytes(raw)
+        os.replace(beside, path)
+    except BaseException:
+        beside.unlink(missing_ok=True)
+        raise
+    return path
+
+
+def input_digest(path: Path) -> str:
+    """SHA-256 of a file's content; of a .gz file what is packed in it, so that both count as one.
+
+    Raises InputError if it cannot be read.
+    """
+    digest = hashlib.sha256()
+    try:
+        with gzip.open(path) if path.suffix == ".gz" else path.open("rb") as file:
+            while chunk := file.read(1 << 20):
+                digest.update(chunk)
+    except (OSError, EOFError, zlib.error) as error:
+        reason = getattr(error, "strerror", None) or str(error)
+        raise InputError(str(path), reason, "a readable file") from None
+    return digest.hexdigest()
+
+
+def _same_run(path: Path, manifest: Manifest, where: str) -> None:
+    """Raise InputError unless the directory's manifest is this one, apart from `"ran"`."""
+    file = path / "manifest.json"
+    allowed = "a new or empty directory, or one of the same run"
+    if not file.exists():
+        raise InputError(f"{where} {path}", "the directory is not empty and holds no run", allowed)
+    try:
+        old = json.loads(file.read_text(encoding="utf-8"))
+    except ValueError:
+        raise InputError(str(file), "not JSON", allowed) from None
+    new = json.loads(json_text(manifest.content()))
+    if not isinstance(old, dict):
+        raise InputError(str(file), "not a manifest", allowed)
+    old.pop("ran", None)
+    other = [key for key in dict.fromkeys([*new, *old]) if old.get(key) != new.get(key)]
+    if other:
+        what = f"the directory belongs to another run ({', '.join(other)} differ)"
+        raise InputError(f"{where} {path}", what, allowed)
+
+
+def _write_manifest(path: Path, manifest: Manifest, ran: Mapping[str, Any]) -> Path:
+    document = manifest.content() | {"ran": dict(ran)}
+    return write_atomically(path / "manifest.json", json_text(document))
+
+
+def _row(cells: list[str], where: str) -> ResultRow:
+    named = dict(zip(ResultRow._fields, cells, strict=True))
+    try:
+        replication, censored = int(named["replication"]), int(named["censored"])
+    except ValueError:
+        what = f"replication ({named['replication']!r}) or censored ({named['censored']!r})"
+        raise InputError(where, what, "both must be whole numbers") from None
+    return ResultRow(
+        named["scenario"],
+        named["scheme"],
+        named["system"],
+        named["profile"],
+        named["point"],
+        replication,
+        named["measure"],
+        named["unit"],
+        _value(named["value"]),
+        censored,
+    )
+
+
+def _value(text: str) -> float | int | str | None:
+    if not text:
+        return None
+    for kind in (int, float):
+        try:
+            number = kind(text)
+        except ValueError:
+            continue
+        if math.isfinite(number):
+            return number
+    return text
+
+
+def _cell(value: Any) -> Any:
+    return "" if value is None else _plain(value, "results.csv")
+
+
+def _plain(value: Any, path: str) -> Any:
+    """The same value in Python's own types, floats rounded; tuples become lists."""
+    if value is None or isinstance(value, str | bool):
+        return value
+    if isinstance(value, numbers.Integral):
+        return int(value)
+    if isinstance(value, numbers.Real):
+        number = float(value)
+        if not math.isfinite(number):
+            raise ValueError(f"{path} ({number}) must be finite; unset is null")
+        return float(f"{number:.{DIGITS}g}")
+    if isinstance(value, Mapping):
+        for key in value:
+            if not isinstance(key, str):
+                raise TypeError(f"{path}: key ({key!r}) must be text")
+        return {key: _plain(item, f"{path}.{key}") for key, item in value.items()}
+    if isinstance(value, list | tuple):
+        return [_plain(item, f"{path}[{i}]") for i, item in enumerate(value)]
+    raise TypeError(f"{path} ({type(value).__name__}) has no form in JSON")

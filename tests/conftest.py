@@ -1,0 +1,52 @@
+"""What many tests share: the command line as a user calls it, and a replication."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+from hypothesis import settings
+
+from sim.streams import Replication
+
+ROOT = Path(__file__).resolve().parent.parent
+
+# The same examples in every run, and no limit that a slow machine could miss.
+settings.register_profile("house", deadline=None, derandomize=True, database=None)
+settings.load_profile("house")
+
+Cygsim = Callable[..., subprocess.CompletedProcess[bytes]]
+
+
+def in_python(*words: str, **environment: str) -> subprocess.CompletedProcess[bytes]:
+    """Run `python WORDS…` from the root of the project, its output as bytes."""
+    return subprocess.run(
+        [sys.executable, *words],
+        cwd=ROOT,
+        env={**os.environ, **environment},
+        stdin=subprocess.DEVNULL,
+        capture_output=True,
+        check=False,
+    )
+
+
+@pytest.fixture
+def python() -> Cygsim:
+    return in_python
+
+
+@pytest.fixture
+def cygsim() -> Cygsim:
+    def call(*words: object, **environment: str) -> subprocess.CompletedProcess[bytes]:
+        return in_python("-m", "scenarios", *map(str, words), **environment)
+
+    return call
+
+
+@pytest.fixture
+def rep() -> Replication:
+    return Replication(1, 0)
