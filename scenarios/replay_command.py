@@ -19,7 +19,7 @@ from models.cygwin.conversion import convert
 from models.cygwin.protocol import Scheme
 from models.cygwin.replay import prepare
 from models.cygwin.replay import run as carry_out
-from models.cygwin.replay_result import ReplayResult, result
+from models.cygwin.replay_result import KINDS, ReplayResult, result
 from models.cygwin.workload import Conversion, Workload
 from models.win32.cost_profile import Profile, load_profile
 from models.win32.system import SYSTEMS
@@ -171,20 +171,17 @@ def _rows(
 ) -> Iterator[ResultRow]:
     for r in results:
         document = r.document
-
-        def row(measure: str, unit: str, value: Any, censored: int = 0) -> ResultRow:
-            return ResultRow(
-                "replay", document["scheme"], options.system, profile.name, workload.name,
-                document["replication"], measure, unit, value, censored,
-            )  # fmt: skip
-
-        yield row("outcome", "", document["outcome"])
+        whose = ("replay", document["scheme"], options.system, profile.name, workload.name,
+                 document["replication"])  # fmt: skip
+        yield ResultRow(*whose, "outcome", "", document["outcome"], 0)
         for measure, unit in _MEASURES.items():
-            yield row(measure, unit, document[measure])
+            yield ResultRow(*whose, measure, unit, document[measure], 0)
         for measure in ("peak_bytes", "end_bytes", "leaked_bytes", "pending_bytes"):
-            yield row(f"cygheap_{measure}", "bytes", document["cygheap"][measure])
-        for kind in ("fork", "exec", "spawn"):
+            value = document["cygheap"][measure]
+            yield ResultRow(*whose, f"cygheap_{measure}", "bytes", value, 0)
+        for kind in KINDS:
             latency = document[f"{kind}_latency_us"]
             for part in ("n", "mean", "p50", "p95", "p99", "max"):
                 unit = "1" if part == "n" else "us"
-                yield row(f"{kind}_latency_{part}", unit, latency[part], latency["censored"])
+                name = f"{kind}_latency_{part}"
+                yield ResultRow(*whose, name, unit, latency[part], latency["censored"])

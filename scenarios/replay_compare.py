@@ -45,14 +45,14 @@ def _differences(pairs: list[tuple[ReplayResult, ReplayResult]]) -> list[Found]:
             found.append((f"{kind}_latency_us", "us", "assumed", [m[0] or 0.0 for m in usable],
                           [m[1] or 0.0 for m in usable], unmatched))  # fmt: skip
     ended = [p for p in pairs if all(r.document["outcome"] == "finished" for r in p)]
+    sides = [a for a, _ in ended], [b for _, b in ended]
+    lost = len(pairs) - len(ended)
     for measure, (unit, label) in _WHOLE.items():
-        found.append((measure, unit, label, [a.document[measure] for a, _ in ended],
-                      [b.document[measure] for _, b in ended], len(pairs) - len(ended)))  # fmt: skip
+        of_a, of_b = ([run.document[measure] for run in side] for side in sides)
+        found.append((measure, unit, label, of_a, of_b, lost))
     for measure in _HEAP:
-        found.append((f"cygheap_{measure}", "bytes", "exact",
-                      [a.document["cygheap"][measure] for a, _ in ended],
-                      [b.document["cygheap"][measure] for _, b in ended],
-                      len(pairs) - len(ended)))  # fmt: skip
+        of_a, of_b = ([run.document["cygheap"][measure] for run in side] for side in sides)
+        found.append((f"cygheap_{measure}", "bytes", "exact", of_a, of_b, lost))
     return found
 
 

@@ -97,7 +97,7 @@ class Engine(simpy.Environment):
                 if self._expire(event, when):
                     return
                 continue
-            callbacks = event.callbacks
+            callbacks: Any = event.callbacks
             if callbacks is None:
                 continue
             self._now = when
@@ -123,9 +123,10 @@ class Engine(simpy.Environment):
                 until._ok = True
                 until._value = None
                 heappush(self._queue, (at, URGENT, next(self._eid), until))
-            elif until.callbacks is None:
+            callbacks: Any = until.callbacks
+            if callbacks is None:
                 return until.value
-            until.callbacks.append(StopSimulation.callback)
+            callbacks.append(StopSimulation.callback)
         try:
             self._run()
         except StopSimulation as stop:
@@ -144,7 +145,7 @@ class Engine(simpy.Environment):
             if event.__class__ is _Tick:
                 self._expire(event, when)
                 continue
-            callbacks = event.callbacks
+            callbacks: Any = event.callbacks
             if callbacks is None:
                 continue
             self._now = when

@@ -39,7 +39,7 @@ def test_fork_and_exec_become_one_spawn(recording):
     changed = convert(workload, Conversion(spawn=LS))
     assert spawn_op(changed) == (
         *("SPAWN", 2, 1, 2, P_WAIT, "ls", "ls", (4,), 1, False, 5, 0),
-        *(132, 96, 4, 5),
+        *(132, 96, 4, 5, "fork"),
     )
     assert ops(changed, 1, "FORK", "WAIT") == []
     assert ops(changed, 2) == [("EXIT", 0, 0, False, 6)]

@@ -58,15 +58,15 @@ def test_a_plain_file_is_read_like_a_packed_one(tmp_path):
 @pytest.mark.parametrize(
     ("begins", "change", "want", "got"),
     [
-        ('["S","HOME', lambda v: v[:2] + [v[2] + 8] + v[3:], "off=8184", "off=8176"),
-        ('["m"', lambda v: v[:4] + [v[4] + 4096] + v[5:], "max=11832", "max=7736"),
-        ('["x"', lambda v: v[:3] + [v[3] + 4096], "com=16384", "com=12288"),
-        ('{"ck"', lambda v: v | {"sha256": "0" * 64}, 'sha256="0000', 'sha256="'),
-        ('{"ck"', lambda v: v | {"nchain": v["nchain"] + 1}, "nchain=43", "nchain=42"),
+        ('["S","HOME', lambda v: [*v[:2], v[2] + 8, *v[3:]], "off=8184", "off=8176"),
+        ('["m"', lambda v: [*v[:4], v[4] + 4096, *v[5:]], "max=11832", "max=7736"),
+        ('["x"', lambda v: [*v[:3], v[3] + 4096], "com=16384", "com=12288"),
+        ('{"ck"', lambda v: v | {"sha256": "0" * 64}, 'sha256="0000', '"76291b46'),
+        ('{"ck"', lambda v: v | {"nchain": v["nchain"] + 1}, "nchain=16", "15"),
         ('{"ck"', lambda v: v | {"buckets": [[7, 1]]}, "1 entries in buckets", "0"),
-        ('{"ck"', lambda v: v | {"cycle": True}, "cycle=true", "cycle=false"),
-        ('{"end"', lambda v: v | {"nops": 7}, "nops=7", "nops=1335"),
-        ('{"end"', lambda v: v | {"muto_acquires": 7}, "muto_acquires=7", "muto_acquires="),
+        ('{"ck"', lambda v: v | {"cycle": True}, "cycle=true", "false"),
+        ('{"end"', lambda v: v | {"nops": 7}, "nops=7", "1335"),
+        ('{"end"', lambda v: v | {"muto_acquires": 7}, "muto_acquires=7", "2525"),
     ],
 )
 def test_a_changed_value_is_found_at_its_line(tmp_path, begins, change, want, got):
@@ -186,16 +186,15 @@ def test_a_damaged_line_is_a_mismatch_or_an_input_error(seed):
     chance = random.Random(seed)
     path = chance.choice([p for p in FILES if p.stat().st_size < 3000])
     lines = [line.encode() for line in lines_of(path)]
-    for _ in range(chance.choice((1, 1, 3))):
-        i = chance.randrange(len(lines))
-        lines[i] = damaged(chance, lines[i])
+    i = chance.randrange(len(lines))
+    lines[i] = damaged(chance, lines[i])
     numbered = enumerate(lines, 1)
     try:
         found = golden.GoldenTrace("x", iter(numbered)).replay()
     except InputError as error:
-        assert "\n" not in str(error)
-        return
-    assert isinstance(found, Summary | Mismatch)
+        found = error
+    assert isinstance(found, Summary | Mismatch | InputError)
+    assert str(found).isprintable()
 
 
 def damaged(chance: random.Random, line: bytes) -> bytes:

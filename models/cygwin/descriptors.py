@@ -14,6 +14,8 @@ from __future__ import annotations
 
 from struct import Struct
 
+import numpy as np
+
 from models.cygwin.cygheap.allocator import Cygheap
 from models.cygwin.cygheap.layout import HeapType
 from models.win32.winsock_calls import PROTOCOL_INFO_BYTES
@@ -82,10 +84,9 @@ class DescriptorTable:
         self._size = memory.read32(self._size_offset())
         if not self._vector:
             return
-        words = memoryview(memory.read(self._vector - base, self._size * 4)).cast("I")
-        for fd, address in enumerate(words):
-            if address:
-                self.open[fd] = self._load(address)
+        words = np.frombuffer(memory.read(self._vector - base, self._size * 4), np.uint32)
+        for fd in words.nonzero()[0].tolist():
+            self.open[fd] = self._load(int(words[fd]))
 
     def add(
         self,
@@ -151,8 +152,12 @@ class DescriptorTable:
         return found
 
     def _load(self, address: int) -> Descriptor:
-        body = self._heap.memory.read(address - self._heap.base, _BODY.size)
-        number, flags, handle, second, win32_name, name, info = _BODY.unpack(body)
+        offset = address - self._heap.base
+        if offset & 4095 > 4096 - _BODY.size:
+            body = _BODY.unpack(self._heap.memory.read(offset, _BODY.size))
+        else:
+            body = _BODY.unpack_from(self._heap.memory.page(offset >> 12), offset & 4095)
+        number, flags, handle, second, win32_name, name, info = body
         made = Descriptor(address, _CLASSES[number], handle, second, bool(flags & _CLOEXEC))
         made.win32_name, made.name, made.info = win32_name, name, info
         return made

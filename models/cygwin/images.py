@@ -12,7 +12,7 @@ from functools import lru_cache
 from typing import TYPE_CHECKING
 
 from models.cygwin.version import Version
-from models.win32.image import Image, Part
+from models.win32.image import Image, Layout, Part
 from models.win32.memory import PAGE_BYTES
 
 if TYPE_CHECKING:
@@ -38,7 +38,7 @@ def native_image(version: Version, name: str, entry: Callable[[Kernel, Thread], 
 
 
 @lru_cache(maxsize=64)
-def _cygwin_parts(version: Version) -> tuple[Part, ...]:
+def _cygwin_parts(version: Version) -> Layout:
     dll, data, bss = version.dll_base, version.dll_data, version.dll_bss
     end = dll + version.dll_bytes
     after_data = _page_end(*data)
@@ -51,11 +51,11 @@ def _cygwin_parts(version: Version) -> tuple[Part, ...]:
         Part(bss[0], after_bss - bss[0], "cygwin1.dll bss", writable=True),
         Part(after_bss, end - after_bss, "cygwin1.dll"),
     ]
-    return tuple(part for part in parts if part.size_bytes > 0)
+    return Layout(part for part in parts if part.size_bytes > 0)
 
 
 @lru_cache(maxsize=64)
-def _native_parts(version: Version) -> tuple[Part, ...]:
+def _native_parts(version: Version) -> Layout:
     base, data, bss = version.exe_base, version.exe_data, version.exe_bss
     after_data, after_bss = _page_end(*data), _page_end(*bss)
     stack, top = version.stack_base, version.stack_base + version.stack_reserve_bytes
@@ -69,7 +69,7 @@ def _native_parts(version: Version) -> tuple[Part, ...]:
         Part(touched, top - touched, "stack", writable=True, kind="stack"),
         *_SYSTEM,
     ]
-    return tuple(part for part in parts if part.size_bytes > 0)
+    return Layout(part for part in parts if part.size_bytes > 0)
 
 
 def _page_end(address: int, size_bytes: int) -> int:

@@ -103,10 +103,10 @@ class Installation:
 
     def bracket(self, p: CygwinProcess, name: str, steps: Steps) -> Steps:
         """Run `steps` between two rows that carry the name of a function of Cygwin's own."""
-        kernel = self.kernel
-        if kernel.calls is None:
-            return (yield from steps)
-        kernel.row(p.me, name, "begin")
+        return steps if self.kernel.calls is None else self._bracketed(p, name, steps)
+
+    def _bracketed(self, p: CygwinProcess, name: str, steps: Steps) -> Steps:
+        self.kernel.row(p.me, name, "begin")
         result = yield from steps
-        kernel.row(p.me, name, "end")
+        self.kernel.row(p.me, name, "end")
         return result

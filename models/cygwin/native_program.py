@@ -56,8 +56,8 @@ class NativeProgram:
             if op[0] == Op.WORK:
                 yield from k.work(me, op[1] * run.draws.cpu_scale)
             elif op[0] == Op.EXIT:
-                if me.debt_us > 0:
-                    yield k.pay(me)
+                if me.debt_us > 0 and (burst := k.pay(me)) is not None:
+                    yield burst
                 run.at_exit(self.pid, None)
                 yield from k.exit_process(me, op[1] or 0)
             else:
@@ -94,18 +94,19 @@ class NativeProgram:
             _, fd, source, cloexec = op
             if source in self.fds:
                 yield from self._close(k, me, fd)
-                kind, *handles = self.fds[source]
+                kind, first, second = self.fds[source]
                 a, b = (
                     k.duplicate_handle(me, CURRENT_PROCESS, h, CURRENT_PROCESS, not cloexec)
                     if h
                     else 0
-                    for h in handles
+                    for h in (first, second)
                 )
                 self._keep(fd, kind, a, b, cloexec)
         elif code == Op.CLOEXEC:
             if op[1] in self.fds:
-                for handle in self.fds[op[1]][1:]:
-                    if isinstance(handle, int) and handle:
+                _, first, second = self.fds[op[1]]
+                for handle in (first, second):
+                    if handle:
                         k.set_handle_inheritance(me, handle, not op[2])
                 (self.private.add if op[2] else self.private.discard)(op[1])
         elif code in (Op.OPEN, Op.PIPE, Op.SOCKET):

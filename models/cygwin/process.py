@@ -27,9 +27,9 @@ from models.win32.objects import File, KernelObject
 from models.win32.thread import Thread
 from sim.engine import Steps
 
-# Words of the DLL's bss that matter here (their places are assumed): environ, argv, exec information,
-# end of the user heap, and in era A the list heads of the cygheap.
-_ENVIRON, _ARGV, _INFO, _HEAP_END, _HEADS = 0, 4, 8, 12, 64
+# The DLL's bss begins with environ, argv, exec information and the end of the user heap (their
+# places are assumed); the list heads of era A's cygheap follow here.
+_HEADS = 64
 _CONSOLE_NAMES = (b"CON", b"/dev/conin")  # as in the golden traces h07
 
 
@@ -43,7 +43,7 @@ class CygwinProcess:
     children, waiter: see `children.py` -- state
     h_self, h_thread, signal_arrived, ...: handles in this process -- state
     environ: address of the environment vector in the user heap -- state
-    argv, exec_info: addresses of the argument vector and of the exec information, 0 if none -- state
+    argv, exec_info: addresses of argument vector and exec information, 0 if none -- state
     user_heap: region of malloc -- state
     """
 
@@ -246,8 +246,8 @@ class CygwinProcess:
     def wait_for_child(self, creation: Creation, handles: Sequence[int], ms: int) -> Steps:
         """A wait of the hand-over, with its time written into the creation."""
         k, me = self.k, self.me
-        if me.debt_us > 0:
-            yield k.pay(me)
+        if me.debt_us > 0 and (burst := k.pay(me)) is not None:
+            yield burst
         creation.waiting_since_us = k.engine.now
         result = yield from k.wait_for_multiple_objects(me, handles, False, ms)
         creation.waited_us += k.engine.now - creation.waiting_since_us

@@ -58,7 +58,8 @@ class RecordedProgram:
             # NOTE: for speed, the most frequent op is written out: a third of all ops
             if code == Op.WORK:
                 me.debt_us += op[1] * draws_scale
-                yield k.pay(me)
+                if (burst := k.pay(me)) is not None:
+                    yield burst
             elif code == Op.CLOSE:
                 if op[1] in p.fds.open:
                     yield from p.close(op[1])
@@ -87,7 +88,7 @@ class RecordedProgram:
             return
 
     def _exec(self, p: CygwinProcess, op: Item) -> Steps:
-        _, place, prog, _, argv, env, script, cwd, flags, _ = op
+        _, place, prog, _, argv, env, script, _, flags, _ = op
         run = self.run
         p.me.costs = run.draws.at(place)
         image = run.image(flags, prog, self.pid, self._at, self._handles(p, flags))
@@ -126,8 +127,8 @@ class RecordedProgram:
         if killed:
             handle = k.new_handle(me, self.run.kill_event(self.pid), False)
             yield from k.wait_for_single_object(me, handle)
-        if me.debt_us > 0:
-            yield k.pay(me)
+        if me.debt_us > 0 and (burst := k.pay(me)) is not None:
+            yield burst
         self.run.at_exit(self.pid, p)
         yield from p.exit(code or (128 + sig if sig else 0))
 
@@ -222,8 +223,8 @@ class RecordedProgram:
         yield from ()
 
     def _kill(self, p: CygwinProcess, op: Item) -> Steps:
-        if p.me.debt_us > 0:
-            yield p.k.pay(p.me)
+        if p.me.debt_us > 0 and (burst := p.k.pay(p.me)) is not None:
+            yield burst
         event = self.run.kill_event(op[1])
         event.is_set = True
         signalled(event)

@@ -7,8 +7,8 @@ the section there, on 9x by mapping it anywhere and copying, because a view cann
 address.
 
 The document says that only the child has a view.  That is so after the clean-up; from the 1.3.4
-tree on, a one-step parent's view overlaps the child that already runs, and a child without Cygwin keeps
-the section's handle as long as it lives.
+tree on, a one-step parent's view overlaps the child that already runs, and a child without Cygwin
+keeps the section's handle as long as it lives.
 
 Source: cygheap.cc of aa9d50a1c (CYGWIN.md §c1, §d).
 """

@@ -10,6 +10,8 @@ Source: dcrt0.cc and fork.cc of aa9d50a1c (CYGWIN.md §b1, §c2); order of calls
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 from models.cygwin import children
 from models.cygwin.arguments import read_arguments
 from models.cygwin.child_info import ChildInfo, ChildType
@@ -62,8 +64,7 @@ def _start(p: CygwinProcess, info: ChildInfo | None) -> Steps:
     """Start-up of a first process (no `info`) or of a child of exec or spawn."""
     startup = p.version.first_startup if info is None else p.version.exec_startup
     p.me.debt_us += p.me.costs.init_us
-    for word in startup:
-        yield from _STEPS[word](p, info)
+    yield from _run(startup, p, info)
     yield from _sigproc_init(p, info, wait=True)
 
 
@@ -71,8 +72,7 @@ def _fork_child(p: CygwinProcess, info: ChildInfo) -> Steps:
     """Start-up of a fork child: heap, hand-shake with the parent, fix-ups of descriptors."""
     k, me = p.k, p.me
     me.debt_us += me.costs.init_us
-    for word in p.version.fork_startup:
-        yield from _STEPS[word](p, info)
+    yield from _run(p.version.fork_startup, p, info)
     yield from k.set_event(me, info.subproc_ready)
     woke = yield from k.wait_for_single_object(me, info.forker_finished, FORK_WAIT_MS)
     if woke != WAIT_OBJECT_0:
@@ -137,17 +137,24 @@ def _sigproc_init(p: CygwinProcess, info: ChildInfo | None, wait: bool) -> Steps
         yield from k.close_handle(me, ready)
 
 
+def _run(words: tuple[str, ...], p: CygwinProcess, info: ChildInfo | None) -> Steps:
+    for word in words:
+        step = _CALLS.get(word)
+        if step is not None:
+            step(p, info)
+        else:
+            yield from _STEPS[word](p, info)
+
+
 # ---- the steps that the release's lists name -------------------------------------------------
 
 
-def _self(p: CygwinProcess, info: ChildInfo | None) -> Steps:
+def _self(p: CygwinProcess, info: ChildInfo | None) -> None:
     p.h_self = p.k.duplicate_handle(p.me, CURRENT_PROCESS, CURRENT_PROCESS, CURRENT_PROCESS)
-    yield from ()
 
 
-def _thread(p: CygwinProcess, info: ChildInfo | None) -> Steps:
+def _thread(p: CygwinProcess, info: ChildInfo | None) -> None:
     p.h_thread = p.k.duplicate_handle(p.me, CURRENT_PROCESS, CURRENT_THREAD, CURRENT_PROCESS)
-    yield from ()
 
 
 def _grandparent(p: CygwinProcess, info: ChildInfo | None) -> Steps:
@@ -159,9 +166,8 @@ def _grandparent(p: CygwinProcess, info: ChildInfo | None) -> Steps:
             yield from p.k.close_handle(p.me, info.pppid_handle)
 
 
-def _muto(p: CygwinProcess, info: ChildInfo | None) -> Steps:
+def _muto(p: CygwinProcess, info: ChildInfo | None) -> None:
     p.k.create_event(p.me, manual=False, role="muto")
-    yield from ()
 
 
 def _heap(p: CygwinProcess, info: ChildInfo | None) -> Steps:
@@ -177,20 +183,18 @@ def _heap(p: CygwinProcess, info: ChildInfo | None) -> Steps:
     yield from p.installation.bracket(p, "cygheap_fixup_in_child", steps)
 
 
-def _walk(p: CygwinProcess, info: ChildInfo | None) -> Steps:
+def _walk(p: CygwinProcess, info: ChildInfo | None) -> None:
     era = p.heap.era
     if era.heapbase_offset is not None:
         p.heap.memory.write32(era.heapbase_offset, 0)
     p.heap.walk(execed=True)
-    yield from ()
 
 
-def _stack(p: CygwinProcess, info: ChildInfo | None) -> Steps:
+def _stack(p: CygwinProcess, info: ChildInfo | None) -> None:
     p.k.virtual_query(p.me, p.stack_range()[0])
-    yield from ()
 
 
-def _pinfo(p: CygwinProcess, info: ChildInfo | None) -> Steps:
+def _pinfo(p: CygwinProcess, info: ChildInfo | None) -> None:
     """Own pinfo: made here or by the parent under our pid, or handed on by an exec."""
     k, me = p.k, p.me
     if info is not None and info.type is ChildType.EXEC:
@@ -210,20 +214,17 @@ def _pinfo(p: CygwinProcess, info: ChildInfo | None) -> Steps:
         p.pid = me.process.pid
         p.pinfo.write32(children.PID, p.pid)
     p.pinfo.write32(children.WINPID, me.process.pid)
-    yield from ()
 
 
-def _arguments(p: CygwinProcess, info: ChildInfo | None) -> Steps:
+def _arguments(p: CygwinProcess, info: ChildInfo | None) -> None:
     assert info is not None
     p.exec_info, p.argv, *_ = read_arguments(p.heap, info.moreinfo)
-    yield from ()
 
 
-def _descriptors(p: CygwinProcess, info: ChildInfo | None) -> Steps:
+def _descriptors(p: CygwinProcess, info: ChildInfo | None) -> None:
     """fdtab: a new one, or the parent's without what is closed at exec."""
     if info is None:
         p.first_descriptors()
-        yield from ()
         return
     p.fds = DescriptorTable(p.heap)
     p.fds.read()
@@ -240,7 +241,7 @@ def _parent(p: CygwinProcess, info: ChildInfo | None) -> Steps:
     yield from p.k.close_handle(p.me, info.parent)
 
 
-def _shared(p: CygwinProcess, info: ChildInfo | None) -> Steps:
+def _shared(p: CygwinProcess, info: ChildInfo | None) -> None:
     """The section that all Cygwin processes share; its inherited handle stands in the heap."""
     k, me = p.k, p.me
     if info is None:
@@ -256,15 +257,13 @@ def _shared(p: CygwinProcess, info: ChildInfo | None) -> Steps:
         k.map_view_of_file_ex(me, p.h_shared, p.version.shared_address, "cygwin shared")
     except Win32Error:
         k.map_view_of_file_ex(me, p.h_shared, 0, "cygwin shared")
-    yield from ()
 
 
-def _user_heap(p: CygwinProcess, info: ChildInfo | None) -> Steps:
+def _user_heap(p: CygwinProcess, info: ChildInfo | None) -> None:
     """malloc's address space: anywhere, or where the fork parent has it."""
     k, me, size = p.k, p.me, p.version.user_heap_reserve_bytes
     if info is None or info.type is not ChildType.FORK:
         p.user_heap = k.virtual_reserve(me, 0, size, "user heap")
-        yield from ()
         return
     try:
         p.user_heap = k.virtual_reserve(me, info.heapbase, size, "user heap")
@@ -277,7 +276,7 @@ def _user_heap(p: CygwinProcess, info: ChildInfo | None) -> Steps:
     p.user_heap_bytes = info.heap_bytes
 
 
-def _heap_page(p: CygwinProcess, info: ChildInfo | None) -> Steps:
+def _heap_page(p: CygwinProcess, info: ChildInfo | None) -> None:
     """The first page of the user heap; environ goes there and its vector is freed (§b5)."""
     p.k.virtual_commit(p.me, p.user_heap.base, 4096)
     p.user_heap_bytes = 4096
@@ -285,10 +284,9 @@ def _heap_page(p: CygwinProcess, info: ChildInfo | None) -> Steps:
         _, _, _, vector, strings, _ = read_arguments(p.heap, info.moreinfo)
         p.set_environment(strings)
         p.heap.cfree(vector)
-    yield from ()
 
 
-def _root(p: CygwinProcess, info: ChildInfo | None) -> Steps:
+def _root(p: CygwinProcess, info: ChildInfo | None) -> None:
     """The mount table: made or opened by a first process, inherited after that."""
     k, me = p.k, p.me
     if info is None:
@@ -299,33 +297,27 @@ def _root(p: CygwinProcess, info: ChildInfo | None) -> Steps:
     else:
         p.h_root = info.mount_h
     k.map_view_of_file_ex(me, p.h_root, name="cygwin root")
-    yield from ()
 
 
-def _open_root(p: CygwinProcess, info: ChildInfo | None) -> Steps:
+def _open_root(p: CygwinProcess, info: ChildInfo | None) -> None:
     k, me = p.k, p.me
     p.h_root = k.open_file_mapping(me, "cygwin1.root", inherit=True) or 0
     k.map_view_of_file_ex(me, p.h_root, name="cygwin root")
-    yield from ()
 
 
-def _title(p: CygwinProcess, info: ChildInfo | None) -> Steps:
+def _title(p: CygwinProcess, info: ChildInfo | None) -> None:
     p.h_mutex = p.k.create_mutex(p.me, name="cygwin1.title_mutex")
-    yield from ()
 
 
-_STEPS = {
+_CALLS: dict[str, Callable[[CygwinProcess, ChildInfo | None], None]] = {
     "self": _self,
     "thread": _thread,
-    "grandparent": _grandparent,
     "muto": _muto,
-    "heap": _heap,
     "walk": _walk,
     "stack": _stack,
     "pinfo": _pinfo,
     "arguments": _arguments,
     "descriptors": _descriptors,
-    "parent": _parent,
     "shared": _shared,
     "user-heap": _user_heap,
     "heap-page": _heap_page,
@@ -333,3 +325,4 @@ _STEPS = {
     "open-root": _open_root,
     "title": _title,
 }
+_STEPS = {"grandparent": _grandparent, "heap": _heap, "parent": _parent}  # these can wait

@@ -172,3 +172,41 @@ class AddressSpace:
         if region is None or region.memory is None:
             raise AccessViolation(address, what)
         return region.memory, address - region.base
+
+    def clear(self) -> tuple[int, list[Section]]:
+        """Let everything go at once (process exit): private pages, and sections of views."""
+        pages = 0
+        sections = []
+        for region in self._regions.values():
+            if region.section is not None:
+                region.section.views -= 1
+                sections.append(region.section)
+            elif region.memory is not None:
+                pages += region.memory.committed_pages()
+        self._bases.clear()
+        self._regions.clear()
+        return pages, sections
+
+
+class AddressSpacePlan:
+    """What a fresh address space is to hold; regions without bytes are shared by all users."""
+
+    __slots__ = ("_bases", "_regions", "_writable")
+
+    def __init__(self, model: AddressSpace, writable: set[int]) -> None:
+        """Taken from `model`; the regions at the bases in `writable` get memory of their own."""
+        self._bases = list(model._bases)
+        self._regions = dict(model._regions)
+        self._writable = [region for base, region in self._regions.items() if base in writable]
+
+    def apply(self, space: AddressSpace) -> int:
+        """Fill an empty address space; committed pages."""
+        space._bases = self._bases.copy()
+        space._regions = self._regions.copy()
+        pages = 0
+        for r in self._writable:
+            memory = Memory(r.size_bytes)
+            pages += memory.commit(0, r.size_bytes)
+            region = Region(r.base, r.size_bytes, r.kind, r.name, memory)
+            space._regions[r.base] = region
+        return pages

@@ -40,17 +40,18 @@ class HandleTable:
 
     def get(self, handle: int) -> KernelObject:
         """The object behind `handle`. Raises Win32Error 6 if there is none."""
-        i = handle >> 2
-        if 0 < i < len(self._objects):
-            obj = self._objects[i]
-            if obj is not None:
-                return obj
+        try:
+            obj = self._objects[handle >> 2]  # slot 0 and closed slots hold None
+        except IndexError:
+            obj = None
+        if obj is not None and handle > 0:
+            return obj
         raise Win32Error(ERROR_INVALID_HANDLE, "handle", f"{handle:#x} is not open")
 
     def remove(self, handle: int) -> KernelObject:
         """Close `handle`; the object, with one reference less. Raises Win32Error 6."""
-        obj = self.get(handle)
         i = handle >> 2
+        obj = self.get(handle)
         self._objects[i] = None
         self._inherit[i] = 0
         self._free.append(i)
@@ -70,15 +71,21 @@ class HandleTable:
     def inherited(self) -> HandleTable:
         """The table that a child created with bInheritHandles starts with."""
         child = HandleTable()
-        objects = [o if f else None for o, f in zip(self._objects, self._inherit, strict=True)]
-        while len(objects) > 1 and objects[-1] is None:
-            objects.pop()
-        for obj in objects:
-            if obj is not None:
-                obj.refs += 1
-        child._objects = objects
-        child._inherit = bytearray(0 if o is None else 1 for o in objects)
-        child._free = [i for i in range(len(objects) - 1, 0, -1) if objects[i] is None]
+        inherit = self._inherit  # 1 only for open handles
+        count = inherit.rfind(1) + 1
+        if count:
+            mine = self._objects
+            objects: list[KernelObject | None] = [None] * count
+            free = []
+            for i in range(count - 1, 0, -1):
+                if inherit[i]:
+                    obj = objects[i] = mine[i]
+                    obj.refs += 1  # type: ignore[union-attr]  # see above: it is open
+                else:
+                    free.append(i)
+            child._objects = objects
+            child._inherit = inherit[:count]
+            child._free = free
         return child
 
     def handles(self) -> list[int]:

@@ -7,12 +7,12 @@ image is linked with Cygwin; its entry does.
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from models.win32.address_space import AddressSpace, Region
-from models.win32.memory import Memory
+from models.win32.address_space import AddressSpace, AddressSpacePlan, Region
+from models.win32.system import NT
 
 if TYPE_CHECKING:
     from models.win32.kernel import Kernel
@@ -50,16 +50,25 @@ class Image:
     entry: Callable[[Kernel, Thread], Steps]
 
 
+class Layout(tuple[Part, ...]):
+    """The parts of an image, checked once and made ready to load; the same for many processes."""
+
+    plan: AddressSpacePlan
+
+    def __new__(cls, parts: Iterable[Part]) -> Layout:
+        """Raises Win32Error 487 if two parts overlap."""
+        made = super().__new__(cls, parts)
+        space = AddressSpace(NT)
+        for part in made:
+            space.add(Region(part.base, part.size_bytes, part.kind, part.name))
+        made.plan = AddressSpacePlan(space, {part.base for part in made if part.writable})
+        return made
+
+
 def load(parts: tuple[Part, ...], space: AddressSpace) -> int:
     """Put the parts of an image into an empty address space; committed pages.
 
     Raises Win32Error 487 if two parts overlap.
     """
-    pages = 0
-    for part in parts:
-        memory = None
-        if part.writable:
-            memory = Memory(part.size_bytes)
-            pages += memory.commit(0, part.size_bytes)
-        space.add(Region(part.base, part.size_bytes, part.kind, part.name, memory))
-    return pages
+    layout = parts if isinstance(parts, Layout) else Layout(parts)
+    return layout.plan.apply(space)

@@ -67,16 +67,16 @@ class KernelCore:
         self.tickets: list[tuple[KernelObject, int]] = []  # sockets handed over, and to whom
         self._next_id = system.first_pid
 
-    def pay(self, me: Thread) -> simpy.Event:
-        """The processor time that `me` owes, as an event to yield."""
+    def pay(self, me: Thread) -> simpy.Event | None:
+        """Use the processor time that `me` owes: an event to yield, None if it has passed."""
         us, me.debt_us = me.debt_us, 0.0
-        return self.processors.burst(me, us)
+        return self.processors.use(me, us)
 
     def work(self, me: Thread, us: float) -> Steps:
         """Use the processor for `us` beyond what is owed already. Runs in `me`."""
         me.debt_us += us
-        if me.debt_us > 0:
-            yield self.pay(me)
+        if me.debt_us > 0 and (burst := self.pay(me)) is not None:
+            yield burst
 
     def row(self, me: Thread, api: str, phase: str = "", /, **args: Any) -> None:
         """Write a row; call it only if `self.calls` is not None."""
@@ -86,6 +86,8 @@ class KernelCore:
 
     def object(self, me: Thread, handle: int) -> KernelObject:
         """What `handle` stands for in the process of `me`. Raises Win32Error 6."""
+        if handle < CURRENT_THREAD:
+            return me.process.handles.get(handle)
         if handle == CURRENT_PROCESS:
             return me.process
         if handle == CURRENT_THREAD:
@@ -122,9 +124,12 @@ class KernelCore:
         """A handle to `obj` was closed: after the last one, free what it holds; wake who is
         held by a pipe whose other end has changed hands.
         """
-        if obj.refs == 0 and isinstance(obj, Section):
-            self.section_unused(obj)
-        elif isinstance(obj, PipeEnd):
+        if obj.kind == "section":
+            assert isinstance(obj, Section)
+            if obj.refs == 0:
+                self.section_unused(obj)
+        elif obj.kind == "pipe":
+            assert isinstance(obj, PipeEnd)
             pipe = obj.pipe
             if obj.refs == 0 or not obj.writes:
                 for thread in (pipe.readers if obj.writes else pipe.writers)[:]:
@@ -137,8 +142,7 @@ class KernelCore:
         """Free a section that has neither handles nor views."""
         if section.refs == 0 and section.views == 0:
             self.discharge(section.memory.committed_pages())
-            section.memory.pages.clear()
-            section.memory.own.clear()
+            section.memory.clear()
             if section.name and self.names.get(section.name) is section:
                 del self.names[section.name]
 
@@ -146,8 +150,8 @@ class KernelCore:
         """Steps of a thread with its end: returning from the main thread ends the process."""
         try:
             code = yield from steps
-            if thread.debt_us > 0:
-                yield self.pay(thread)
+            if thread.debt_us > 0 and (burst := self.pay(thread)) is not None:
+                yield burst
         except ThreadEnd:
             return
         except AccessViolation as error:
@@ -185,15 +189,9 @@ class KernelCore:
                 thread.stop()
         for obj in process.handles.empty():
             self.handle_closed(obj)
-        pages = 0
-        for region in process.space.regions():
-            section = region.section
-            if section is not None:
-                section.views -= 1
-                self.section_unused(section)
-            elif region.memory is not None:
-                pages += region.memory.committed_pages()
-            process.space.remove(region)
+        pages, sections = process.space.clear()
+        for section in sections:
+            self.section_unused(section)
         self.discharge(pages)
         signalled(process)
         for thread in process.threads:

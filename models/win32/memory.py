@@ -14,6 +14,8 @@ a numpy scalar (STYLE: "Memory").
 
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
 
 from models.win32.errors import AccessViolation
@@ -27,15 +29,19 @@ _ZEROS = bytes(PAGE_BYTES)
 Page = memoryview
 
 
+def _page(words: Any) -> Page:
+    return memoryview(words)
+
+
 def new_page() -> Page:
     """A fresh zeroed page of 1024 words."""
-    return memoryview(np.zeros(_WORDS, np.uint32))
+    return _page(np.zeros(_WORDS, np.uint32))
 
 
 def _frozen_zero_page() -> Page:
     words = np.zeros(_WORDS, np.uint32)
     words.flags.writeable = False
-    return memoryview(words)
+    return _page(words)
 
 
 ZERO_PAGE = _frozen_zero_page()  # *constant*: stands for every committed page nobody wrote yet
@@ -47,16 +53,18 @@ class Memory:
     pages: one entry a page, None where nothing is committed -- state
     own: one byte a page, 1 if nobody else holds that buffer -- state
     size_bytes: what was reserved, a multiple of the page size -- constant
+    holes: how many entries of `pages` are None -- state
 
     `pages` may be shorter than the reservation: pages behind its end are not committed.
     """
 
-    __slots__ = ("own", "pages", "size_bytes")
+    __slots__ = ("holes", "own", "pages", "size_bytes")
 
     def __init__(self, size_bytes: int) -> None:
         self.size_bytes = (size_bytes + PAGE_BYTES - 1) & -PAGE_BYTES
         self.pages: list[Page | None] = []
         self.own = bytearray()
+        self.holes = 0
 
     def commit(self, offset: int, size_bytes: int) -> int:
         """Commit every page that [offset, offset + size_bytes) touches; how many were new [pages].
@@ -73,6 +81,7 @@ class Memory:
         have = len(pages)
         if first >= have:
             pages.extend([None] * (first - have))
+            self.holes += first - have
             pages.extend([ZERO_PAGE] * (last + 1 - first))
             own.extend(bytes(last + 1 - have))
             return last + 1 - first
@@ -82,11 +91,14 @@ class Memory:
             own.extend(bytes(last + 1 - have))
             new = last + 1 - have
             last = have - 1
+        if not self.holes:
+            return new
         for i in range(first, last + 1):
             if pages[i] is None:
                 pages[i] = ZERO_PAGE
                 own[i] = 0
                 new += 1
+                self.holes -= 1
         return new
 
     def decommit(self, offset: int, size_bytes: int) -> int:
@@ -99,11 +111,18 @@ class Memory:
                 self.pages[i] = None
                 self.own[i] = 0
                 gone += 1
+        self.holes += gone
         return gone
+
+    def clear(self) -> None:
+        """Give back everything."""
+        self.pages.clear()
+        self.own.clear()
+        self.holes = 0
 
     def committed_pages(self) -> int:
         """How many pages are committed."""
-        return len(self.pages) - self.pages.count(None)
+        return len(self.pages) - self.holes
 
     def is_committed(self, offset: int) -> bool:
         """Whether the page at `offset` is committed."""
@@ -131,7 +150,7 @@ class Memory:
                 if page is ZERO_PAGE:
                     page = new_page()
                 else:
-                    page = memoryview(np.array(page.obj))
+                    page = _page(np.array(page.obj))
                 self.pages[i] = page
                 self.own[i] = 1
                 return page
@@ -189,16 +208,15 @@ class Memory:
         s, d = source_offset >> PAGE_SHIFT, offset >> PAGE_SHIFT
         full, tail = size_bytes >> PAGE_SHIFT, size_bytes & 4095
         count = full + (1 if tail else 0)
-        for pages, i, what in ((source.pages, s, "read"), (self.pages, d, "write")):
-            part = pages[i : i + count]
-            if len(part) < count or None in part:
+        for memory, i, what in ((source, s, "read"), (self, d, "write")):
+            if memory.holes or i + count > len(memory.pages):
+                part = memory.pages[i : i + count]
                 bad = next((k for k, page in enumerate(part) if page is None), len(part))
-                raise AccessViolation((i + bad) << PAGE_SHIFT, what)
+                if bad < count:
+                    raise AccessViolation((i + bad) << PAGE_SHIFT, what)
         if tail:
-            last = source.page(s + full)
-            beyond = bytes(last.cast("B")[tail:])
-            mine = bytes(self.page(d + full).cast("B")[tail:])
-            if beyond == mine:
+            last, mine = source.page(s + full), self.page(d + full)
+            if last is mine or bytes(last)[tail:] == bytes(mine)[tail:]:
                 full += 1  # the rest of the page is equal: share it like the others
             else:
                 self.write((d + full) << PAGE_SHIFT, bytes(last.cast("B")[:tail]))
@@ -211,5 +229,6 @@ class Memory:
         twin.pages = self.pages.copy()
         count = len(twin.pages)
         twin.own = bytearray(count)
+        twin.holes = self.holes
         self.own = bytearray(count)
         return twin

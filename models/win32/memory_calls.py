@@ -83,13 +83,13 @@ class MemoryCalls(KernelCore):
         section = self.object(me, handle)
         if not isinstance(section, Section):
             raise Win32Error(ERROR_INVALID_HANDLE, "MapViewOfFileEx", f"{handle:#x}")
-        region: Region | None = None
+        base = 0
         try:
             region = me.process.space.map_view(section, address, name)
+            base = region.base
         finally:
             if self.calls is not None:
-                self.row(me, "MapViewOfFileEx", h=section, addr=address,
-                         ret=region.base if region else 0)  # fmt: skip
+                self.row(me, "MapViewOfFileEx", h=section, addr=address, ret=base)
         return region
 
     def unmap_view_of_file(self, me: Thread, address: int) -> None:
@@ -107,13 +107,14 @@ class MemoryCalls(KernelCore):
     def virtual_reserve(self, me: Thread, address: int, size_bytes: int, name: str = "") -> Region:
         """VirtualAlloc(MEM_RESERVE): the region. Raises Win32Error 487, 87, 8."""
         me.debt_us += me.costs.call_us
-        region: Region | None = None
+        base = 0
         try:
             region = me.process.space.reserve(address, size_bytes, name)
+            base = region.base
         finally:
             if self.calls is not None:
                 self.row(me, "VirtualAlloc", addr=address, size=size_bytes, type="RESERVE",
-                         ret=region.base if region else 0)  # fmt: skip
+                         ret=base)  # fmt: skip
         return region
 
     def virtual_commit(self, me: Thread, address: int, size_bytes: int) -> None:
@@ -180,8 +181,8 @@ class MemoryCalls(KernelCore):
         Raises Win32Error 299 (not all of it is committed there), 998 (own memory), 6.
         """
         me.debt_us += me.costs.call_us + size_bytes * me.costs.copy_us_per_byte
-        if me.debt_us > 0:
-            yield self.pay(me)
+        if me.debt_us > 0 and (burst := self.pay(me)) is not None:
+            yield burst
         other = self.process_of(me, handle)
         done = self._transfer(me.process, target, other, source, size_bytes, reading=True)
         self.read_process_memory_bytes += size_bytes
@@ -198,8 +199,8 @@ class MemoryCalls(KernelCore):
         Raises Win32Error 299 (not all of it is committed there), 998 (own memory), 6.
         """
         me.debt_us += me.costs.call_us + size_bytes * me.costs.copy_us_per_byte
-        if me.debt_us > 0:
-            yield self.pay(me)
+        if me.debt_us > 0 and (burst := self.pay(me)) is not None:
+            yield burst
         other = self.process_of(me, handle)
         done = self._transfer(other, target, me.process, source, size_bytes, reading=False)
         self.write_process_memory_bytes += size_bytes

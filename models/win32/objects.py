@@ -28,6 +28,7 @@ class KernelObject:
 
     __slots__ = ("refs", "role", "waiters")
     kind = "object"
+    waitable = False  # *constant*: a thread can wait for it
 
     def __init__(self) -> None:
         self.refs = 0
@@ -48,6 +49,7 @@ class Event(KernelObject):
 
     __slots__ = ("is_set", "manual")
     kind = "event"
+    waitable = True
 
     def __init__(self, manual: bool, is_set: bool, role: str = "") -> None:
         self.refs = 0
@@ -72,6 +74,7 @@ class Mutex(KernelObject):
 
     __slots__ = ("abandoned", "count", "owner")
     kind = "mutex"
+    waitable = True
 
     def __init__(self, owner: Thread | None = None) -> None:
         super().__init__()
@@ -100,6 +103,7 @@ class Semaphore(KernelObject):
 
     __slots__ = ("count", "maximum")
     kind = "semaphore"
+    waitable = True
 
     def __init__(self, count: int, maximum: int, role: str = "") -> None:
         self.refs = 0

@@ -8,6 +8,8 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
+import simpy
+
 from models.win32.errors import ERROR_BROKEN_PIPE, ERROR_INVALID_HANDLE, Win32Error
 from models.win32.kernel_core import KernelCore
 from models.win32.objects import Pipe, PipeEnd
@@ -33,8 +35,8 @@ class PipeCalls(KernelCore):
     def read_file(self, me: Thread, handle: int, size_bytes: int) -> Steps:
         """ReadFile: bytes read, 0 at the end of file. Runs in `me`."""
         me.debt_us += me.costs.call_us
-        if me.debt_us > 0:
-            yield self.pay(me)
+        if me.debt_us > 0 and (burst := self.pay(me)) is not None:
+            yield burst
         pipe = self._end(me, handle, writes=False).pipe
         while pipe.held_bytes == 0:
             if pipe.write_end.refs == 0:
@@ -60,8 +62,8 @@ class PipeCalls(KernelCore):
         Raises Win32Error 109 if no read handle is left.
         """
         me.debt_us += me.costs.call_us + size_bytes * me.costs.copy_us_per_byte
-        if me.debt_us > 0:
-            yield self.pay(me)
+        if me.debt_us > 0 and (burst := self.pay(me)) is not None:
+            yield burst
         pipe = self._end(me, handle, writes=True).pipe
         left = size_bytes
         while True:
@@ -80,7 +82,7 @@ class PipeCalls(KernelCore):
                 return size_bytes
             yield self._park(me, pipe.write_end, pipe.writers)
 
-    def _park(self, me: Thread, end: PipeEnd, queue: list[Thread]) -> object:
+    def _park(self, me: Thread, end: PipeEnd, queue: list[Thread]) -> simpy.Event:
         parked = Parked(me, "pipe", self.engine, end, queue)
         me.wait = parked
         if me.on_cpu:

@@ -13,7 +13,7 @@ from models.win32.errors import (
     ERROR_INVALID_HANDLE,
     Win32Error,
 )
-from models.win32.handles import HandleTable
+from models.win32.handles import CURRENT_PROCESS, HandleTable
 from models.win32.image import Image, load
 from models.win32.kernel_core import KernelCore
 from models.win32.objects import KernelObject
@@ -51,8 +51,8 @@ class ProcessCalls(KernelCore):
         if self.calls is not None:
             self.row(me, "CreateProcess", "call", image=image.name if image else "",
                      inherit=inherit, flags=flags, child_info=startup, **more)  # fmt: skip
-        if me.debt_us > 0:
-            yield self.pay(me)
+        if me.debt_us > 0 and (burst := self.pay(me)) is not None:
+            yield burst
         if image is None:
             raise Win32Error(ERROR_FILE_NOT_FOUND, "CreateProcess", "no such image")
         handles = me.process.handles.inherited() if inherit else HandleTable()
@@ -97,8 +97,8 @@ class ProcessCalls(KernelCore):
     ) -> Steps:
         """CreateThread: its handle. Runs in `me`."""
         me.debt_us += me.costs.thread_us
-        if me.debt_us > 0:
-            yield self.pay(me)
+        if me.debt_us > 0 and (burst := self.pay(me)) is not None:
+            yield burst
         process = me.process
         thread = Thread(process, self.new_id(), self.engine, self.processors, me.costs)
         thread.role = role
@@ -126,10 +126,11 @@ class ProcessCalls(KernelCore):
         even if the copy fails, as DUPLICATE_CLOSE_SOURCE does.
         """
         me.debt_us += me.costs.handle_us
-        origin = self.process_of(me, source_process)
-        target = self.process_of(me, target_process)
+        here = me.process
+        origin = here if source_process == CURRENT_PROCESS else self.process_of(me, source_process)
+        target = here if target_process == CURRENT_PROCESS else self.process_of(me, target_process)
         obj: KernelObject
-        if origin is me.process:
+        if origin is here:
             obj = self.object(me, source)
         else:
             obj = origin.handles.get(source)
@@ -149,13 +150,15 @@ class ProcessCalls(KernelCore):
     def close_handle(self, me: Thread, handle: int) -> Steps:
         """CloseHandle. Raises Win32Error 6. Runs in `me`."""
         me.debt_us += me.costs.handle_us
-        obj = me.process.handles.get(handle)
-        if obj.kind == "pipe" and me.debt_us > 0:
-            yield self.pay(me)
-        me.process.handles.remove(handle)
+        handles = me.process.handles
+        pipe = handles.get(handle).kind == "pipe"
+        if pipe and me.debt_us > 0 and (burst := self.pay(me)) is not None:
+            yield burst
+        obj = handles.remove(handle)
         if self.calls is not None:
             self.row(me, "CloseHandle", h=obj, hv=handle)
-        if obj.refs == 0 or obj.kind == "pipe":
+        kind = obj.kind
+        if kind == "pipe" or kind == "section":
             self.handle_closed(obj)
 
     def new_handle(self, me: Thread, obj: KernelObject, inherit: bool) -> int:
@@ -174,8 +177,8 @@ class ProcessCalls(KernelCore):
     def resume_thread(self, me: Thread, handle: int) -> Steps:
         """ResumeThread: the suspend count before. Raises Win32Error 6. Runs in `me`."""
         me.debt_us += me.costs.call_us
-        if me.debt_us > 0:
-            yield self.pay(me)
+        if me.debt_us > 0 and (burst := self.pay(me)) is not None:
+            yield burst
         thread = self._thread(me, handle)
         before = thread.resume()
         if self.calls is not None:
@@ -185,8 +188,8 @@ class ProcessCalls(KernelCore):
     def suspend_thread(self, me: Thread, handle: int) -> Steps:
         """SuspendThread: the suspend count before. Raises Win32Error 6. Runs in `me`."""
         me.debt_us += me.costs.call_us
-        if me.debt_us > 0:
-            yield self.pay(me)
+        if me.debt_us > 0 and (burst := self.pay(me)) is not None:
+            yield burst
         return self._thread(me, handle).suspend()
 
     def get_exit_code_process(self, me: Thread, handle: int) -> int:
@@ -200,8 +203,8 @@ class ProcessCalls(KernelCore):
     def terminate_process(self, me: Thread, handle: int, code: int) -> Steps:
         """TerminateProcess. Raises Win32Error 5 if it has ended already, 6. Runs in `me`."""
         me.debt_us += me.costs.call_us
-        if me.debt_us > 0:
-            yield self.pay(me)
+        if me.debt_us > 0 and (burst := self.pay(me)) is not None:
+            yield burst
         process = self.process_of(me, handle)
         if self.calls is not None:
             self.row(me, "TerminateProcess", h=process, code=code)
@@ -214,8 +217,8 @@ class ProcessCalls(KernelCore):
     def exit_process(self, me: Thread, code: int) -> Steps:
         """ExitProcess; does not return. Runs in `me`."""
         me.debt_us += me.costs.exit_us
-        if me.debt_us > 0:
-            yield self.pay(me)
+        if me.debt_us > 0 and (burst := self.pay(me)) is not None:
+            yield burst
         if self.calls is not None:
             self.row(me, "ExitProcess", "call", code=code)
         self.end_process(me.process, code, me)
@@ -223,8 +226,8 @@ class ProcessCalls(KernelCore):
 
     def exit_thread(self, me: Thread, code: int = 0) -> Steps:
         """ExitThread; does not return. Runs in `me`."""
-        if me.debt_us > 0:
-            yield self.pay(me)
+        if me.debt_us > 0 and (burst := self.pay(me)) is not None:
+            yield burst
         if self.calls is not None:
             self.row(me, "ExitThread", "call", code=code)
         self.end_thread(me, code)

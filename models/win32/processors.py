@@ -29,7 +29,8 @@ class Burst(simpy.Event):
     __slots__ = ("left_us", "started_us", "thread")
 
     def __init__(self, engine: Engine, thread: Thread, us: float) -> None:
-        super().__init__(engine)
+        self.env = engine  # NOTE: for speed: simpy.Event.__init__ written out, 0.9 us less
+        self.callbacks = []
         self.thread = thread
         self.left_us = us
         self.started_us = 0.0
@@ -56,11 +57,35 @@ class Processors:
         self._ready: deque[Burst] = deque()
         self._running: list[Burst] = []
 
+    def use(self, thread: Thread, us: float) -> Burst | None:
+        """Use `us` of processor time: the event to yield, or None if the time has passed already.
+
+        It passes at once if a processor is to be had and nothing else happens before its end;
+        nobody can tell that from an event of its own.
+        """
+        # NOTE: for speed: five of six bursts end here, for 0.4 us instead of 4
+        engine = self._engine
+        if not self._ready and (thread.on_cpu or self._free) and not thread.suspend_count:
+            end_us = engine._now + us
+            queue = engine._queue
+            if not queue or queue[0][0] > end_us:
+                if not thread.on_cpu:
+                    self._free -= 1
+                    thread.on_cpu = True
+                    thread.slice_left_us = self.quantum_us
+                thread.slice_left_us -= us
+                self.busy_us += us
+                engine._now = end_us
+                return None
+        return self.burst(thread, us)
+
     def burst(self, thread: Thread, us: float) -> Burst:
         """Ask for `us` of processor time for `thread`; the event happens when it was used."""
         burst = Burst(self._engine, thread, us)
         thread.burst = burst
         burst.callbacks.append(self._done)
+        if thread.suspend_count:
+            return burst
         if thread.on_cpu:
             if thread.slice_left_us > 0 or not self._ready:
                 if thread.slice_left_us <= 0:

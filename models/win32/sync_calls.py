@@ -13,12 +13,11 @@ from models.win32.errors import (
 )
 from models.win32.kernel_core import KernelCore
 from models.win32.objects import Event, KernelObject, Mutex, Semaphore
-from models.win32.thread import Parked, Process, Thread
+from models.win32.thread import Parked, Thread
 from models.win32.waits import INFINITE, WAIT_TIMEOUT, Wait, satisfied, signalled
 from sim.engine import Steps
 
 MAXIMUM_WAIT_OBJECTS = 64  # winnt.h
-_WAITABLE = (Event, Mutex, Semaphore, Process, Thread)
 
 
 class SyncCalls(KernelCore):
@@ -78,8 +77,8 @@ class SyncCalls(KernelCore):
     def set_event(self, me: Thread, handle: int) -> Steps:
         """SetEvent. Raises Win32Error 6 if the handle is not an event. Runs in `me`."""
         me.debt_us += me.costs.call_us
-        if me.debt_us > 0:
-            yield self.pay(me)
+        if me.debt_us > 0 and (burst := self.pay(me)) is not None:
+            yield burst
         event = self._event(me, handle)
         event.is_set = True
         if self.calls is not None:
@@ -90,8 +89,8 @@ class SyncCalls(KernelCore):
     def reset_event(self, me: Thread, handle: int) -> Steps:
         """ResetEvent. Raises Win32Error 6 if the handle is not an event. Runs in `me`."""
         me.debt_us += me.costs.call_us
-        if me.debt_us > 0:
-            yield self.pay(me)
+        if me.debt_us > 0 and (burst := self.pay(me)) is not None:
+            yield burst
         event = self._event(me, handle)
         event.is_set = False
         if self.calls is not None:
@@ -100,8 +99,8 @@ class SyncCalls(KernelCore):
     def release_semaphore(self, me: Thread, handle: int, count: int = 1) -> Steps:
         """ReleaseSemaphore: the count before. Raises Win32Error 298 over the maximum."""
         me.debt_us += me.costs.call_us
-        if me.debt_us > 0:
-            yield self.pay(me)
+        if me.debt_us > 0 and (burst := self.pay(me)) is not None:
+            yield burst
         semaphore = self.object(me, handle)
         if not isinstance(semaphore, Semaphore):
             raise Win32Error(ERROR_INVALID_HANDLE, "ReleaseSemaphore", f"{handle:#x}")
@@ -117,8 +116,8 @@ class SyncCalls(KernelCore):
     def release_mutex(self, me: Thread, handle: int) -> Steps:
         """ReleaseMutex. Raises Win32Error 288 if `me` does not own it."""
         me.debt_us += me.costs.call_us
-        if me.debt_us > 0:
-            yield self.pay(me)
+        if me.debt_us > 0 and (burst := self.pay(me)) is not None:
+            yield burst
         mutex = self.object(me, handle)
         if not isinstance(mutex, Mutex):
             raise Win32Error(ERROR_INVALID_HANDLE, "ReleaseMutex", f"{handle:#x}")
@@ -162,8 +161,8 @@ class SyncCalls(KernelCore):
 
     def sleep(self, me: Thread, us: float | None) -> Steps:
         """Sleep for `us`; None never wakes by itself. Runs in `me`."""
-        if me.debt_us > 0:
-            yield self.pay(me)
+        if me.debt_us > 0 and (burst := self.pay(me)) is not None:
+            yield burst
         parked = Parked(me, "sleep", self.engine)
         me.wait = parked
         if us is not None:
@@ -186,11 +185,11 @@ class SyncCalls(KernelCore):
         every_ms: int | None = None,
     ) -> Steps:
         me.debt_us += me.costs.call_us
-        if me.debt_us > 0:
-            yield self.pay(me)
+        if me.debt_us > 0 and (burst := self.pay(me)) is not None:
+            yield burst
         objects = [self.object(me, handle) for handle in handles]
         for obj in objects:
-            if not isinstance(obj, _WAITABLE):
+            if not obj.waitable:
                 raise Win32Error(ERROR_INVALID_HANDLE, api, f"a {obj.kind} cannot be waited for")
         if self.calls is not None:
             self.row(me, api, "call", hs=objects, all=wait_all, ms=every_ms or ms)

@@ -43,6 +43,7 @@ class Process(KernelObject):
     __slots__ = ("created_us", "ended_us", "exit_code", "handles", "image", "parent_pid", "pid",
                  "space", "startup", "tag", "threads")  # fmt: skip
     kind = "process"
+    waitable = True
 
     def __init__(
         self, pid: int, image: Image, space: AddressSpace, handles: HandleTable, parent_pid: int
@@ -122,6 +123,7 @@ class Thread(KernelObject):
                  "owned", "pending", "process", "sim", "slice_left_us", "steps", "suspend_count",
                  "tid", "wait")  # fmt: skip
     kind = "thread"
+    waitable = True
 
     def __init__(
         self, process: Process, tid: int, engine: Engine, processors: Processors, costs: CostRow

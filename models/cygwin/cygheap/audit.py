@@ -61,7 +61,7 @@ def blocks(heap: CAllocator) -> list[Block]:
     entries = sorted(heap.chain())
     ends = [entry.start for entry in entries[1:]] + [heap.base + heap.max]
     found = []
-    for entry, end in zip(entries, ends, strict=True):
+    for entry, end in zip(entries, ends, strict=False):  # one end too many if there is no block
         generation = None
         if entry.type > _UNTAGGED:
             generation = int(entry.type >= _MARKED)

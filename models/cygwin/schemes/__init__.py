@@ -5,19 +5,23 @@ from __future__ import annotations
 from models.cygwin.protocol import Scheme
 from models.cygwin.schemes import blocking, shared_memory, shared_memory_1_3_3
 
-_MODULES = (blocking, shared_memory_1_3_3, shared_memory)
+_SCHEMES: tuple[Scheme, ...] = (
+    blocking.SCHEME,
+    shared_memory_1_3_3.SCHEME,
+    shared_memory.SCHEME,
+)
 
 
 def names() -> list[str]:
     """All schemes, oldest first."""
-    return [module.SCHEME.name for module in _MODULES]
+    return [scheme.name for scheme in _SCHEMES]
 
 
 def get(name: str) -> Scheme:
     """The scheme of that name. Raises KeyError if there is none."""
-    for module in _MODULES:
-        if module.SCHEME.name == name:
-            return module.SCHEME
+    for scheme in _SCHEMES:
+        if scheme.name == name:
+            return scheme
     raise KeyError(name)
 
 
@@ -31,5 +35,5 @@ def describe() -> list[dict[str, str]]:
             "until": scheme.until,
             "summary": scheme.summary,
         }
-        for scheme in (module.SCHEME for module in _MODULES)
+        for scheme in _SCHEMES
     ]
