@@ -89,13 +89,29 @@ def free_arguments(heap: Cygheap, blocks: ArgumentBlocks) -> None:
     heap.cfree(blocks.info)
 
 
-def read_arguments(heap: Cygheap, info: int) -> tuple[int, int, list[int], int, list[int], int]:
-    """What a child finds: (info, argv vector, argv, environment vector, environment, pinfo)."""
-    raw = heap.memory.read(info - heap.base, EXEC_INFO_BYTES)
-    _, _, argc, vector, envc, env_vector, pinfo = _INFO.unpack(raw)
-    argv = list(memoryview(heap.memory.read(vector - heap.base, 4 * argc)).cast("I"))
-    env = list(memoryview(heap.memory.read(env_vector - heap.base, 4 * envc)).cast("I"))
-    return info, vector, argv, env_vector, env, pinfo
+@dataclass(frozen=True, slots=True)
+class Handed:
+    """What a child finds in the heap. Every field is *output*; addresses.
+
+    vector, env_vector: the two vectors; env: the strings of the environment
+    pinfo: handle of the pinfo that an exec hands on
+    """
+
+    info: int
+    vector: int
+    env_vector: int
+    env: list[int]
+    pinfo: int
+
+
+def read_arguments(heap: Cygheap, info: int) -> Handed:
+    """Read the exec information at `info` and what it points to."""
+    memory, base = heap.memory, heap.base
+    _, _, _, vector, envc, env_vector, pinfo = _INFO.unpack(
+        memory.read(info - base, EXEC_INFO_BYTES)
+    )
+    env = memoryview(memory.read(env_vector - base, 4 * envc)).cast("I").tolist()
+    return Handed(info, vector, env_vector, env, pinfo)
 
 
 def _store(heap: Cygheap, vector: int, pointers: list[int]) -> None:

@@ -105,10 +105,10 @@ def remember(p: CygwinProcess, h_process: int, winpid: int) -> Steps:
     return child
 
 
-def keep_pid(p: CygwinProcess, h_process: int) -> Steps:
+def keep_pid(p: CygwinProcess, h_process: int) -> None:
     """Fork keeps a handle of its last 8 children, so that their pids are not given out again."""
     if len(p.ring) >= PID_RING:
-        yield from p.k.close_handle(p.me, p.ring.pop(0))
+        p.k.close_handle(p.me, p.ring.pop(0))
     p.ring.append(p.k.duplicate_handle(p.me, CURRENT_PROCESS, h_process, CURRENT_PROCESS))
 
 
@@ -121,13 +121,13 @@ def wait_subproc(p: CygwinProcess, thread: Thread) -> Steps:
         woke = yield from k.wait_polling(thread, handles, POLL_MS)
         if woke == 0:
             if p.exiting:
-                yield from k.close_handle(thread, p.wake_children)
+                k.close_handle(thread, p.wake_children)
                 yield from k.exit_thread(thread)
             continue
         child = alive[woke - 1]
         adopted = child.pinfo.read32(H_PROCESS)
         if adopted != child.h_process:
-            yield from k.close_handle(thread, child.h_process)
+            k.close_handle(thread, child.h_process)
             child.h_process = adopted
             continue
         child.zombie = True
@@ -142,7 +142,7 @@ def signal_thread(p: CygwinProcess, thread: Thread, info: ChildInfo | None, read
     k.create_event(thread, manual=False, role="sigcomplete")
     if info is not None and info.type is not ChildType.FORK and info.subproc_ready:
         yield from k.set_event(thread, info.subproc_ready)
-        yield from k.close_handle(thread, info.subproc_ready)
+        k.close_handle(thread, info.subproc_ready)
     if info is not None and info.type is ChildType.EXEC:
         name = f"cygpid.{p.me.process.pid:x}"
         link, _ = k.create_file_mapping(thread, p.version.pid_link_bytes, name=name)
@@ -171,10 +171,10 @@ def reap(p: CygwinProcess, by: Thread, child: Child) -> Steps:
     p.children.remove(child)
     p.waiter.code = k.get_exit_code_process(by, child.h_process)
     yield from k.set_event(by, p.h_wait)
-    yield from k.close_handle(by, child.h_process)
-    yield from k.close_handle(by, child.h_first)
+    k.close_handle(by, child.h_process)
+    k.close_handle(by, child.h_first)
     k.unmap_view_of_file(by, child.view.base)
-    yield from k.close_handle(by, child.h_pinfo)
+    k.close_handle(by, child.h_pinfo)
 
 
 def waitpid(p: CygwinProcess, pid: int) -> Steps:
@@ -202,8 +202,8 @@ def stop_waiting(p: CygwinProcess) -> Steps:
     p.exiting = True
     yield from k.set_event(me, p.wake_children)
     yield from k.wait_for_single_object(me, p.h_wait_subproc, JOIN_MS)
-    yield from k.close_handle(me, p.h_wait_subproc)
+    k.close_handle(me, p.h_wait_subproc)
     for child in p.children:
-        yield from k.close_handle(me, child.h_process)
+        k.close_handle(me, child.h_process)
         k.unmap_view_of_file(me, child.view.base)
-        yield from k.close_handle(me, child.h_pinfo)
+        k.close_handle(me, child.h_pinfo)

@@ -167,11 +167,11 @@ def leave_to_child(
         parent = parent_handle(p)
         if parent:
             alive = (yield from k.wait_for_single_object(me, parent, 0)) == WAIT_TIMEOUT
-            yield from k.close_handle(me, ready)
+            k.close_handle(me, ready)
             if alive:
                 given = k.duplicate_handle(me, CURRENT_PROCESS, h_process, parent)
                 p.pinfo.write32(children.H_PROCESS, given)
-                yield from k.close_handle(me, h_process)
+                k.close_handle(me, h_process)
                 yield from k.exit_process(me, EXIT_REPARENTED)
         woke = yield from p.wait_for_child(creation, watched, INFINITE)
         while woke != WAIT_OBJECT_0:

@@ -26,6 +26,7 @@ _CLOEXEC = 1
 
 CONSOLE, DISK, PIPE, SOCKET = "console", "disk", "pipe", "socket"
 _CLASSES = (CONSOLE, DISK, PIPE, SOCKET)
+_NUMBERS = {kind: number for number, kind in enumerate(_CLASSES)}
 
 
 class Descriptor:
@@ -38,7 +39,8 @@ class Descriptor:
     win32_name, name, info: addresses of its blocks, 0 for none -- constant
     """
 
-    __slots__ = ("address", "cloexec", "handle", "info", "kind", "name", "second", "win32_name")
+    __slots__ = ("address", "cloexec", "handle", "info", "kind", "name", "second", "texts",
+                 "win32_name")  # fmt: skip
 
     def __init__(self, address: int, kind: str, handle: int, second: int, cloexec: bool) -> None:
         self.address = address
@@ -49,6 +51,7 @@ class Descriptor:
         self.win32_name = 0
         self.name = 0
         self.info = 0
+        self.texts: tuple[bytes, bytes] | None = None  # the names, once they were looked at
 
 
 class DescriptorTable:
@@ -107,6 +110,7 @@ class DescriptorTable:
         made = Descriptor(address, kind, handle, second, cloexec)
         made.win32_name = heap.cstrdup(win32_name)
         made.name = heap.cstrdup(name)
+        made.texts = win32_name, name
         if kind == SOCKET:
             made.info = heap.cmalloc(HeapType.HEAP_BUF, PROTOCOL_INFO_BYTES)
             self._count_sockets(1)
@@ -117,7 +121,9 @@ class DescriptorTable:
 
     def names(self, descriptor: Descriptor) -> tuple[bytes, bytes]:
         """The Win32 and POSIX names of a descriptor."""
-        return self._string(descriptor.win32_name), self._string(descriptor.name)
+        if descriptor.texts is None:
+            descriptor.texts = self._string(descriptor.win32_name), self._string(descriptor.name)
+        return descriptor.texts
 
     def remove(self, fd: int) -> Descriptor:
         """Forget `fd` and free its blocks; its handles are the caller's to close."""
@@ -133,7 +139,7 @@ class DescriptorTable:
     def store(self, descriptor: Descriptor) -> None:
         """Write a descriptor's words into its fhandler."""
         d = descriptor
-        body = _BODY.pack(_CLASSES.index(d.kind), _CLOEXEC if d.cloexec else 0, d.handle,
+        body = _BODY.pack(_NUMBERS[d.kind], _CLOEXEC if d.cloexec else 0, d.handle,
                           d.second, d.win32_name, d.name, d.info)  # fmt: skip
         self._heap.memory.write(d.address - self._heap.base, body)
 
@@ -142,13 +148,11 @@ class DescriptorTable:
         """need_fixup_before: open descriptors whose socket must be duplicated for a child."""
         return self._sockets
 
-    def blocks(self) -> set[int]:
+    def blocks(self) -> list[int]:
         """Addresses of every block that the table refers to, for the audit of the heap."""
-        found = {self._vector}
+        found = [self._vector]
         for d in self.open.values():
-            found.update((d.address, d.win32_name, d.name))
-            if d.info:
-                found.add(d.info)
+            found += (d.address, d.win32_name, d.name, d.info)
         return found
 
     def _load(self, address: int) -> Descriptor:

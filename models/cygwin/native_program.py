@@ -75,7 +75,7 @@ class NativeProgram:
             handle = self.children.pop(op[1], None)
             if handle is not None:
                 yield from k.wait_for_single_object(me, handle)
-                yield from k.close_handle(me, handle)
+                k.close_handle(me, handle)
         elif code == Op.SLEEP:
             yield from k.sleep(me, op[1])
         elif code == Op.UNTIL:
@@ -140,9 +140,10 @@ class NativeProgram:
 
     def _close(self, k: Kernel, me: Thread, fd: int) -> Steps:
         _, first, second = self.fds.pop(fd, ("", 0, 0))
+        yield from k.settle(me)
         for handle in (first, second):
             if handle:
-                yield from k.close_handle(me, handle)
+                k.close_handle(me, handle)
 
     def _create(self, k: Kernel, me: Thread, op: Item) -> Steps:
         """One CreateProcess; after an exec this process ends, as Windows' _exec does it."""
@@ -165,12 +166,12 @@ class NativeProgram:
         creation.called_us = k.engine.now + me.debt_us
         k.trace.records.append(creation)
         h_process, h_thread, _ = yield from k.create_process(me, image, True, tag=creation)
-        yield from k.close_handle(me, h_thread)
+        k.close_handle(me, h_thread)
         if op[0] == Op.EXEC:
             yield from k.exit_process(me, 0)
         if mode == P_WAIT:
             yield from k.wait_for_single_object(me, h_process)
-            yield from k.close_handle(me, h_process)
+            k.close_handle(me, h_process)
         else:
             self.children[child] = h_process
         creation.returned_us = k.engine.now + me.debt_us

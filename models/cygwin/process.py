@@ -11,10 +11,13 @@ from __future__ import annotations
 from array import array
 from collections.abc import Sequence
 
+import numpy as np
+
 from models.cygwin import children
-from models.cygwin.arguments import Arguments
+from models.cygwin.arguments import Arguments, Handed
 from models.cygwin.child_info import ChildType
 from models.cygwin.cygheap.allocator import Cygheap
+from models.cygwin.cygheap.audit import Addresses
 from models.cygwin.descriptors import CONSOLE, DISK, PIPE, SOCKET, DescriptorTable
 from models.cygwin.errors import TryAgain
 from models.cygwin.installation import Creation, Failure, Installation, Program
@@ -42,6 +45,7 @@ class CygwinProcess:
     fds: descriptor table -- state
     children, waiter: see `children.py` -- state
     h_self, h_thread, signal_arrived, ...: handles in this process -- state
+    handed: argv and environment as an exec left them in the heap, until start-up is over -- state
     environ: address of the environment vector in the user heap -- state
     argv, exec_info: addresses of argument vector and exec information, 0 if none -- state
     user_heap: region of malloc -- state
@@ -76,6 +80,7 @@ class CygwinProcess:
         self.environ = 0
         self.argv = 0
         self.exec_info = 0
+        self.handed: Handed | None = None
         self.user_heap: Region
         self.user_heap_bytes = 0
 
@@ -140,7 +145,7 @@ class CygwinProcess:
             yield from k.set_event(me, self.signal_arrived)
         for handle in (self.h_mutex, self.h_shared, self.h_root):
             if handle:
-                yield from k.close_handle(me, handle)
+                k.close_handle(me, handle)
         yield from k.exit_process(me, code)
 
     def open(self, fd: int, kind: str = DISK, cloexec: bool = False) -> None:
@@ -191,10 +196,12 @@ class CygwinProcess:
     def close(self, fd: int) -> Steps:
         """close()."""
         gone = self.fds.remove(fd)
+        if gone.kind in (PIPE, SOCKET):
+            yield from self.k.settle(self.me)
         if gone.handle:
-            yield from self.k.close_handle(self.me, gone.handle)
+            self.k.close_handle(self.me, gone.handle)
         if gone.second:
-            yield from self.k.close_handle(self.me, gone.second)
+            self.k.close_handle(self.me, gone.second)
 
     def set_cloexec(self, fd: int, on: bool) -> None:
         """fcntl(F_SETFD): an inheritable handle is inherited by every child, so it follows."""
@@ -235,12 +242,13 @@ class CygwinProcess:
     def close_all_files(self) -> Steps:
         """Close the handles of every descriptor; the heap's blocks stay as they are."""
         k, me = self.k, self.me
+        yield from k.settle(me)
         for d in self.fds.open.values():
             if d.handle:
-                yield from k.close_handle(me, d.handle)
+                k.close_handle(me, d.handle)
                 d.handle = 0
             if d.second:
-                yield from k.close_handle(me, d.second)
+                k.close_handle(me, d.second)
                 d.second = 0
 
     def wait_for_child(self, creation: Creation, handles: Sequence[int], ms: int) -> Steps:
@@ -283,21 +291,21 @@ class CygwinProcess:
             heap.memory.write32(heap.era.user_offset + 4 * i, heap.cstrdup(name))
         heap.memory.write32(self.shared_offset, self.h_shared)
 
-    def live_blocks(self) -> set[int]:
-        """User addresses of all heap blocks that this process still refers to."""
+    def live_blocks(self) -> Addresses:
+        """User addresses of all heap blocks that this process still refers to. Shape (n,)."""
         heap = self.heap
         word = heap.memory.read32
-        live = self.fds.blocks()
         era = heap.era
-        live.update((word(era.cwd_offset), word(era.cwd_offset + 4), word(era.root_offset)))
-        live.update(word(era.user_offset + 4 * i) for i in range(4))
+        live = self.fds.blocks()
+        live += [word(era.cwd_offset), word(era.cwd_offset + 4), word(era.root_offset)]
+        live += [word(era.user_offset + 4 * i) for i in range(4)]
         if self.exec_info:
-            raw = heap.memory.read(self.exec_info - heap.base + 8, 4)
-            argc = int.from_bytes(raw, "little")
-            live.add(self.argv)
-            live.update(memoryview(heap.memory.read(self.argv - heap.base, 4 * argc)).cast("I"))
-            live.update(self.environment())
-        return live
+            argc = word(self.exec_info - heap.base + 8)
+            live.append(self.argv)
+            live += memoryview(heap.memory.read(self.argv - heap.base, 4 * argc)).cast("I")
+            live += self.environment()
+        found: Addresses = np.array(live, np.int64)
+        return found
 
     def environment(self) -> list[int]:
         """Addresses of the environment's strings, from the vector in the user heap."""
@@ -307,7 +315,7 @@ class CygwinProcess:
         assert memory is not None
         offset = self.environ - self.user_heap.base
         count = memory.read32(offset)
-        return list(memoryview(memory.read(offset + 4, 4 * count)).cast("I"))
+        return memoryview(memory.read(offset + 4, 4 * count)).cast("I").tolist()
 
     def set_environment(self, strings: Sequence[int]) -> None:
         """Copy the environment vector into the user heap (malloc)."""

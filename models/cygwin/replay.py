@@ -12,13 +12,12 @@ Source: the rules in the traces' README.
 
 from __future__ import annotations
 
-import gc
 import hashlib
 from dataclasses import dataclass, field
 from typing import Any
 
 from models.cygwin.arguments import Arguments
-from models.cygwin.cygheap.audit import digest_bytes, garbage
+from models.cygwin.cygheap.audit import at_exit
 from models.cygwin.cygheap.layout import Era
 from models.cygwin.images import cygwin_image, native_image
 from models.cygwin.installation import Creation, Installation, Sizes
@@ -163,13 +162,13 @@ class ReplayRun:
         tally = self.tally
         self.heap_seen(p)
         tally.heap_end_bytes += p.heap.max
-        leaked, pending = garbage(p.heap, p.live_blocks())
+        leaked, pending, content = at_exit(p.heap, p.live_blocks())
         tally.leaked_bytes += leaked
         tally.pending_bytes += pending
         if now != self._exits_at_us:
             self._flush()
             self._exits_at_us = now
-        self._exits.append((pid, digest_bytes(p.heap)))
+        self._exits.append((pid, content))
 
     def digest(self) -> str:
         """SHA-256 over the heaps of all processes at their exits, by (time, pid)."""
@@ -227,15 +226,7 @@ def run(ready: ReplayRun, until_us: float | None = None) -> ReplayRun:
         i for i, op in enumerate(workload.programs[1]) if op[0] == Op.EXEC
     )  # every trace has its root's exec
     _boot(ready, workload.programs[1][first], workload.programs[1][:first], first + 1)
-    # NOTE: for speed: a run makes no cyclic garbage worth collecting (same peak memory without),
-    # and the collector's passes over a large workload take a tenth of the time
-    collects = gc.isenabled()
-    gc.disable()
-    try:
-        engine.run(until_us)
-    finally:
-        if collects:
-            gc.enable()
+    engine.run(until_us)
     for creation in ready.kernel.trace.records:
         if creation.waiting_since_us is not None:
             creation.waited_us += engine.now - creation.waiting_since_us

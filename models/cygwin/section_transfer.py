@@ -52,7 +52,8 @@ def cygheap_setup_for_child_cleanup(
     if copy_now:
         fill(p, section.view)
     unmap(p, section)
-    yield from p.k.close_handle(p.me, section.handle)
+    p.k.close_handle(p.me, section.handle)
+    yield from ()
 
 
 def fill(p: CygwinProcess, view: int) -> None:
@@ -81,9 +82,10 @@ def cygheap_fixup_in_child(p: CygwinProcess, info: ChildInfo) -> Steps:
             region = _copy_into_place(p, info)  # NT, too, copies if the view does not fit
     else:
         region = _copy_into_place(p, info)
-    yield from k.close_handle(me, info.cygheap_h)
+    k.close_handle(me, info.cygheap_h)
     assert region.memory is not None
     p.attach_heap(region.memory, info.cygheap, info.n)
+    yield from ()
 
 
 def _copy_into_place(p: CygwinProcess, info: ChildInfo) -> Region:

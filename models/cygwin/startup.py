@@ -13,7 +13,7 @@ from __future__ import annotations
 from collections.abc import Callable
 
 from models.cygwin import children
-from models.cygwin.arguments import read_arguments
+from models.cygwin.arguments import Handed, read_arguments
 from models.cygwin.child_info import ChildInfo, ChildType
 from models.cygwin.cygheap.allocator import HeapFatal
 from models.cygwin.descriptors import SOCKET, DescriptorTable
@@ -84,7 +84,7 @@ def _fork_child(p: CygwinProcess, info: ChildInfo) -> Steps:
     _fixup_after_fork(p, info.parent)
     yield from k.set_event(me, info.subproc_ready)
     for handle in (info.parent, info.subproc_ready, info.forker_finished):
-        yield from k.close_handle(me, handle)
+        k.close_handle(me, handle)
     yield from _sigproc_init(p, info, wait=False)
 
 
@@ -134,16 +134,15 @@ def _sigproc_init(p: CygwinProcess, info: ChildInfo | None, wait: bool) -> Steps
     k.create_event(me, manual=False, role="signal mask")
     if wait:
         yield from k.wait_for_single_object(me, ready)
-        yield from k.close_handle(me, ready)
+        k.close_handle(me, ready)
 
 
 def _run(words: tuple[str, ...], p: CygwinProcess, info: ChildInfo | None) -> Steps:
     for word in words:
-        step = _CALLS.get(word)
-        if step is not None:
-            step(p, info)
+        if word == "heap":
+            yield from _heap(p, info)
         else:
-            yield from _STEPS[word](p, info)
+            _CALLS[word](p, info)
 
 
 # ---- the steps that the release's lists name -------------------------------------------------
@@ -157,13 +156,13 @@ def _thread(p: CygwinProcess, info: ChildInfo | None) -> None:
     p.h_thread = p.k.duplicate_handle(p.me, CURRENT_PROCESS, CURRENT_THREAD, CURRENT_PROCESS)
 
 
-def _grandparent(p: CygwinProcess, info: ChildInfo | None) -> Steps:
+def _grandparent(p: CygwinProcess, info: ChildInfo | None) -> None:
     """The parent's handle of its own parent came along; only the image after an exec needs it."""
     if info is not None and info.pppid_handle:
         if info.type is ChildType.EXEC:
             p.ppid_handle = info.pppid_handle
         else:
-            yield from p.k.close_handle(p.me, info.pppid_handle)
+            p.k.close_handle(p.me, info.pppid_handle)
 
 
 def _muto(p: CygwinProcess, info: ChildInfo | None) -> None:
@@ -198,9 +197,8 @@ def _pinfo(p: CygwinProcess, info: ChildInfo | None) -> None:
     """Own pinfo: made here or by the parent under our pid, or handed on by an exec."""
     k, me = p.k, p.me
     if info is not None and info.type is ChildType.EXEC:
-        handed = read_arguments(p.heap, info.moreinfo)[5]
         p.h_pinfo = k.duplicate_handle(
-            me, CURRENT_PROCESS, handed, CURRENT_PROCESS, close_source=True
+            me, CURRENT_PROCESS, _handed(p, info).pinfo, CURRENT_PROCESS, close_source=True
         )
     else:
         name = f"cygpid.{me.process.pid:x}"
@@ -218,7 +216,14 @@ def _pinfo(p: CygwinProcess, info: ChildInfo | None) -> None:
 
 def _arguments(p: CygwinProcess, info: ChildInfo | None) -> None:
     assert info is not None
-    p.exec_info, p.argv, *_ = read_arguments(p.heap, info.moreinfo)
+    handed = _handed(p, info)
+    p.exec_info, p.argv = handed.info, handed.vector
+
+
+def _handed(p: CygwinProcess, info: ChildInfo) -> Handed:
+    if p.handed is None:
+        p.handed = read_arguments(p.heap, info.moreinfo)
+    return p.handed
 
 
 def _descriptors(p: CygwinProcess, info: ChildInfo | None) -> None:
@@ -236,9 +241,9 @@ def _descriptors(p: CygwinProcess, info: ChildInfo | None) -> None:
             p.fds.store(d)
 
 
-def _parent(p: CygwinProcess, info: ChildInfo | None) -> Steps:
+def _parent(p: CygwinProcess, info: ChildInfo | None) -> None:
     assert info is not None
-    yield from p.k.close_handle(p.me, info.parent)
+    p.k.close_handle(p.me, info.parent)
 
 
 def _shared(p: CygwinProcess, info: ChildInfo | None) -> None:
@@ -281,9 +286,10 @@ def _heap_page(p: CygwinProcess, info: ChildInfo | None) -> None:
     p.k.virtual_commit(p.me, p.user_heap.base, 4096)
     p.user_heap_bytes = 4096
     if info is not None:
-        _, _, _, vector, strings, _ = read_arguments(p.heap, info.moreinfo)
-        p.set_environment(strings)
-        p.heap.cfree(vector)
+        handed = _handed(p, info)
+        p.set_environment(handed.env)
+        p.heap.cfree(handed.env_vector)
+        p.handed = None
 
 
 def _root(p: CygwinProcess, info: ChildInfo | None) -> None:
@@ -324,5 +330,6 @@ _CALLS: dict[str, Callable[[CygwinProcess, ChildInfo | None], None]] = {
     "root": _root,
     "open-root": _open_root,
     "title": _title,
+    "grandparent": _grandparent,
+    "parent": _parent,
 }
-_STEPS = {"grandparent": _grandparent, "heap": _heap, "parent": _parent}  # these can wait

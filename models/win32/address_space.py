@@ -12,20 +12,26 @@ Source: conformance cases `va_*`, `mapex_*`, `vq_*`; address limits from the Win
 from __future__ import annotations
 
 from bisect import bisect_right, insort
+from collections.abc import Iterator
 from dataclasses import dataclass
 
 from models.win32.errors import (
+    ERROR_ACCESS_DENIED,
     ERROR_INVALID_ADDRESS,
     ERROR_INVALID_PARAMETER,
     ERROR_MAPPED_ALIGNMENT,
     ERROR_NOT_ENOUGH_MEMORY,
     AccessViolation,
+    ReadOnlyPage,
     Win32Error,
 )
 from models.win32.memory import ALLOCATION_GRANULARITY, PAGE_BYTES, Memory
 from models.win32.objects import Section
 from models.win32.system import System
 
+PAGE_READWRITE = 0x4  # winnt.h
+PAGE_EXECUTE_READ = 0x20
+_WRITABLE = 0xCC  # READWRITE, WRITECOPY and both with EXECUTE
 _GRAIN = ALLOCATION_GRANULARITY
 
 
@@ -38,6 +44,8 @@ class Region:
     name: what a message calls it -- constant
     memory: its bytes, None where nobody can read or write -- state
     section: the section of a view, else None -- constant
+    protect: PAGE_ constant of its committed pages -- constant
+    offset_bytes: where in `memory` it begins; 0 except for views of a part -- constant
     """
 
     base: int
@@ -46,7 +54,8 @@ class Region:
     name: str = ""
     memory: Memory | None = None
     section: Section | None = None
-    protect: int = 4  # PAGE_READWRITE, as first asked for
+    protect: int = PAGE_READWRITE
+    offset_bytes: int = 0
 
     @property
     def end(self) -> int:
@@ -145,24 +154,40 @@ class AddressSpace:
                 )
         return self.add(Region(base, size, "private", name, Memory(size)))
 
-    def map_view(self, section: Section, address: int, name: str = "") -> Region:
-        """MapViewOfFileEx of a whole section; address 0 lets the system choose.
+    def map_view(
+        self, section: Section, address: int, name: str = "", size_bytes: int = 0, offset: int = 0
+    ) -> Region:
+        """MapViewOfFileEx; address 0 lets the system choose, size 0 takes all from `offset` on.
 
-        Raises Win32Error 1132 if the address is not on 64 KiB, 487 if it is taken or if the
-        system keeps views elsewhere, 8 if nothing fits.
+        Raises Win32Error 1132 if address or offset is not on 64 KiB, 5 for more than there is,
+        487 if it is taken or if the system keeps views elsewhere, 8 if nothing fits, 87 for an
+        address out of range.
         """
         size = section.memory.size_bytes
-        if address & (_GRAIN - 1):
+        if (address | offset) & (_GRAIN - 1):
             raise Win32Error(
-                ERROR_MAPPED_ALIGNMENT, "MapViewOfFileEx", f"{address:#x} is not on 64 KiB"
+                ERROR_MAPPED_ALIGNMENT,
+                "MapViewOfFileEx",
+                f"{address:#x} or offset {offset:#x} is not on 64 KiB",
             )
+        if size_bytes or offset:
+            if not 0 <= offset < size or not 0 <= size_bytes <= size - offset:
+                raise Win32Error(
+                    ERROR_ACCESS_DENIED, "MapViewOfFileEx", f"the section has {size} bytes"
+                )
+            size = (size_bytes + PAGE_BYTES - 1 & -PAGE_BYTES) or size - offset
         low, high = self.system.view_lowest, self.system.view_highest
         if address and not low <= address < high:
             raise Win32Error(
                 ERROR_INVALID_ADDRESS, "MapViewOfFileEx", f"{address:#x} is not for views"
             )
+        if address + size > high:
+            raise Win32Error(
+                ERROR_INVALID_PARAMETER, "MapViewOfFileEx", f"{address + size:#x} is out of range"
+            )
         base = address or self.free_range(size, low, high)
         region = self.add(Region(base, size, "view", name, section.memory, section))
+        region.offset_bytes = offset
         section.views += 1
         return region
 
@@ -171,7 +196,25 @@ class AddressSpace:
         region = self.find(address)
         if region is None or region.memory is None:
             raise AccessViolation(address, what)
-        return region.memory, address - region.base
+        if what == "write" and not region.protect & _WRITABLE:
+            raise ReadOnlyPage(address, what)
+        return region.memory, address - region.base + region.offset_bytes
+
+    def pieces(
+        self, address: int, size_bytes: int, what: str = "read"
+    ) -> Iterator[tuple[Memory, int, int]]:
+        """(memory, offset in it, bytes) of each page of a range, whatever regions it crosses.
+
+        Raises AccessViolation(address) at the first page that cannot be touched.
+        """
+        end = address + size_bytes
+        while address < end:
+            memory, offset = self.memory_at(address, what)
+            if not memory.is_committed(offset):
+                raise AccessViolation(address, what)
+            size = min(end - address, PAGE_BYTES - (address & PAGE_BYTES - 1))
+            yield memory, offset, size
+            address += size
 
     def clear(self) -> tuple[int, list[Section]]:
         """Let everything go at once (process exit): private pages, and sections of views."""
@@ -191,12 +234,13 @@ class AddressSpace:
 class AddressSpacePlan:
     """What a fresh address space is to hold; regions without bytes are shared by all users."""
 
-    __slots__ = ("_bases", "_regions", "_writable")
+    __slots__ = ("_bases", "_regions", "_sections", "_writable")
 
     def __init__(self, model: AddressSpace, writable: set[int]) -> None:
         """Taken from `model`; the regions at the bases in `writable` get memory of their own."""
         self._bases = list(model._bases)
         self._regions = dict(model._regions)
+        self._sections = [region.section for region in self._regions.values() if region.section]
         self._writable = [region for base, region in self._regions.items() if base in writable]
 
     def apply(self, space: AddressSpace) -> int:
@@ -204,6 +248,8 @@ class AddressSpacePlan:
         space._bases = self._bases.copy()
         space._regions = self._regions.copy()
         pages = 0
+        for section in self._sections:
+            section.views += 1
         for r in self._writable:
             memory = Memory(r.size_bytes)
             pages += memory.commit(0, r.size_bytes)

@@ -15,8 +15,10 @@ ERROR_INVALID_HANDLE = 6
 ERROR_NOT_ENOUGH_MEMORY = 8
 ERROR_INVALID_PARAMETER = 87
 ERROR_BROKEN_PIPE = 109
+ERROR_SIGNAL_REFUSED = 156
 ERROR_ALREADY_EXISTS = 183
 ERROR_BAD_EXE_FORMAT = 193
+ERROR_DIRECTORY = 267
 ERROR_PARTIAL_COPY = 299
 ERROR_NOT_OWNER = 288
 ERROR_TOO_MANY_POSTS = 298
@@ -40,6 +42,15 @@ class Win32Error(SimError):
         return f"{self.args[1]}: Win32 error {self.args[0]} ({self.args[2]})"
 
 
+class PartialCopy(Win32Error):
+    """Read- or WriteProcessMemory stopped on its way. Args: (code, call, detail, done_bytes)."""
+
+    @property
+    def done_bytes(self) -> int:
+        """How many bytes were copied before."""
+        return int(self.args[3])
+
+
 class AccessViolation(SimError):
     """A thread touched memory that is not committed. Args: (address, what was tried)."""
 
@@ -50,3 +61,10 @@ class AccessViolation(SimError):
 
     def __str__(self) -> str:
         return f"{self.args[1]} at {self.args[0]:#010x}: the page is not committed"
+
+
+class ReadOnlyPage(AccessViolation):
+    """A thread wrote to a page that may only be read. Args: (address, what was tried)."""
+
+    def __str__(self) -> str:
+        return f"{self.args[1]} at {self.args[0]:#010x}: the page is read-only"

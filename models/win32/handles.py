@@ -8,22 +8,39 @@ Source: conformance cases `handle_*`, `inherit_*` and their notes on NT.
 
 from __future__ import annotations
 
-from models.win32.errors import ERROR_INVALID_HANDLE, Win32Error
+from dataclasses import dataclass
+
+from models.win32.errors import ERROR_ACCESS_DENIED, ERROR_INVALID_HANDLE, Win32Error
 from models.win32.objects import KernelObject
 
 CURRENT_PROCESS = 0xFFFFFFFF  # GetCurrentProcess()
 CURRENT_THREAD = 0xFFFFFFFE  # GetCurrentThread()
 
 
-class HandleTable:
-    """Open handles of one process. Slot i stands for handle 4 * i; slot 0 is never used."""
+ALL_ACCESS = 0x1F0FFF  # what a handle grants unless it was made for less
 
-    __slots__ = ("_free", "_inherit", "_objects")
+
+@dataclass(frozen=True, slots=True)
+class Special:
+    """What sets a handle apart from most. access: granted rights; protected: cannot be closed."""
+
+    access: int = ALL_ACCESS
+    protected: bool = False
+
+
+class HandleTable:
+    """Open handles of one process. Slot i stands for handle 4 * i; slot 0 is never used.
+
+    special: by slot, the handles that are not like most; usually empty -- state
+    """
+
+    __slots__ = ("_free", "_inherit", "_objects", "special")
 
     def __init__(self) -> None:
         self._objects: list[KernelObject | None] = [None]
         self._inherit = bytearray(1)
         self._free: list[int] = []
+        self.special: dict[int, Special] = {}
 
     def add(self, obj: KernelObject, inherit: bool) -> int:
         """A new handle to `obj`."""
@@ -49,9 +66,16 @@ class HandleTable:
         raise Win32Error(ERROR_INVALID_HANDLE, "handle", f"{handle:#x} is not open")
 
     def remove(self, handle: int) -> KernelObject:
-        """Close `handle`; the object, with one reference less. Raises Win32Error 6."""
+        """Close `handle`; the object, with one reference less.
+
+        Raises Win32Error 6 if it is not open or protected from close.
+        """
         i = handle >> 2
         obj = self.get(handle)
+        if self.special and i in self.special:
+            if self.special[i].protected:
+                raise Win32Error(ERROR_INVALID_HANDLE, "handle", f"{handle:#x} is protected")
+            del self.special[i]
         self._objects[i] = None
         self._inherit[i] = 0
         self._free.append(i)
@@ -67,6 +91,22 @@ class HandleTable:
         """SetHandleInformation(HANDLE_FLAG_INHERIT). Raises Win32Error 6."""
         self.get(handle)
         self._inherit[handle >> 2] = inherit
+
+    def mark(self, handle: int, special: Special) -> None:
+        """Set `handle` apart. Raises Win32Error 6."""
+        self.get(handle)
+        self.special[handle >> 2] = special
+
+    def marked(self, handle: int) -> Special:
+        """What sets `handle` apart. Raises Win32Error 6."""
+        self.get(handle)
+        return self.special.get(handle >> 2, Special())
+
+    def require(self, handle: int, access: int) -> None:
+        """Raise Win32Error 5 unless `handle` grants all of `access`."""
+        special = self.special.get(handle >> 2)
+        if special is not None and access & ~special.access:
+            raise Win32Error(ERROR_ACCESS_DENIED, "handle", f"{handle:#x} lacks {access:#x}")
 
     def inherited(self) -> HandleTable:
         """The table that a child created with bInheritHandles starts with."""
@@ -86,6 +126,8 @@ class HandleTable:
             child._objects = objects
             child._inherit = inherit[:count]
             child._free = free
+            if self.special:
+                child.special = {i: s for i, s in self.special.items() if inherit[i]}
         return child
 
     def handles(self) -> list[int]:
@@ -110,4 +152,5 @@ class HandleTable:
         self._objects = [None]
         self._inherit = bytearray(1)
         self._free = []
+        self.special = {}
         return gone

@@ -11,7 +11,13 @@ from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from models.win32.address_space import AddressSpace, AddressSpacePlan, Region
+from models.win32.address_space import (
+    PAGE_EXECUTE_READ,
+    AddressSpace,
+    AddressSpacePlan,
+    Region,
+)
+from models.win32.objects import Section
 from models.win32.system import NT
 
 if TYPE_CHECKING:
@@ -21,12 +27,24 @@ if TYPE_CHECKING:
 
 
 @dataclass(frozen=True, slots=True)
+class NoProgram:
+    """What stands where a program was looked for and cannot be loaded.
+
+    error: what CreateProcess answers: 5 for a folder, 193 for a file of another format -- constant
+    """
+
+    name: str
+    error: int
+
+
+@dataclass(frozen=True, slots=True)
 class Part:
     """One range of an image.
 
     base, size_bytes: where it is loaded -- constant
     name: file name, for messages -- constant
     writable: it has data that can be read and written -- constant
+    content: what a reader finds at its beginning; b"" if nobody looks -- constant
     """
 
     base: int
@@ -34,6 +52,7 @@ class Part:
     name: str
     writable: bool = False
     kind: str = "image"
+    content: bytes = b""
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -60,9 +79,23 @@ class Layout(tuple[Part, ...]):
         made = super().__new__(cls, parts)
         space = AddressSpace(NT)
         for part in made:
-            space.add(Region(part.base, part.size_bytes, part.kind, part.name))
+            region = space.add(Region(part.base, part.size_bytes, part.kind, part.name))
+            if part.kind == "image" and not part.writable:
+                region.protect = PAGE_EXECUTE_READ
+            if part.content:
+                region.section = _file_section(part)
+                region.memory = region.section.memory
         made.plan = AddressSpacePlan(space, {part.base for part in made if part.writable})
         return made
+
+
+def _file_section(part: Part) -> Section:
+    """The section that all processes map; the file itself holds it, so it is never unused."""
+    section = Section(part.size_bytes, role=part.name)
+    section.refs = 1
+    section.memory.commit(0, part.size_bytes)
+    section.memory.write(0, part.content)
+    return section
 
 
 def load(parts: tuple[Part, ...], space: AddressSpace) -> int:

@@ -8,7 +8,7 @@ would meet if every call were paid by itself.
 
 from __future__ import annotations
 
-from typing import Any, NoReturn
+from typing import Any, NoReturn, TypeVar
 
 import simpy
 
@@ -28,6 +28,8 @@ from models.win32.thread import Process, Thread
 from models.win32.waits import signalled
 from sim.engine import Engine, Steps
 from sim.trace import Row, Trace
+
+Named = TypeVar("Named", bound=KernelObject)
 
 
 class ThreadEnd(BaseException):
@@ -72,6 +74,11 @@ class KernelCore:
         us, me.debt_us = me.debt_us, 0.0
         return self.processors.use(me, us)
 
+    def settle(self, me: Thread) -> Steps:
+        """Pay what is owed, before something that others can notice. Runs in `me`."""
+        if me.debt_us > 0 and (burst := self.pay(me)) is not None:
+            yield burst
+
     def work(self, me: Thread, us: float) -> Steps:
         """Use the processor for `us` beyond what is owed already. Runs in `me`."""
         me.debt_us += us
@@ -113,6 +120,18 @@ class KernelCore:
     def discharge(self, pages: int) -> None:
         """Count pages given back."""
         self.committed_bytes -= pages * PAGE_BYTES
+
+    def named(self, name: str, kind: type[Named], call: str) -> Named | None:
+        """The object of that name, None if there is none or its last handle has been closed.
+
+        Raises Win32Error 6 if the name belongs to an object of another kind.
+        """
+        obj = self.names.get(name)
+        if obj is None or obj.refs == 0:
+            return None
+        if not isinstance(obj, kind):
+            raise Win32Error(ERROR_INVALID_HANDLE, call, f"{name} is a {obj.kind}")
+        return obj
 
     def new_id(self) -> int:
         """The next process or thread id."""
@@ -169,6 +188,8 @@ class KernelCore:
         if thread.on_cpu:
             self.processors.give_up(thread)
         thread.exit_code = code
+        thread.ended = True
+        thread.suspend_count = 0
         for mutex in thread.owned:
             mutex.owner, mutex.count, mutex.abandoned = None, 0, True
             signalled(mutex)

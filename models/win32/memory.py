@@ -33,9 +33,8 @@ def _page(words: Any) -> Page:
     return memoryview(words)
 
 
-def new_page() -> Page:
-    """A fresh zeroed page of 1024 words."""
-    return _page(np.zeros(_WORDS, np.uint32))
+def _copy(page: Any) -> Page:
+    return memoryview(page.obj.copy())
 
 
 def _frozen_zero_page() -> Page:
@@ -145,25 +144,31 @@ class Memory:
         if 0 <= i < len(self.pages):
             page = self.pages[i]
             if page is not None:
-                if self.own[i]:
-                    return page
-                if page is ZERO_PAGE:
-                    page = new_page()
-                else:
-                    page = _page(np.array(page.obj))
-                self.pages[i] = page
-                self.own[i] = 1
+                if not self.own[i]:
+                    page = self.pages[i] = _copy(page)
+                    self.own[i] = 1
                 return page
         raise AccessViolation(i << PAGE_SHIFT, "write")
 
+    # NOTE: for speed: the accessors below index the page themselves; through `page` and
+    # `writable_page` they took twice as long, and a creation makes about 60 of them
+
     def read32(self, offset: int) -> int:
         """The little-endian word at `offset` (a multiple of 4)."""
-        word: int = self.page(offset >> PAGE_SHIFT)[(offset & 4095) >> 2]
-        return word
+        try:
+            page: Any = self.pages[offset >> PAGE_SHIFT] if offset >= 0 else None
+            return int(page[(offset & 4095) >> 2])
+        except (IndexError, TypeError):
+            raise AccessViolation(offset & -PAGE_BYTES, "read") from None
 
     def write32(self, offset: int, value: int) -> None:
         """Store a word at `offset` (a multiple of 4); `value` is taken modulo 2^32."""
-        self.writable_page(offset >> PAGE_SHIFT)[(offset & 4095) >> 2] = value & 0xFFFFFFFF
+        i = offset >> PAGE_SHIFT
+        if 0 <= i < len(self.own) and self.own[i]:
+            page: Any = self.pages[i]
+        else:
+            page = self.writable_page(i)
+        page[(offset & 4095) >> 2] = value & 0xFFFFFFFF
 
     def read(self, offset: int, size_bytes: int) -> bytes:
         """The bytes [offset, offset + size_bytes).
@@ -172,7 +177,7 @@ class Memory:
         """
         first, start = offset >> PAGE_SHIFT, offset & 4095
         if start + size_bytes <= PAGE_BYTES:
-            return bytes(self.page(first).cast("B")[start : start + size_bytes])
+            return self.page(first).cast("B")[start : start + size_bytes].tobytes()
         last = (offset + size_bytes - 1) >> PAGE_SHIFT
         whole = b"".join([self.page(i) for i in range(first, last + 1)])
         return whole[start : start + size_bytes]
@@ -185,7 +190,11 @@ class Memory:
         """
         i, start, n = offset >> PAGE_SHIFT, offset & 4095, len(data)
         if start + n <= PAGE_BYTES:
-            self.writable_page(i).cast("B")[start : start + n] = data
+            if 0 <= i < len(self.own) and self.own[i]:
+                page: Any = self.pages[i]
+            else:
+                page = self.writable_page(i)
+            page.cast("B")[start : start + n] = data
             return
         at = 0
         while at < n:

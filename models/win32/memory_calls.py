@@ -4,11 +4,17 @@ from __future__ import annotations
 
 from models.win32.address_space import Region
 from models.win32.errors import (
+    ERROR_ACCESS_DENIED,
+    ERROR_ALREADY_EXISTS,
+    ERROR_FILE_NOT_FOUND,
     ERROR_INVALID_ADDRESS,
     ERROR_INVALID_HANDLE,
+    ERROR_INVALID_PARAMETER,
     ERROR_NOACCESS,
     ERROR_PARTIAL_COPY,
     AccessViolation,
+    PartialCopy,
+    ReadOnlyPage,
     Win32Error,
 )
 from models.win32.kernel_core import KernelCore
@@ -40,20 +46,24 @@ class MemoryCalls(KernelCore):
     ) -> tuple[int, bool]:
         """CreateFileMapping on the paging file: (handle, whether it existed under that name).
 
-        `reserve` is SEC_RESERVE: nothing is committed yet. Raises Win32Error 1455.
+        `reserve` is SEC_RESERVE: nothing is committed yet.
+        Raises Win32Error 1455, 87 for size 0, 6 if the name is that of another kind of object.
         """
         me.debt_us += me.costs.handle_us
-        section = self.names.get(name) if name else None
+        section = self.named(name, Section, "CreateFileMapping") if name else None
         existed = section is not None
+        me.last_error = ERROR_ALREADY_EXISTS if existed else 0
         if section is None:
+            if size_bytes <= 0:
+                raise Win32Error(
+                    ERROR_INVALID_PARAMETER, "CreateFileMapping", "size must be positive"
+                )
             section = Section(size_bytes, name, role)
             if not reserve:
                 self.charge(section.memory.size_bytes // PAGE_BYTES, "CreateFileMapping")
                 section.memory.commit(0, size_bytes)
             if name:
                 self.names[name] = section
-        elif not isinstance(section, Section):
-            raise Win32Error(ERROR_INVALID_HANDLE, "CreateFileMapping", f"{name} is no section")
         handle = me.process.handles.add(section, inherit)
         if self.calls is not None:
             self.row(me, "CreateFileMapping", size=size_bytes, inherit=inherit, name=name,
@@ -61,11 +71,12 @@ class MemoryCalls(KernelCore):
         return handle, existed
 
     def open_file_mapping(self, me: Thread, name: str, inherit: bool = False) -> int | None:
-        """OpenFileMapping: the handle, or None if there is no such section."""
+        """OpenFileMapping: the handle, or None if there is no such section (last error 2)."""
         me.debt_us += me.costs.handle_us
-        section = self.names.get(name)
+        section = self.named(name, Section, "OpenFileMapping")
         handle = None
-        if isinstance(section, Section):
+        me.last_error = ERROR_FILE_NOT_FOUND if section is None else 0
+        if section is not None:
             handle = me.process.handles.add(section, inherit)
         if self.calls is not None:
             self.row(me, "OpenFileMapping", name=name, inherit=inherit, hv=handle,
@@ -73,11 +84,18 @@ class MemoryCalls(KernelCore):
         return handle
 
     def map_view_of_file_ex(
-        self, me: Thread, handle: int, address: int = 0, name: str = ""
+        self,
+        me: Thread,
+        handle: int,
+        address: int = 0,
+        name: str = "",
+        size_bytes: int = 0,
+        offset: int = 0,
     ) -> Region:
-        """MapViewOfFileEx of the whole section: the region.
+        """MapViewOfFileEx: the region. Size 0 maps the section from `offset` to its end.
 
-        Raises Win32Error 487 (taken), 1132 (not on 64 KiB), 8 (no room), 6.
+        Raises Win32Error 487 (taken), 1132 (not on 64 KiB), 5 (more than there is), 8 (no room),
+        87 (out of range), 6.
         """
         me.debt_us += me.costs.map_us
         section = self.object(me, handle)
@@ -85,7 +103,7 @@ class MemoryCalls(KernelCore):
             raise Win32Error(ERROR_INVALID_HANDLE, "MapViewOfFileEx", f"{handle:#x}")
         base = 0
         try:
-            region = me.process.space.map_view(section, address, name)
+            region = me.process.space.map_view(section, address, name, size_bytes, offset)
             base = region.base
         finally:
             if self.calls is not None:
@@ -124,12 +142,12 @@ class MemoryCalls(KernelCore):
         if (
             region is None
             or region.memory is None
-            or address + size_bytes > region.base + region.memory.size_bytes
+            or address + size_bytes > region.base + region.size_bytes
         ):
             raise Win32Error(
                 ERROR_INVALID_ADDRESS, "VirtualAlloc", f"{address:#x} is not reserved so far"
             )
-        memory, offset = region.memory, address - region.base
+        memory, offset = region.memory, address - region.base + region.offset_bytes
         new = memory.commit(offset, size_bytes)
         try:
             self.charge(new, "VirtualAlloc")
@@ -141,12 +159,17 @@ class MemoryCalls(KernelCore):
             self.row(me, "VirtualAlloc", addr=address, size=size_bytes, type="COMMIT",
                      ret=address & -PAGE_BYTES)  # fmt: skip
 
-    def virtual_free(self, me: Thread, address: int) -> None:
-        """VirtualFree(MEM_RELEASE) of a whole reservation. Raises Win32Error 487."""
+    def virtual_free(self, me: Thread, address: int, size_bytes: int = 0) -> None:
+        """VirtualFree(MEM_RELEASE) of a whole reservation.
+
+        Raises Win32Error 487 if none begins there, 87 for a size or for a view or image.
+        """
         me.debt_us += me.costs.call_us
         space = me.process.space
         region = space.find(address)
-        if region is None or region.kind != "private" or region.base != address:
+        if size_bytes or (region is not None and region.kind != "private"):
+            raise Win32Error(ERROR_INVALID_PARAMETER, "VirtualFree", f"{address:#x}")
+        if region is None or region.base != address:
             raise Win32Error(ERROR_INVALID_ADDRESS, "VirtualFree", f"{address:#x}")
         space.remove(region)
         if region.memory is not None:
@@ -178,7 +201,8 @@ class MemoryCalls(KernelCore):
     ) -> Steps:
         """ReadProcessMemory into own memory: bytes read. Runs in `me`.
 
-        Raises Win32Error 299 (not all of it is committed there), 998 (own memory), 6.
+        Raises Win32Error 5 (it has ended), 6, and PartialCopy 299 (not all of it is committed
+        there) or 998 (own memory), which says how much was read.
         """
         me.debt_us += me.costs.call_us + size_bytes * me.costs.copy_us_per_byte
         if me.debt_us > 0 and (burst := self.pay(me)) is not None:
@@ -196,7 +220,8 @@ class MemoryCalls(KernelCore):
     ) -> Steps:
         """WriteProcessMemory from own memory: bytes written. Runs in `me`.
 
-        Raises Win32Error 299 (not all of it is committed there), 998 (own memory), 6.
+        Raises Win32Error 5 (it has ended), 6, and PartialCopy 299 (not all of it is committed
+        there) or 998 (own memory, or read-only there), which says how much was written.
         """
         me.debt_us += me.costs.call_us + size_bytes * me.costs.copy_us_per_byte
         if me.debt_us > 0 and (burst := self.pay(me)) is not None:
@@ -221,13 +246,38 @@ class MemoryCalls(KernelCore):
         call = "ReadProcessMemory" if reading else "WriteProcessMemory"
         remote = origin if reading else to
         if not remote.alive:
-            raise Win32Error(ERROR_PARTIAL_COPY, call, "the process has ended")
+            raise Win32Error(ERROR_ACCESS_DENIED, call, "the process has ended")
+        if size_bytes <= 0:
+            return 0
         try:
             memory, offset = to.space.memory_at(target, "write")
             from_memory, from_offset = origin.space.memory_at(source)
             memory.copy_from(from_memory, from_offset, offset, size_bytes)
-        except AccessViolation as error:
-            local = "write" if reading else "read"
-            code = ERROR_NOACCESS if error.args[1] == local else ERROR_PARTIAL_COPY
-            raise Win32Error(code, call, str(error)) from error
+        except AccessViolation:
+            self._transfer_pages(to, target, origin, source, size_bytes, reading)
         return size_bytes
+
+    def _transfer_pages(
+        self,
+        to: Process,
+        target: int,
+        origin: Process,
+        source: int,
+        size_bytes: int,
+        reading: bool,
+    ) -> None:
+        """Copy page by page, over the ends of regions, to the first page that refuses."""
+        done = 0
+        try:
+            for memory, offset, size in origin.space.pieces(source, size_bytes):
+                part = memory.read(offset, size)
+                for mine, at, room in to.space.pieces(target + done, size, "write"):
+                    mine.write(at, part[:room])
+                    part = part[room:]
+                    done += room
+        except AccessViolation as error:
+            local = error.args[1] == ("write" if reading else "read")
+            refused = local or isinstance(error, ReadOnlyPage)
+            call = "ReadProcessMemory" if reading else "WriteProcessMemory"
+            code = ERROR_NOACCESS if refused else ERROR_PARTIAL_COPY
+            raise PartialCopy(code, call, str(error), done) from error

@@ -3,18 +3,21 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Any
+from typing import Any, NoReturn
 
 from models.win32.address_space import AddressSpace
 from models.win32.costs import CostRow
 from models.win32.errors import (
     ERROR_ACCESS_DENIED,
+    ERROR_DIRECTORY,
     ERROR_FILE_NOT_FOUND,
     ERROR_INVALID_HANDLE,
+    ERROR_INVALID_PARAMETER,
+    ERROR_SIGNAL_REFUSED,
     Win32Error,
 )
-from models.win32.handles import CURRENT_PROCESS, HandleTable
-from models.win32.image import Image, load
+from models.win32.handles import CURRENT_PROCESS, CURRENT_THREAD, HandleTable, Special
+from models.win32.image import Image, NoProgram, load
 from models.win32.kernel_core import KernelCore
 from models.win32.objects import KernelObject
 from models.win32.thread import Process, Thread
@@ -22,6 +25,11 @@ from sim.engine import Steps
 
 CREATE_SUSPENDED = 0x4  # winbase.h
 DETACHED_PROCESS = 0x8
+CREATE_NEW_CONSOLE = 0x10
+MAXIMUM_SUSPEND_COUNT = 127  # winnt.h
+
+
+_CONSOLES = DETACHED_PROCESS | CREATE_NEW_CONSOLE
 
 
 class ProcessCalls(KernelCore):
@@ -35,17 +43,19 @@ class ProcessCalls(KernelCore):
     def create_process(
         self,
         me: Thread,
-        image: Image | None,
+        image: Image | NoProgram | None,
         inherit: bool = True,
         flags: int = 0,
         startup: Any = None,
         tag: Any = None,
+        directory_exists: bool = True,
         **more: Any,
     ) -> Steps:
         """CreateProcess: (process handle, thread handle, process id). Runs in `me`.
 
         `startup` is lpReserved2, `more` goes into the trace only. Raises Win32Error 2 if there
-        is no such image.
+        is no such image, what a `NoProgram` says, 267 if there is no such current directory,
+        87 for DETACHED_PROCESS with CREATE_NEW_CONSOLE.
         """
         me.debt_us += me.costs.create_process_us
         if self.calls is not None:
@@ -53,8 +63,8 @@ class ProcessCalls(KernelCore):
                      inherit=inherit, flags=flags, child_info=startup, **more)  # fmt: skip
         if me.debt_us > 0 and (burst := self.pay(me)) is not None:
             yield burst
-        if image is None:
-            raise Win32Error(ERROR_FILE_NOT_FOUND, "CreateProcess", "no such image")
+        if not isinstance(image, Image) or not directory_exists or flags & _CONSOLES == _CONSOLES:
+            self._refuse(image, directory_exists, flags)
         handles = me.process.handles.inherited() if inherit else HandleTable()
         child = self.new_process(image, handles, me.process.pid, me.costs)
         child.startup = startup
@@ -62,6 +72,8 @@ class ProcessCalls(KernelCore):
         thread = child.threads[0]
         if flags & CREATE_SUSPENDED:
             thread.suspend_count = 1
+        if flags & DETACHED_PROCESS or not me.process.console:
+            child.console = bool(flags & CREATE_NEW_CONSOLE)
         thread.start(self.thread_body(thread, self._main_thread(thread, image)))
         h_process = me.process.handles.add(child, False)
         h_thread = me.process.handles.add(thread, False)
@@ -70,6 +82,19 @@ class ProcessCalls(KernelCore):
             self.row(me, "CreateProcess", "return", child=child, thread=thread,
                      hv=h_process)  # fmt: skip
         return h_process, h_thread, child.pid
+
+    def _refuse(
+        self, image: Image | NoProgram | None, directory_exists: bool, flags: int
+    ) -> NoReturn:
+        if flags & _CONSOLES == _CONSOLES:
+            code, why = ERROR_INVALID_PARAMETER, "both a new console and none"
+        elif image is None:
+            code, why = ERROR_FILE_NOT_FOUND, "no such image"
+        elif isinstance(image, NoProgram):
+            code, why = image.error, f"{image.name} is no program"
+        else:
+            code, why = ERROR_DIRECTORY, "no such current directory"
+        raise Win32Error(code, "CreateProcess", why)
 
     def new_process(
         self, image: Image, handles: HandleTable, parent_pid: int, costs: CostRow
@@ -119,12 +144,18 @@ class ProcessCalls(KernelCore):
         target_process: int,
         inherit: bool = False,
         close_source: bool = False,
+        access: int | None = None,
     ) -> int:
-        """DuplicateHandle with the same access: the new handle, a number of the target process.
+        """DuplicateHandle: the new handle, a number of the target process.
 
+        `access` None grants the same. Target process 0 with `close_source` only closes the
+        source; the new handle is 0 then.
         Raises Win32Error 6 for a bad handle, 5 if the target has ended. The source is closed
         even if the copy fails, as DUPLICATE_CLOSE_SOURCE does.
         """
+        if target_process == 0 and close_source:
+            self._close_in(me, source_process, source)
+            return 0
         me.debt_us += me.costs.handle_us
         here = me.process
         origin = here if source_process == CURRENT_PROCESS else self.process_of(me, source_process)
@@ -137,6 +168,10 @@ class ProcessCalls(KernelCore):
         new = 0
         if target.alive:
             new = target.handles.add(obj, inherit)
+            if access is not None:
+                target.handles.mark(new, Special(access=access))
+            elif origin.handles.special:
+                target.handles.mark(new, Special(origin.handles.marked(source).access))
         if close_source:
             origin.handles.remove(source)
         if self.calls is not None:
@@ -147,14 +182,24 @@ class ProcessCalls(KernelCore):
             raise Win32Error(ERROR_ACCESS_DENIED, "DuplicateHandle", "the target has ended")
         return new
 
-    def close_handle(self, me: Thread, handle: int) -> Steps:
-        """CloseHandle. Raises Win32Error 6. Runs in `me`."""
+    def _close_in(self, me: Thread, process: int, handle: int) -> None:
         me.debt_us += me.costs.handle_us
-        handles = me.process.handles
-        pipe = handles.get(handle).kind == "pipe"
-        if pipe and me.debt_us > 0 and (burst := self.pay(me)) is not None:
-            yield burst
-        obj = handles.remove(handle)
+        origin = self.process_of(me, process)
+        obj = origin.handles.remove(handle)
+        if self.calls is not None:
+            self.row(me, "DuplicateHandle", src_proc=origin, src=obj, src_hv=handle,
+                     dst_proc=None, dst_hv=0, inherit=False, close_source=True)  # fmt: skip
+        self.handle_closed(obj)
+
+    def close_handle(self, me: Thread, handle: int) -> None:
+        """CloseHandle; a pseudo handle stays open. Raises Win32Error 6.
+
+        Others can notice that a pipe end is closed: whoever closes one pays first (`settle`).
+        """
+        me.debt_us += me.costs.handle_us
+        if handle >= CURRENT_THREAD:
+            return
+        obj = me.process.handles.remove(handle)
         if self.calls is not None:
             self.row(me, "CloseHandle", h=obj, hv=handle)
         kind = obj.kind
@@ -186,11 +231,22 @@ class ProcessCalls(KernelCore):
         return before
 
     def suspend_thread(self, me: Thread, handle: int) -> Steps:
-        """SuspendThread: the suspend count before. Raises Win32Error 6. Runs in `me`."""
+        """SuspendThread: the suspend count before. Runs in `me`.
+
+        Raises Win32Error 5 if the thread has ended, 156 at the highest count, 6.
+        """
         me.debt_us += me.costs.call_us
         if me.debt_us > 0 and (burst := self.pay(me)) is not None:
             yield burst
-        return self._thread(me, handle).suspend()
+        thread = self._thread(me, handle)
+        if thread.ended:
+            raise Win32Error(ERROR_ACCESS_DENIED, "SuspendThread", "it has ended")
+        if thread.suspend_count == MAXIMUM_SUSPEND_COUNT:
+            raise Win32Error(ERROR_SIGNAL_REFUSED, "SuspendThread", "it is suspended too often")
+        before = thread.suspend()
+        if self.calls is not None:
+            self.row(me, "SuspendThread", h=thread, prev_count=before)
+        return before
 
     def get_exit_code_process(self, me: Thread, handle: int) -> int:
         """GetExitCodeProcess: 259 while it is alive. Raises Win32Error 6."""
@@ -210,7 +266,7 @@ class ProcessCalls(KernelCore):
             self.row(me, "TerminateProcess", h=process, code=code)
         if not process.alive:
             raise Win32Error(ERROR_ACCESS_DENIED, "TerminateProcess", "it has ended already")
-        self.end_process(process, code, me if process is me.process else None)
+        self.end_process(process, code & 0xFFFFFFFF, me if process is me.process else None)
         if process is me.process:
             self.end_now(me)
 
@@ -221,7 +277,7 @@ class ProcessCalls(KernelCore):
             yield burst
         if self.calls is not None:
             self.row(me, "ExitProcess", "call", code=code)
-        self.end_process(me.process, code, me)
+        self.end_process(me.process, code & 0xFFFFFFFF, me)
         self.end_now(me)
 
     def exit_thread(self, me: Thread, code: int = 0) -> Steps:
@@ -230,7 +286,7 @@ class ProcessCalls(KernelCore):
             yield burst
         if self.calls is not None:
             self.row(me, "ExitThread", "call", code=code)
-        self.end_thread(me, code)
+        self.end_thread(me, code & 0xFFFFFFFF)
         self.end_now(me)
 
     def _main_thread(self, thread: Thread, image: Image) -> Steps:

@@ -5,30 +5,45 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from models.win32.errors import (
+    ERROR_ALREADY_EXISTS,
     ERROR_INVALID_HANDLE,
     ERROR_INVALID_PARAMETER,
     ERROR_NOT_OWNER,
     ERROR_TOO_MANY_POSTS,
     Win32Error,
 )
-from models.win32.kernel_core import KernelCore
+from models.win32.handles import CURRENT_THREAD
+from models.win32.kernel_core import KernelCore, Named
 from models.win32.objects import Event, KernelObject, Mutex, Semaphore
 from models.win32.thread import Parked, Thread
 from models.win32.waits import INFINITE, WAIT_TIMEOUT, Wait, satisfied, signalled
 from sim.engine import Steps
 
 MAXIMUM_WAIT_OBJECTS = 64  # winnt.h
+EVENT_MODIFY_STATE = 0x2
+SYNCHRONIZE = 0x100000
 
 
 class SyncCalls(KernelCore):
     """Calls on dispatcher objects."""
 
     def create_event(
-        self, me: Thread, manual: bool, inherit: bool = False, is_set: bool = False, role: str = ""
+        self,
+        me: Thread,
+        manual: bool,
+        inherit: bool = False,
+        is_set: bool = False,
+        role: str = "",
+        name: str = "",
     ) -> int:
-        """CreateEvent: the handle."""
+        """CreateEvent: the handle; a named one that exists is opened as it is."""
         me.debt_us += me.costs.handle_us
-        handle = me.process.handles.add(event := Event(manual, is_set, role), inherit)
+        event = self._existing(me, name, Event, "CreateEvent") if name else None
+        if event is None:
+            event = Event(manual, is_set, role)
+            if name:
+                self.names[name] = event
+        handle = me.process.handles.add(event, inherit)
         if self.calls is not None:
             self.row(me, "CreateEvent", manual=manual, inherit=inherit, initial=is_set,
                      h=event, hv=handle)  # fmt: skip
@@ -39,7 +54,7 @@ class SyncCalls(KernelCore):
     ) -> int:
         """CreateMutex: the handle; a named one that exists is opened."""
         me.debt_us += me.costs.handle_us
-        mutex = self.names.get(name) if name else None
+        mutex = self._existing(me, name, Mutex, "CreateMutex") if name else None
         if mutex is None:
             mutex = Mutex(me if owned else None)
             if name:
@@ -63,7 +78,7 @@ class SyncCalls(KernelCore):
         if not 0 <= count <= maximum or maximum < 1:
             raise Win32Error(ERROR_INVALID_PARAMETER, "CreateSemaphore", f"{count} of {maximum}")
         me.debt_us += me.costs.handle_us
-        semaphore = self.names.get(name) if name else None
+        semaphore = self._existing(me, name, Semaphore, "CreateSemaphore") if name else None
         if semaphore is None:
             semaphore = Semaphore(count, maximum, role)
             if name:
@@ -79,7 +94,9 @@ class SyncCalls(KernelCore):
         me.debt_us += me.costs.call_us
         if me.debt_us > 0 and (burst := self.pay(me)) is not None:
             yield burst
-        event = self._event(me, handle)
+        event = me.process.handles.get(handle)
+        if not isinstance(event, Event):
+            raise Win32Error(ERROR_INVALID_HANDLE, "SetEvent", f"{handle:#x} is not an event")
         event.is_set = True
         if self.calls is not None:
             self.row(me, "SetEvent", h=event, hv=handle)
@@ -97,14 +114,16 @@ class SyncCalls(KernelCore):
             self.row(me, "ResetEvent", h=event, hv=handle)
 
     def release_semaphore(self, me: Thread, handle: int, count: int = 1) -> Steps:
-        """ReleaseSemaphore: the count before. Raises Win32Error 298 over the maximum."""
+        """ReleaseSemaphore: the count before. Raises Win32Error 298 over the maximum, 87."""
         me.debt_us += me.costs.call_us
         if me.debt_us > 0 and (burst := self.pay(me)) is not None:
             yield burst
         semaphore = self.object(me, handle)
         if not isinstance(semaphore, Semaphore):
             raise Win32Error(ERROR_INVALID_HANDLE, "ReleaseSemaphore", f"{handle:#x}")
-        if count < 1 or semaphore.count + count > semaphore.maximum:
+        if count < 1:
+            raise Win32Error(ERROR_INVALID_PARAMETER, "ReleaseSemaphore", f"{count} more")
+        if semaphore.count + count > semaphore.maximum:
             raise Win32Error(ERROR_TOO_MANY_POSTS, "ReleaseSemaphore", f"{count} more")
         before = semaphore.count
         semaphore.count += count
@@ -140,15 +159,13 @@ class SyncCalls(KernelCore):
     ) -> Steps:
         """WaitForMultipleObjects: WAIT_OBJECT_0 + i, WAIT_ABANDONED_0 + i or WAIT_TIMEOUT.
 
-        Raises Win32Error 87 for none or more than 64 handles, 6 for one that cannot be waited
-        for. Runs in `me`.
+        Raises Win32Error 87 for none or more than 64 handles and for an object twice in a wait
+        for all, 6 for one that cannot be waited for. Runs in `me`.
         """
         if not 1 <= len(handles) <= MAXIMUM_WAIT_OBJECTS:
             raise Win32Error(
                 ERROR_INVALID_PARAMETER, "WaitForMultipleObjects", f"{len(handles)} handles"
             )
-        if wait_all and len(set(handles)) < len(handles):
-            raise Win32Error(ERROR_INVALID_PARAMETER, "WaitForMultipleObjects", "one twice")
         return self._wait(me, handles, wait_all, ms, "WaitForMultipleObjects")
 
     def wait_polling(self, me: Thread, handles: Sequence[int], every_ms: int) -> Steps:
@@ -187,10 +204,16 @@ class SyncCalls(KernelCore):
         me.debt_us += me.costs.call_us
         if me.debt_us > 0 and (burst := self.pay(me)) is not None:
             yield burst
-        objects = [self.object(me, handle) for handle in handles]
+        get = me.process.handles.get
+        objects = [get(h) if h < CURRENT_THREAD else self.object(me, h) for h in handles]
         for obj in objects:
             if not obj.waitable:
                 raise Win32Error(ERROR_INVALID_HANDLE, api, f"a {obj.kind} cannot be waited for")
+        if wait_all and len({id(obj) for obj in objects}) < len(objects):
+            raise Win32Error(ERROR_INVALID_PARAMETER, api, "one object twice")
+        if me.process.handles.special:
+            for handle in handles:
+                me.process.handles.require(handle, SYNCHRONIZE)
         if self.calls is not None:
             self.row(me, api, "call", hs=objects, all=wait_all, ms=every_ms or ms)
         result = satisfied(me, objects, wait_all)
@@ -219,4 +242,11 @@ class SyncCalls(KernelCore):
         obj: KernelObject = self.object(me, handle)
         if not isinstance(obj, Event):
             raise Win32Error(ERROR_INVALID_HANDLE, "event", f"{handle:#x} is not an event")
+        if me.process.handles.special:
+            me.process.handles.require(handle, EVENT_MODIFY_STATE)
+        return obj
+
+    def _existing(self, me: Thread, name: str, kind: type[Named], call: str) -> Named | None:
+        obj = self.named(name, kind, call)
+        me.last_error = ERROR_ALREADY_EXISTS if obj is not None else 0
         return obj

@@ -37,11 +37,12 @@ class Process(KernelObject):
     handles, space, threads: what it has -- state
     exit_code: 259 while it is alive -- state
     ended_us: when it ended -- state
+    console: it has one, its own or its parent's -- state
     tag: what the measuring side wants to find again at the process; never read by the model
     """
 
-    __slots__ = ("created_us", "ended_us", "exit_code", "handles", "image", "parent_pid", "pid",
-                 "space", "startup", "tag", "threads")  # fmt: skip
+    __slots__ = ("console", "created_us", "ended_us", "exit_code", "handles", "image",
+                 "parent_pid", "pid", "space", "startup", "tag", "threads")  # fmt: skip
     kind = "process"
     waitable = True
 
@@ -57,6 +58,7 @@ class Process(KernelObject):
         self.handles = handles
         self.parent_pid = parent_pid
         self.startup: Any = None
+        self.console = True
         self.threads: list[Thread] = []
         self.exit_code = STILL_ACTIVE
         self.created_us = 0.0
@@ -117,11 +119,14 @@ class Thread(KernelObject):
     debt_us: processor time owed for calls already made -- state
     wait: what holds it, None while it runs or is ready -- state
     on_cpu: it has a processor right now -- state
+    ended: its steps are over, whatever its exit code is -- state
+    last_error: GetLastError after a call that succeeded: 183 for an opened name, else 0; and
+        where a call answers None instead of raising -- state
     """
 
-    __slots__ = ("_engine", "_processors", "burst", "costs", "debt_us", "exit_code", "on_cpu",
-                 "owned", "pending", "process", "sim", "slice_left_us", "steps", "suspend_count",
-                 "tid", "wait")  # fmt: skip
+    __slots__ = ("_engine", "_processors", "burst", "costs", "debt_us", "ended", "exit_code",
+                 "last_error", "on_cpu", "owned", "pending", "process", "sim", "slice_left_us",
+                 "steps", "suspend_count", "tid", "wait")  # fmt: skip
     kind = "thread"
     waitable = True
 
@@ -145,17 +150,14 @@ class Thread(KernelObject):
         self.pending: tuple[simpy.Event, Any] | None = None
         self.owned: list[Mutex] = []
         self.exit_code = STILL_ACTIVE
+        self.ended = False
+        self.last_error = 0
         self._engine = engine
         self._processors = processors
 
     def is_signalled(self, thread: Thread) -> bool:
         """Whether it has ended."""
-        return self.exit_code != STILL_ACTIVE
-
-    @property
-    def ended(self) -> bool:
-        """Whether it has ended."""
-        return self.exit_code != STILL_ACTIVE
+        return self.ended
 
     def start(self, steps: Steps) -> None:
         """Give the thread its steps; it runs at once unless it is suspended."""

@@ -12,6 +12,9 @@ from __future__ import annotations
 from collections.abc import Collection
 from dataclasses import dataclass
 
+import numpy as np
+import numpy.typing as npt
+
 from models.cygwin.cygheap.c_allocator import CAllocator
 from models.cygwin.cygheap.layout import FIRST_BUCKET, NBUCKETS, HeapType
 from models.win32.errors import AccessViolation
@@ -19,6 +22,9 @@ from models.win32.memory import ZERO_PAGE
 
 _UNTAGGED = int(HeapType.HEAP_1_START)
 _MARKED = int(HeapType.HEAP_1_MAX)
+_LAST_BUCKET = np.uint32(NBUCKETS - 1)  # buckets in use are 1 to this
+
+Addresses = npt.NDArray[np.int64]
 
 
 @dataclass(frozen=True, slots=True)
@@ -74,43 +80,93 @@ def blocks(heap: CAllocator) -> list[Block]:
 def garbage(heap: CAllocator, live: Collection[int]) -> tuple[int, int]:
     """Garbage that stays for ever, and garbage that the walks of coming execs free [bytes].
 
-    `live` holds the user addresses that the image's living objects refer to (a set).  Pending is
-    every other tagged block in use: a marked one goes at the next exec, one of this image at the
-    exec after that.  Leaked is the rest in use, and free blocks that no list reaches which an
-    allocation looks into (era A after an exec).
+    `live` holds the user addresses that the image's living objects refer to.  Pending is every
+    other tagged block in use: a marked one goes at the next exec, one of this image at the exec
+    after that.  Leaked is the rest in use, and free blocks that no list reaches which an allocation
+    looks into (era A after an exec).
+    """
+    leaked, pending, _ = at_exit(heap, np.fromiter(live, np.int64, len(live)))
+    return leaked, pending
+
+
+def at_exit(heap: CAllocator, live: Addresses) -> tuple[int, int, bytes]:
+    """`garbage` and `digest_bytes` from one look at the pages: (leaked, pending, bytes).
+
+    `live` may hold zeros and repetitions. Shape (n,).
     """
     base = heap.base
+    content = _content(heap)
+    words = memoryview(content).cast("I")
+    starts = _starts(heap, words)
+    if starts is None:
+        leaked, pending = _damaged(heap, set(live.tolist()))
+        return leaked, pending, content[: heap.max]
+    at = np.array(starts, np.int64)
+    cells = np.frombuffer(content, np.uint32)
+    index = (at - base) >> 2
+    word0 = cells[index]
+    inside = live[(live > base) & (live < base + heap.max)]
+    alive = np.zeros(len(cells) + 4, np.bool_)
+    alive[(inside - base) >> 2] = True
+    dead = ~alive[index + 4]
+    in_use = word0 - np.uint32(1) < _LAST_BUCKET
+    leaked = pending = 0
+    for k in (dead & in_use).nonzero()[0].tolist():
+        size = (starts[k - 1] if k else base + heap.max) - starts[k]
+        if _UNTAGGED < words[((starts[k] - base) >> 2) + 2] < 1 << 31:
+            pending += size
+        else:
+            leaked += size
+    idle = (dead & ~in_use).nonzero()[0].tolist()
+    if idle and _listed(heap, words, len(idle)) != len(idle):
+        free = {starts[k]: (starts[k - 1] if k else base + heap.max) - starts[k] for k in idle}
+        leaked += _unreachable(heap, words, free)
+    return leaked, pending, content[: heap.max]
+
+
+def _starts(heap: CAllocator, words: memoryview) -> list[int] | None:
+    """Where the blocks start, newest first; None if the chain is not in order of allocation."""
+    base = heap.base
+    # NOTE: for speed: a bare loop, checked as a whole behind it; checks in it took as long again
+    starts: list[int] = []
+    add = starts.append
+    at, to_prev = words[heap.era.chain_offset >> 2], 4 - base
     try:
-        words = _words(heap)
-        at = words[heap.era.chain_offset >> 2]
-        upper = base + heap.max
-        leaked = pending = 0
-        free: dict[int, int] = {}
-        while at:
-            if not base <= at < upper or at & 3:
-                return _damaged(heap, live)
-            w = (at - base) >> 2
-            word0 = words[w]
-            if 0 < word0 < 32:
-                if at + 16 not in live:
-                    if 5 < words[w + 2] < 1 << 31:
-                        pending += upper - at
-                    else:
-                        leaked += upper - at
-            elif at + 16 not in live:
-                free[at] = upper - at
-            upper = at
-            at = words[w + 1]
+        for _ in words:
+            if not at:
+                break
+            add(at)
+            at = words[(at + to_prev) >> 2]
     except IndexError:
-        return _damaged(heap, live)
-    return leaked + _unreachable(heap, words, free), pending
+        return None
+    if not starts:
+        return starts
+    order = np.array(starts, np.int64)
+    falls = bool((order[1:] < order[:-1]).all()) and not bool((order & 3).any())
+    return starts if falls and base < starts[-1] and starts[0] < base + heap.max else None
+
+
+def _listed(heap: CAllocator, words: memoryview, most: int) -> int:
+    """How many blocks the free lists from bucket 3 on hold, not counting beyond `most` + 1."""
+    base, offset = heap.base, heap.era.buckets_offset >> 2
+    heads = heap.buckets or words[offset : offset + NBUCKETS]
+    count = 0
+    for at in heads[FIRST_BUCKET:]:
+        while at and count <= most and base < at < base + heap.max:
+            count += 1
+            at = words[(at - base) >> 2]
+    return count
+
+
+def _content(heap: CAllocator) -> bytes:
+    """A copy of the heap's committed pages up to its top."""
+    count = (heap.max + 4095) >> 12
+    return b"".join([page or ZERO_PAGE for page in heap.memory.pages[:count]])
 
 
 def _words(heap: CAllocator) -> memoryview:
     """A copy of the heap's whole committed pages as 32-bit words."""
-    count = (heap.max + 4095) >> 12
-    pages = heap.memory.pages[:count]
-    return memoryview(b"".join([page or ZERO_PAGE for page in pages])).cast("I")
+    return memoryview(_content(heap)).cast("I")
 
 
 def _unreachable(heap: CAllocator, words: memoryview, free: dict[int, int]) -> int:

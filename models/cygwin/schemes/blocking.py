@@ -104,17 +104,17 @@ class Blocking:
         h_process, h_thread, pid = yield from k.create_process(
             me, request.image, True, flags, info, creation
         )
-        yield from k.close_handle(me, parent)
+        k.close_handle(me, parent)
         if p.fds.sockets:
             yield from p.installation.bracket(
                 p, "fixup_before_fork", fixup_before(p, pid, execed=False)
             )
             yield from k.resume_thread(me, h_thread)
         yield from children.remember(p, h_process, pid)
-        yield from children.keep_pid(p, h_process)
+        children.keep_pid(p, h_process)
         yield from fork_handshake(p, creation, h_process, ready, finished, pid)
         for handle in (ready, h_thread, finished):
-            yield from k.close_handle(me, handle)
+            k.close_handle(me, handle)
         return pid
 
     def _spawn(self, p: CygwinProcess, request: Request) -> Steps:
@@ -141,7 +141,7 @@ class Blocking:
             yield from children.remember(p, h_process, pid)
         if suspended:
             yield from k.resume_thread(me, h_thread)
-        yield from k.close_handle(me, h_thread)
+        k.close_handle(me, h_thread)
         woke = yield from wait_for_exec(p, creation, h_process, ready)
         if overlay:
             yield from leave_to_child(p, creation, h_process, ready, woke, (h_process,))
@@ -149,8 +149,8 @@ class Blocking:
             k.get_exit_code_process(me, h_process)
         code = (yield from p.waitpid(pid)) if mode == P_WAIT else 0
         free_arguments(p.heap, blocks)
-        yield from k.close_handle(me, ready)
-        yield from k.close_handle(me, parent)
+        k.close_handle(me, ready)
+        k.close_handle(me, parent)
         if mode == P_WAIT:
             return code
         return 0 if mode == P_DETACH else pid

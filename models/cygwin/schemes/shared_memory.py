@@ -87,7 +87,7 @@ class SharedMemory:
         h_process, h_thread, pid = yield from k.create_process(
             me, request.image, True, flags, info, creation
         )
-        yield from k.close_handle(me, parent)
+        k.close_handle(me, parent)
         if two_steps:
             yield from p.installation.bracket(
                 p, "fixup_before_fork", fixup_before(p, pid, execed=False)
@@ -96,10 +96,10 @@ class SharedMemory:
         if two_steps:
             yield from k.resume_thread(me, h_thread)
         yield from children.remember(p, h_process, pid)
-        yield from children.keep_pid(p, h_process)
+        children.keep_pid(p, h_process)
         yield from fork_handshake(p, creation, h_process, ready, finished, pid)
         for handle in (ready, h_thread, finished):
-            yield from k.close_handle(me, handle)
+            k.close_handle(me, handle)
         return pid
 
     def _spawn(self, p: CygwinProcess, request: Request) -> Steps:
@@ -131,7 +131,7 @@ class SharedMemory:
             if suspended:
                 yield from k.resume_thread(me, h_thread)
             yield from p.close_all_files()
-            yield from k.close_handle(me, h_thread)
+            k.close_handle(me, h_thread)
             woke = yield from wait_for_exec(p, creation, h_process, ready)
             watched = (h_process, p.signal_arrived)
             yield from leave_to_child(p, creation, h_process, ready, woke, watched)
@@ -139,10 +139,10 @@ class SharedMemory:
         if child is not None:
             k.duplicate_handle(me, CURRENT_PROCESS, child.h_pinfo, h_process)
         yield from k.resume_thread(me, h_thread)
-        yield from k.close_handle(me, h_thread)
+        k.close_handle(me, h_thread)
         code = (yield from p.waitpid(pid)) if mode == P_WAIT else 0
         free_arguments(p.heap, blocks)
-        yield from k.close_handle(me, parent)
+        k.close_handle(me, parent)
         if mode == P_WAIT:
             return code
         return 0 if mode == P_DETACH else pid

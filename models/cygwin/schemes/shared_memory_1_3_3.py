@@ -84,18 +84,18 @@ class SharedMemory133:
         h_process, h_thread, pid = yield from k.create_process(
             me, request.image, True, flags, info, creation
         )
-        yield from k.close_handle(me, parent)
-        yield from k.close_handle(me, section.handle)
+        k.close_handle(me, parent)
+        k.close_handle(me, section.handle)
         if p.fds.sockets:
             yield from p.installation.bracket(
                 p, "fixup_before_fork", fixup_before(p, pid, execed=False)
             )
             yield from k.resume_thread(me, h_thread)
         yield from children.remember(p, h_process, pid)
-        yield from children.keep_pid(p, h_process)
+        children.keep_pid(p, h_process)
         yield from fork_handshake(p, creation, h_process, ready, finished, pid)
         for handle in (ready, h_thread, finished):
-            yield from k.close_handle(me, handle)
+            k.close_handle(me, handle)
         return pid
 
     def _spawn(self, p: CygwinProcess, request: Request) -> Steps:
@@ -117,7 +117,7 @@ class SharedMemory133:
         h_process, h_thread, pid = yield from k.create_process(
             me, request.image, True, CREATE_SUSPENDED if suspended else 0, info, creation
         )
-        yield from k.close_handle(me, section.handle)
+        k.close_handle(me, section.handle)
         if p.fds.sockets:
             yield from p.installation.bracket(
                 p, "fixup_before_exec", fixup_before(p, pid, execed=True)
@@ -126,16 +126,16 @@ class SharedMemory133:
             if suspended:
                 yield from k.resume_thread(me, h_thread)
             yield from p.close_all_files()
-            yield from k.close_handle(me, h_thread)
+            k.close_handle(me, h_thread)
             woke = yield from wait_for_exec(p, creation, h_process, ready)
             watched = (h_process, p.signal_arrived)
             yield from leave_to_child(p, creation, h_process, ready, woke, watched)
         yield from children.remember(p, h_process, pid)
         yield from k.resume_thread(me, h_thread)
-        yield from k.close_handle(me, h_thread)
+        k.close_handle(me, h_thread)
         code = (yield from p.waitpid(pid)) if mode == P_WAIT else 0
         free_arguments(p.heap, blocks)
-        yield from k.close_handle(me, parent)
+        k.close_handle(me, parent)
         if mode == P_WAIT:
             return code
         return 0 if mode == P_DETACH else pid

@@ -1,0 +1,185 @@
+"""Small machines for tests: bare Windows with free calls, and a Cygwin installation on it."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+from models.cygwin.arguments import Arguments
+from models.cygwin.child_info import ChildInfo
+from models.cygwin.images import cygwin_image, native_image
+from models.cygwin.installation import Installation, Program
+from models.cygwin.process import CygwinProcess
+from models.cygwin.startup import entry
+from models.win32.costs import CostRow
+from models.win32.image import Image
+from models.win32.kernel import Kernel
+from models.win32.objects import KernelObject
+from models.win32.processors import Processors
+from models.win32.system import SYSTEMS
+from models.win32.thread import Process, Thread
+from sim.engine import Engine, Steps
+from sim.trace import Row, Trace
+
+FREE = CostRow(*[0.0] * len(CostRow._fields))
+# Every call takes a while, so that threads meet at different times.
+SLOW = CostRow(
+    create_process_us=2000.0, loader_us=3000.0, init_us=500.0, exit_us=400.0, wake_us=20.0,
+    handle_us=2.0, map_us=30.0, thread_us=60.0, winsock_us=100.0, call_us=3.0, page_us=1.0,
+    copy_us_per_byte=0.002,
+)  # fmt: skip
+ARGUMENTS = Arguments([b"program", b"argument"], [b"A=1", b"PATH=/usr/bin"])
+
+
+def bare_kernel(
+    system: str = "nt", processors: int = 4, quantum_us: float = 20_000.0, trace: Trace | None = None
+) -> Kernel:
+    engine = Engine()
+    trace = Trace(calls=True) if trace is None else trace
+    return Kernel(engine, Processors(engine, processors, quantum_us), SYSTEMS[system], trace)
+
+
+def start(
+    k: Kernel, steps: Callable[[Kernel, Thread], Steps], name: str = "program", costs: CostRow = FREE
+) -> Process:
+    """Boot a process without parts whose main thread runs `steps(kernel, thread)`."""
+    return k.boot(Image(name, (), steps), costs)
+
+
+def run(k: Kernel, steps: Callable[[Kernel, Thread], Steps], costs: CostRow = FREE) -> Process:
+    """Boot a process and run to the end of everything; it must have ended without a crash."""
+    process = start(k, steps, costs=costs)
+    k.engine.run()
+    assert k.crashes == []
+    assert not process.alive
+    return process
+
+
+class WatchedKernel(Kernel):
+    """A kernel that notes the creator's heap whenever a Cygwin child is made or resumed.
+
+    at_create, at_resume: pid of the child -> bytes of the parent's heap then
+    """
+
+    def create_process(self, me: Thread, image: Any, *rest: Any, **more: Any) -> Steps:
+        info = rest[2] if len(rest) > 2 else None
+        heap = heap_at(me.process, info)
+        made = yield from super().create_process(me, image, *rest, **more)
+        self.__dict__.setdefault("at_create", {})[made[2]] = heap
+        return made
+
+    def resume_thread(self, me: Thread, handle: int) -> Steps:
+        child = self.object(me, handle).process
+        self.__dict__.setdefault("at_resume", {})[child.pid] = heap_at(me.process, child.startup)
+        return (yield from super().resume_thread(me, handle))
+
+
+def heap_at(process: Process, info: ChildInfo | None) -> bytes:
+    """What lies in `process` where `info` says that the heap is."""
+    if not isinstance(info, ChildInfo):
+        return b""
+    memory, offset = process.space.memory_at(info.cygheap)
+    return memory.read(offset, info.n)
+
+
+class Watched:
+    """A scheme that notes what each child finds as its heap; otherwise the one it is given.
+
+    received: pid of the child -> its heap right after cygheap_fixup_in_child
+    """
+
+    def __init__(self, scheme: Any) -> None:
+        self._scheme = scheme
+        self.name = scheme.name
+        self.version = scheme.version
+        self.received: dict[int, bytes] = {}
+
+    def parent_side(self, p: CygwinProcess, request: Any) -> Steps:
+        return self._scheme.parent_side(p, request)
+
+    def child_side(self, p: CygwinProcess, info: ChildInfo) -> Steps:
+        yield from self._scheme.child_side(p, info)
+        self.received[p.me.process.pid] = p.heap.memory.read(0, info.n)
+
+
+class World:
+    """One installation with one scheme.
+
+    k, scheme, installation: of this world
+    """
+
+    def __init__(
+        self, scheme: Any, system: str = "nt", costs: CostRow = SLOW, processors: int = 4
+    ) -> None:
+        engine = Engine()
+        self.trace = Trace(calls=True)
+        cpus = Processors(engine, processors, 20_000.0)
+        self.k = WatchedKernel(engine, cpus, SYSTEMS[system], self.trace)
+        self.scheme = Watched(scheme)
+        self.costs = costs
+        self.installation = Installation(self.k, self.scheme, self.scheme.version)
+
+    def cygwin(self, program: Program, name: str = "program") -> Image:
+        return cygwin_image(self.scheme.version, name, entry(self.installation, program))
+
+    def native(self, us: float | None, code: int = 0) -> Image:
+        """A program without Cygwin that runs for `us` (None: for ever) and exits."""
+
+        def steps(k: Kernel, me: Thread) -> Steps:
+            yield from k.sleep(me, us)
+            return code
+
+        return native_image(self.scheme.version, "native", steps)
+
+    def boot(self, program: Program) -> Process:
+        """Start a first Cygwin process."""
+        return self.k.boot(self.cygwin(program, "sh"), self.costs)
+
+    def run(self, program: Program, until: float | None = None) -> Process:
+        """Start a first Cygwin process and run everything."""
+        process = self.boot(program)
+        self.k.engine.run(until)
+        return process
+
+    def children_of(self, process: Process) -> list[Process]:
+        return [child for child in self.k.processes.values() if child.parent_pid == process.pid]
+
+
+def leave(code: int) -> Program:
+    """A program that only exits."""
+
+    def program(p: CygwinProcess) -> Steps:
+        yield from p.exit(code)
+
+    return program
+
+
+def strings(p: CygwinProcess, addresses: list[int]) -> list[bytes]:
+    """C strings of the heap."""
+    return [p.fds._string(address) for address in addresses]
+
+
+def word(row: Row) -> str:
+    """A row as the lists of the tests spell it: the call, and what it was about."""
+    if row.phase == "begin":
+        return f"{row.name} {{"
+    if row.phase == "end":
+        return f"}} {row.name}"
+    args = row.args
+    if "hs" in args:
+        return f"{row.name} {','.join(_about(obj) for obj in args['hs'])} {args['ms']}"
+    if "type" in args:
+        return f"{row.name} {args['type']}"
+    if row.name == "CreateProcess":
+        return f"{row.name} {args['flags']}"
+    obj = next((args[key] for key in ("h", "src", "s") if args.get(key) is not None), None)
+    return row.name if obj is None else f"{row.name} {_about(obj)}"
+
+
+def _about(obj: KernelObject) -> str:
+    return obj.role or obj.kind
+
+
+def words(trace: Trace, tid: int) -> list[str]:
+    """What a thread called, in order; a blocking call where it began."""
+    return [word(row) for row in trace.rows(tid=tid) if row.phase != "return"]
