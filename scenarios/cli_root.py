@@ -20,6 +20,7 @@ COMMANDS = (
     ("run", "cli_run", "run", "Run a scenario."),
     ("replay", "cli_replay", "replay", "Replay a recorded process tree."),
     ("heap", "cli_heap", "heap", "Replay and draw allocator traces."),
+    ("machine", "cli_machine", "machine", "Hold the machine against the real Win32 API."),
     ("demo", "cli_run", "demo", "Run recorded workloads under both handshakes."),
 )
 

@@ -14,6 +14,7 @@ from array import array
 from collections.abc import Sequence
 from dataclasses import dataclass
 from struct import Struct
+from typing import NamedTuple
 
 from models.cygwin.cygheap.allocator import Cygheap
 from models.cygwin.cygheap.layout import HeapType
@@ -22,8 +23,7 @@ EXEC_INFO_BYTES = 28  # uid, old_title, argc, argv, envc, envp, pinfo handle
 _INFO = Struct("<IIIIIII")
 
 
-@dataclass(frozen=True, slots=True)
-class Arguments:
+class Arguments(NamedTuple):
     """What a program is started with.
 
     argv, env: strings without NUL -- input
@@ -89,8 +89,7 @@ def free_arguments(heap: Cygheap, blocks: ArgumentBlocks) -> None:
     heap.cfree(blocks.info)
 
 
-@dataclass(frozen=True, slots=True)
-class Handed:
+class Handed(NamedTuple):
     """What a child finds in the heap. Every field is *output*; addresses.
 
     vector, env_vector: the two vectors; env: the strings of the environment

@@ -9,8 +9,8 @@ Source: child_info.h of trees 4abaaac33 and aa9d50a1c; names of words 5 and 7 as
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from enum import Enum
+from typing import NamedTuple
 
 
 class ChildType(Enum):
@@ -21,8 +21,7 @@ class ChildType(Enum):
     SPAWN = "SPAWN"
 
 
-@dataclass(frozen=True, slots=True)
-class ChildInfo:
+class ChildInfo(NamedTuple):
     """Every field is *input* of the child. Handles are 0 where there is none.
 
     cygpid: Cygwin pid that the child takes over (exec), else 0 or 1

@@ -32,6 +32,10 @@ if TYPE_CHECKING:
 Commit = Callable[[int, int], object]
 EntryPoint = Callable[["Kernel", Thread], Steps]
 
+# The signal thread also makes three semaphores and an event for signals between processes, which
+# nothing here sends: their cost is charged, they themselves are left out.
+_MORE_OBJECTS = 4
+
 # Words of a pinfo section (their places are assumed).
 PID, H_PROCESS, PPID_HANDLE, WINPID = 0, 8, 12, 16
 
@@ -138,8 +142,7 @@ def signal_thread(p: CygwinProcess, thread: Thread, info: ChildInfo | None, read
     """Steps of the signal thread: tell the parent of an exec that we live, then serve signals."""
     k = p.k
     p.sigcatch = k.create_semaphore(thread, role="sigcatch")
-    waits = [k.create_semaphore(thread, role=role) for role in ("sigint", "sigdone", "sigcomplete")]
-    k.create_event(thread, manual=False, role="sigcomplete")
+    thread.debt_us += _MORE_OBJECTS * thread.costs.handle_us
     if info is not None and info.type is not ChildType.FORK and info.subproc_ready:
         yield from k.set_event(thread, info.subproc_ready)
         k.close_handle(thread, info.subproc_ready)
@@ -149,8 +152,8 @@ def signal_thread(p: CygwinProcess, thread: Thread, info: ChildInfo | None, read
         k.map_view_of_file_ex(thread, link, name="cygpid link")
     yield from k.set_event(thread, ready)
     while True:
-        woke = yield from k.wait_for_multiple_objects(thread, [waits[1], waits[0], p.sigcatch])
-        if woke == 2 and p.waiter is not None:
+        yield from k.wait_for_single_object(thread, p.sigcatch)
+        if p.waiter is not None:
             child = find(p, p.waiter.pid)
             if child is not None and child.zombie:
                 yield from reap(p, thread, child)

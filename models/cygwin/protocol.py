@@ -6,8 +6,7 @@ child_info, handles and memory.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-from typing import TYPE_CHECKING, Protocol
+from typing import TYPE_CHECKING, NamedTuple, Protocol
 
 from models.cygwin.arguments import Arguments
 from models.cygwin.child_info import ChildInfo, ChildType
@@ -25,8 +24,7 @@ P_OVERLAY = "_P_OVERLAY"
 P_DETACH = "_P_DETACH"
 
 
-@dataclass(frozen=True, slots=True)
-class Request:
+class Request(NamedTuple):
     """What is asked of the parent side. Every field is *input*.
 
     image: the program file; None if there is none

@@ -15,7 +15,7 @@ Source: cygheap.cc of aa9d50a1c (CYGWIN.md §c1, §d).
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from typing import NamedTuple
 
 from models.cygwin.child_info import ChildInfo
 from models.cygwin.errors import ApiFatal
@@ -25,8 +25,7 @@ from models.win32.errors import Win32Error
 from sim.engine import Steps
 
 
-@dataclass(frozen=True, slots=True)
-class HeapSection:
+class HeapSection(NamedTuple):
     """A section for one child, as its parent sees it. handle, view: in the parent -- constant"""
 
     handle: int

@@ -124,10 +124,14 @@ class AddressSpace:
         Raises Win32Error 8 if nothing is large enough.
         """
         at = lowest
+        regions = self._regions
         for base in self._bases:
             if base - at >= size_bytes:
                 break
-            at = max(at, (self._regions[base].end + _GRAIN - 1) & -_GRAIN)
+            if base >= at:
+                at = (base + regions[base].size_bytes + _GRAIN - 1) & -_GRAIN
+            else:
+                at = max(at, (regions[base].end + _GRAIN - 1) & -_GRAIN)
         if at + size_bytes > highest:
             raise Win32Error(
                 ERROR_NOT_ENOUGH_MEMORY, "address space", f"no {size_bytes} free bytes in a row"
@@ -234,7 +238,7 @@ class AddressSpace:
 class AddressSpacePlan:
     """What a fresh address space is to hold; regions without bytes are shared by all users."""
 
-    __slots__ = ("_bases", "_regions", "_sections", "_writable")
+    __slots__ = ("_bases", "_pages", "_regions", "_sections", "_writable")
 
     def __init__(self, model: AddressSpace, writable: set[int]) -> None:
         """Taken from `model`; the regions at the bases in `writable` get memory of their own."""
@@ -242,17 +246,15 @@ class AddressSpacePlan:
         self._regions = dict(model._regions)
         self._sections = [region.section for region in self._regions.values() if region.section]
         self._writable = [region for base, region in self._regions.items() if base in writable]
+        self._pages = sum(region.size_bytes // PAGE_BYTES for region in self._writable)
 
     def apply(self, space: AddressSpace) -> int:
         """Fill an empty address space; committed pages."""
         space._bases = self._bases.copy()
         space._regions = self._regions.copy()
-        pages = 0
         for section in self._sections:
             section.views += 1
         for r in self._writable:
-            memory = Memory(r.size_bytes)
-            pages += memory.commit(0, r.size_bytes)
-            region = Region(r.base, r.size_bytes, r.kind, r.name, memory)
-            space._regions[r.base] = region
-        return pages
+            memory = Memory.zeroed(r.size_bytes)
+            space._regions[r.base] = Region(r.base, r.size_bytes, r.kind, r.name, memory)
+        return self._pages

@@ -5,12 +5,13 @@ The calls are grouped by what they work on; `kernel_core.py` says which of them 
 
 from __future__ import annotations
 
-from models.win32.memory_calls import MemoryCalls
+from models.win32.object_calls import ObjectCalls
 from models.win32.pipe_calls import PipeCalls
 from models.win32.process_calls import ProcessCalls
 from models.win32.sync_calls import SyncCalls
+from models.win32.virtual_calls import VirtualCalls
 from models.win32.winsock_calls import WinsockCalls
 
 
-class Kernel(SyncCalls, MemoryCalls, PipeCalls, ProcessCalls, WinsockCalls):
+class Kernel(SyncCalls, VirtualCalls, ObjectCalls, PipeCalls, ProcessCalls, WinsockCalls):
     """One machine."""

@@ -10,8 +10,6 @@ from __future__ import annotations
 
 from typing import Any, NoReturn, TypeVar
 
-import simpy
-
 from models.win32.errors import (
     ERROR_COMMITMENT_LIMIT,
     ERROR_INVALID_HANDLE,
@@ -30,6 +28,9 @@ from sim.engine import Engine, Steps
 from sim.trace import Row, Trace
 
 Named = TypeVar("Named", bound=KernelObject)
+
+
+HOLDING = frozenset({"section", "pipe"})  # kinds whose last handle matters to others
 
 
 class ThreadEnd(BaseException):
@@ -60,6 +61,7 @@ class KernelCore:
         self.system = system
         self.trace = trace
         self.calls = trace.calls
+        self.pay = processors.pay  # use the processor time that a thread owes
         self.commit_limit_bytes = commit_limit_bytes
         self.committed_bytes = 0
         self.committed_peak_bytes = 0
@@ -68,11 +70,6 @@ class KernelCore:
         self.crashes: list[tuple[float, int, str, str]] = []
         self.tickets: list[tuple[KernelObject, int]] = []  # sockets handed over, and to whom
         self._next_id = system.first_pid
-
-    def pay(self, me: Thread) -> simpy.Event | None:
-        """Use the processor time that `me` owes: an event to yield, None if it has passed."""
-        us, me.debt_us = me.debt_us, 0.0
-        return self.processors.use(me, us)
 
     def settle(self, me: Thread) -> Steps:
         """Pay what is owed, before something that others can notice. Runs in `me`."""
@@ -209,7 +206,8 @@ class KernelCore:
             if thread is not by and not thread.ended:
                 thread.stop()
         for obj in process.handles.empty():
-            self.handle_closed(obj)
+            if obj.kind in HOLDING:
+                self.handle_closed(obj)
         pages, sections = process.space.clear()
         for section in sections:
             self.section_unused(section)

@@ -37,6 +37,10 @@ def _copy(page: Any) -> Page:
     return memoryview(page.obj.copy())
 
 
+def _tail(page: Page, start: int) -> bytes:
+    return page.cast("B")[start:].tobytes()
+
+
 def _frozen_zero_page() -> Page:
     words = np.zeros(_WORDS, np.uint32)
     words.flags.writeable = False
@@ -65,13 +69,22 @@ class Memory:
         self.own = bytearray()
         self.holes = 0
 
+    @classmethod
+    def zeroed(cls, size_bytes: int) -> Memory:
+        """Memory with every page committed; `size_bytes` is a multiple of the page size."""
+        made = cls(size_bytes)
+        count = size_bytes >> PAGE_SHIFT
+        made.pages = [ZERO_PAGE] * count
+        made.own = bytearray(count)
+        return made
+
     def commit(self, offset: int, size_bytes: int) -> int:
         """Commit every page that [offset, offset + size_bytes) touches; how many were new [pages].
 
         Pages committed before keep their bytes. Raises ValueError beyond the reservation.
         """
         first = offset >> PAGE_SHIFT
-        last = (offset + max(size_bytes, 1) - 1) >> PAGE_SHIFT
+        last = (offset + (size_bytes or 1) - 1) >> PAGE_SHIFT
         if offset < 0 or (last + 1) << PAGE_SHIFT > self.size_bytes:
             raise ValueError(
                 f"commit of {size_bytes} bytes at {offset:#x} must end within {self.size_bytes:#x}"
@@ -225,7 +238,7 @@ class Memory:
                     raise AccessViolation((i + bad) << PAGE_SHIFT, what)
         if tail:
             last, mine = source.page(s + full), self.page(d + full)
-            if last is mine or bytes(last)[tail:] == bytes(mine)[tail:]:
+            if last is mine or _tail(last, tail) == _tail(mine, tail):
                 full += 1  # the rest of the page is equal: share it like the others
             else:
                 self.write((d + full) << PAGE_SHIFT, bytes(last.cast("B")[:tail]))

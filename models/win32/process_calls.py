@@ -18,7 +18,7 @@ from models.win32.errors import (
 )
 from models.win32.handles import CURRENT_PROCESS, CURRENT_THREAD, HandleTable, Special
 from models.win32.image import Image, NoProgram, load
-from models.win32.kernel_core import KernelCore
+from models.win32.kernel_core import HOLDING, KernelCore
 from models.win32.objects import KernelObject
 from models.win32.thread import Process, Thread
 from sim.engine import Steps
@@ -202,8 +202,7 @@ class ProcessCalls(KernelCore):
         obj = me.process.handles.remove(handle)
         if self.calls is not None:
             self.row(me, "CloseHandle", h=obj, hv=handle)
-        kind = obj.kind
-        if kind == "pipe" or kind == "section":
+        if obj.kind in HOLDING:
             self.handle_closed(obj)
 
     def new_handle(self, me: Thread, obj: KernelObject, inherit: bool) -> int:

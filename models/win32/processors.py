@@ -57,14 +57,16 @@ class Processors:
         self._ready: deque[Burst] = deque()
         self._running: list[Burst] = []
 
-    def use(self, thread: Thread, us: float) -> Burst | None:
-        """Use `us` of processor time: the event to yield, or None if the time has passed already.
+    def pay(self, thread: Thread) -> Burst | None:
+        """Use the time that `thread` owes: the event to yield, or None if it has passed already.
 
         It passes at once if a processor is to be had and nothing else happens before its end;
         nobody can tell that from an event of its own.
         """
         # NOTE: for speed: five of six bursts end here, for 0.4 us instead of 4
         engine = self._engine
+        us = thread.debt_us
+        thread.debt_us = 0.0
         if not self._ready and (thread.on_cpu or self._free) and not thread.suspend_count:
             end_us = engine._now + us
             queue = engine._queue
@@ -85,6 +87,12 @@ class Processors:
         thread.burst = burst
         burst.callbacks.append(self._done)
         if thread.suspend_count:
+            return burst
+        if self._free and not thread.on_cpu:  # NOTE: for speed: `_enter` written out
+            self._free -= 1
+            thread.on_cpu = True
+            thread.slice_left_us = self.quantum_us
+            self._start(burst)
             return burst
         if thread.on_cpu:
             if thread.slice_left_us > 0 or not self._ready:

@@ -50,8 +50,7 @@ class Wait:
     def leave(self) -> None:
         """Stop waiting, for whatever reason."""
         for obj in self.objects:
-            if self in obj.waiters:
-                obj.waiters.remove(self)
+            obj.waiters.remove(self)
         if self.deadline is not None:
             self.deadline.cancel()
         self.thread.wait = None
