@@ -1,11 +1,36 @@
-"""What a scenario says about itself."""
+"""What a scenario says about itself, and what one run of it gives back."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass, fields, replace
-from typing import Any
+from typing import Any, NamedTuple
 
 from scenarios.options import DEFAULT_PROFILE, DEFAULT_SCHEMES, DEFAULT_SYSTEM
+
+
+class Measured(NamedTuple):
+    """One measure at one design point of one run."""
+
+    point: str  # design point, as KEY=VALUE words
+    measure: str
+    unit: str
+    value: float | int | str | None  # None if it never came
+    censored: int  # how many observations behind it never came
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """What one scheme gave in one replication. rows: measures; notes: sentences -- output"""
+
+    rows: list[Measured]
+    notes: list[str]
+
+    def value(self, point: str, measure: str) -> Any:
+        """The value of a measure. Raises KeyError if it was not measured."""
+        for row in self.rows:
+            if row.point == point and row.measure == measure:
+                return row.value
+        raise KeyError(f"{measure} at {point}")
 
 
 @dataclass(frozen=True)
@@ -13,7 +38,8 @@ class Spec:
     """Name, question and defaults of a scenario.
 
     `parameters` is a frozen dataclass; its fields are the keys of `--set`. `quick` gives the
-    fields that `--quick` changes: smaller, same shape.
+    fields that `--quick` changes: smaller, same shape.  Beside SPEC the module has `run_point`,
+    `table`, `conclusions` and `figures`.
     """
 
     name: str

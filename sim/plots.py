@@ -106,6 +106,19 @@ def blocked_bars(
         return figure
 
 
+def plain_bars(labels: Sequence[str], values: Sequence[float], title: str, xlabel: str) -> Figure:
+    """One horizontal bar for each label, its value at the end; any unit."""
+    with _style():
+        figure, axes = _figure(6.4, 1.3 + 0.42 * len(labels), title)
+        bars = axes.barh(range(len(labels)), values, height=0.6, color=_line(0)["color"])
+        axes.bar_label(bars, [f"{value:.3g}" for value in values], padding=4)
+        axes.set_yticks(range(len(labels)), labels)
+        axes.set(xlabel=xlabel, xlim=(0, 1.15 * max([*values, 1e-9])))
+        axes.invert_yaxis()
+        axes.grid(visible=False, axis="y")
+        return figure
+
+
 def heap_over_generations(
     series: Mapping[str, tuple[Sequence[float], Sequence[float]]], title: str
 ) -> Figure:

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
+from models.cygwin.blocked import workload_pid
 from models.cygwin.descriptors import CONSOLE, DISK, PIPE, SOCKET, Descriptor
 from models.cygwin.errors import TryAgain
 from models.cygwin.installation import Creation
@@ -145,13 +146,13 @@ class RecordedProgram:
         handle = self._end(p, fd, writes=False)
         if not handle:
             return
-        if flags & NOBLOCK:
+        if flags & NOBLOCK or self.run.killed(self.pid):
             pipe = self.run.channel(channel)
             taken = min(n, pipe.held_bytes)
             pipe.held_bytes -= taken
             pipe.capacity_bytes += n - taken
             return
-        while n > 0:
+        while n > 0 and not self.run.killed(self.pid):
             got = yield from p.k.read_file(p.me, handle, n)
             if not got:
                 return
@@ -171,7 +172,7 @@ class RecordedProgram:
         pipe = self.run.channel(channel)
 
         def beyond() -> bool:
-            return free or _holds_all(p, pipe.read_end)
+            return free or self.run.killed(self.pid) or _holds_all(p, pipe.read_end)
 
         try:
             yield from p.k.write_file(p.me, handle, n, beyond)
@@ -228,6 +229,9 @@ class RecordedProgram:
         event = self.run.kill_event(op[1])
         event.is_set = True
         signalled(event)
+        p.k.interrupt_pipes(
+            process for process in p.k.processes.values() if workload_pid(process) == op[1]
+        )
 
     def _setsid(self, p: CygwinProcess, op: Item) -> Steps:
         yield from ()
@@ -241,8 +245,9 @@ class RecordedProgram:
                 raise AssertionError("opening does not wait")
         for fd, (kind, handle, second) in self.opened.get("fds", {}).items():
             p.inherit(fd, kind, handle, second)
-        if "cwd" in self.opened:
-            p.chdir(self.opened["cwd"])
+        cwd = self.opened.get("cwd")
+        if cwd is not None:  # an imported strace does not tell
+            p.chdir(cwd)
 
     def _handles(self, p: CygwinProcess, flags: int) -> Any:
         """What a native image is told of: handles that it inherits, by descriptor."""

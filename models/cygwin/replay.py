@@ -18,9 +18,9 @@ from typing import Any
 
 from models.cygwin.arguments import Arguments
 from models.cygwin.cygheap.audit import at_exit
-from models.cygwin.cygheap.layout import Era
 from models.cygwin.images import cygwin_image, native_image
-from models.cygwin.installation import Creation, Installation, Sizes
+from models.cygwin.installation import Creation, Installation
+from models.cygwin.machine import build
 from models.cygwin.native_program import NativeProgram
 from models.cygwin.process import CygwinProcess
 from models.cygwin.protocol import Scheme
@@ -32,11 +32,8 @@ from models.win32.costs import CostDraws
 from models.win32.image import Image
 from models.win32.kernel import Kernel
 from models.win32.objects import Event, Pipe
-from models.win32.processors import Processors
 from models.win32.system import System
-from sim.engine import Engine
 from sim.streams import Replication
-from sim.trace import Trace
 
 
 @dataclass(slots=True)
@@ -125,6 +122,11 @@ class ReplayRun:
         """What a process that dies of a recorded signal waits for at its end."""
         return self.kills.setdefault(pid, Event(manual=True, is_set=False, role="signal"))
 
+    def killed(self, pid: int) -> bool:
+        """Whether the signal by which `pid` dies has been sent."""
+        event = self.kills.get(pid)
+        return event is not None and event.is_set
+
     def begin(self, pid: int, parent: int = 0) -> None:
         """The process `pid` of the trace exists now, with the line of descent of `parent`."""
         if pid not in self.started:
@@ -195,28 +197,11 @@ def prepare(
     replication: Replication,
     processors: int | None = None,
     calls: bool = False,
-    era: Era | None = None,
 ) -> ReplayRun:
     """A run that is ready to start. `calls` keeps rows of all Win32 calls."""
-    engine = Engine()
-    draws = CostDraws(profile, replication, workload.creations)
-    kernel = Kernel(
-        engine,
-        Processors(engine, processors or workload.cpus, profile.value("quantum_us")),
-        system,
-        Trace(calls),
-        profile.size("commit_limit_bytes") or None,
-    )
-    sizes = Sizes(
-        file_name=profile.size("workload.file_name_bytes"),
-        win32_extra=profile.size("workload.file_name_win32_extra_bytes"),
-        cwd_win32_extra=profile.size("workload.cwd_win32_extra_bytes"),
-        user_heap=profile.size("workload.user_heap_bytes"),
-        stack=profile.size("workload.stack_bytes"),
-        pipe_capacity=profile.size("pipe_capacity_bytes"),
-    )
-    installation = Installation(kernel, scheme, scheme.version, sizes)
-    return ReplayRun(workload, scheme, draws, kernel, installation)
+    count = processors or workload.cpus
+    machine = build(scheme, system, profile, replication, count, workload.creations, calls)
+    return ReplayRun(workload, scheme, machine.draws, machine.kernel, machine.installation)
 
 
 def run(ready: ReplayRun, until_us: float | None = None) -> ReplayRun:

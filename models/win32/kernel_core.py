@@ -176,6 +176,8 @@ class KernelCore:
             self.end_process(process, STATUS_ACCESS_VIOLATION, thread)
             return
         if thread is thread.process.threads[0]:
+            if self.calls is not None:
+                self.row(thread, "ExitProcess", "call", code=code or 0)
             self.end_process(thread.process, code or 0, thread)
         else:
             self.end_thread(thread, code or 0)

@@ -6,15 +6,18 @@ write returns when all bytes are in the pipe.  What the bytes are is not kept, o
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 
 import simpy
 
 from models.win32.errors import ERROR_BROKEN_PIPE, ERROR_INVALID_HANDLE, Win32Error
 from models.win32.kernel_core import KernelCore
 from models.win32.objects import Pipe, PipeEnd
-from models.win32.thread import Parked, Thread
+from models.win32.thread import Parked, Process, Thread
 from sim.engine import Steps
+
+
+INTERRUPTED = "interrupted"  # what a held read or write gets when a signal ends it
 
 
 class PipeCalls(KernelCore):
@@ -41,7 +44,8 @@ class PipeCalls(KernelCore):
         while pipe.held_bytes == 0:
             if pipe.write_end.refs == 0:
                 return 0
-            yield self._park(me, pipe.read_end, pipe.readers)
+            if (yield self._park(me, pipe.read_end, pipe.readers)) == INTERRUPTED:
+                return 0
         got = min(size_bytes, pipe.held_bytes)
         pipe.held_bytes -= got
         me.debt_us += got * me.costs.copy_us_per_byte
@@ -81,6 +85,15 @@ class PipeCalls(KernelCore):
             if left == 0:
                 return size_bytes
             yield self._park(me, pipe.write_end, pipe.writers)
+
+    def interrupt_pipes(self, processes: Iterable[Process]) -> None:
+        """Let reads and writes that hold these processes return: a signal has come for them."""
+        for process in processes:
+            for thread in process.threads:
+                wait = thread.wait
+                if isinstance(wait, Parked) and wait.kind == "pipe":
+                    wait.leave()
+                    thread.wake(wait.event, INTERRUPTED)
 
     def _park(self, me: Thread, end: PipeEnd, queue: list[Thread]) -> simpy.Event:
         parked = Parked(me, "pipe", self.engine, end, queue)

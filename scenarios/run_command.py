@@ -1,0 +1,226 @@
+"""`cygsim run`: one scenario under one or more schemes, with its table, conclusions and figures.
+
+One task is one scheme in one replication; tasks are independent and come back in their order, so
+`--jobs` changes nothing but the time.
+"""
+
+from __future__ import annotations
+
+import importlib
+import time
+from collections.abc import Iterator
+from concurrent.futures import ProcessPoolExecutor
+from dataclasses import asdict, dataclass, fields, replace
+from pathlib import Path
+from types import ModuleType
+from typing import Any
+
+from models.cygwin import schemes
+from models.win32.cost_profile import Profile, load_profile
+from scenarios.cli_output import print_json, print_table
+from scenarios.cli_words import unknown_name
+from scenarios.options import RunOptions
+from scenarios.spec import Outcome, Spec
+from sim.errors import InputError
+from sim.estimators import mean_interval
+from sim.results import Manifest, ResultRow, open_run
+from sim.streams import Replication
+
+SCHEMA = "cygsim/run/1"
+
+
+@dataclass(frozen=True)
+class Task:
+    """One run of a scenario. Every field is *input*."""
+
+    scenario: str
+    point: Any
+    system: str
+    profile: Profile
+    seed: int
+    scheme: str
+    replication: int
+
+
+def run(options: RunOptions) -> int:
+    """Run the command; its exit code. Raises InputError for bad input."""
+    began = time.perf_counter()
+    module = importlib.import_module(f"scenarios.{options.scenario}")
+    spec: Spec = module.SPEC
+    point = _point(spec, options)
+    system = options.system or spec.system
+    profile = load_profile(options.profile or spec.profile)
+    names = options.schemes or spec.schemes
+    count = options.replications or (
+        spec.quick_replications if options.quick else spec.replications
+    )
+    directory = None
+    if options.out is not None:
+        directory = open_run(Path(options.out), _manifest(options, point, system, names, count))
+    tasks = [
+        Task(options.scenario, point, system, profile, options.seed, name, number)
+        for name in names
+        for number in range(count)
+    ]
+    outcomes = list(_outcomes(tasks, options.jobs))
+    first = {t.scheme: o for t, o in zip(tasks, outcomes, strict=True) if t.replication == 0}
+    document = _document(spec, module, tasks, outcomes, first)
+    document["ran"] = {"wall_s": round(time.perf_counter() - began, 3), "jobs": options.jobs}
+    if directory is not None:
+        from sim import plots
+
+        directory.write_results(_rows(tasks, outcomes))
+        for stem, figure in module.figures(first, point, system, profile, options.seed):
+            plots.save(figure, Path(options.out or ".") / stem)
+        directory.finish(document["ran"])
+    if options.json:
+        print_json(document)
+    else:
+        _print(document, module, first, point)
+    return 0
+
+
+def one_run(task: Task) -> Outcome:
+    """Carry one task out. Top-level, so that a pool can send it to a process."""
+    module = importlib.import_module(f"scenarios.{task.scenario}")
+    outcome: Outcome = module.run_point(
+        task.point, task.scheme, task.system, task.profile,
+        Replication(task.seed, task.replication),
+    )  # fmt: skip
+    return outcome
+
+
+def _outcomes(tasks: list[Task], jobs: int) -> Iterator[Outcome]:
+    if jobs == 1 or len(tasks) == 1:
+        yield from map(one_run, tasks)
+        return
+    with ProcessPoolExecutor(min(jobs, len(tasks))) as pool:
+        yield from pool.map(one_run, tasks)
+
+
+def _point(spec: Spec, options: RunOptions) -> Any:
+    """The design point with what --set changes."""
+    point = spec.point(options.quick)
+    known = {field.name: getattr(point, field.name) for field in fields(point)}
+    for key, text in options.sets:
+        if key not in known:
+            raise unknown_name(f"--set {key}", "parameter", key, known)
+        try:
+            point = replace(point, **{key: _like(known[key], text)})
+        except ValueError as error:
+            raise InputError(f"--set {key}", str(error), f"the default is {known[key]}") from error
+    return point
+
+
+def _like(default: Any, text: str) -> Any:
+    """`text` as a value of the default's type; a list is separated by commas."""
+    if isinstance(default, tuple):
+        return tuple(_like(default[0], part.strip()) for part in text.split(","))
+    if isinstance(default, float):
+        return float("inf") if text == "never" else float(text)
+    return type(default)(text)
+
+
+def _manifest(
+    options: RunOptions, point: Any, system: str, names: tuple[str, ...], count: int
+) -> Manifest:
+    parameters = {
+        **{key: _plain(value) for key, value in asdict(point).items()},
+        "system": system,
+        "profile": options.profile,
+        "schemes": list(names),
+        "replications": count,
+    }
+    return Manifest(["run", options.scenario], options.seed, parameters, {})
+
+
+def _plain(value: Any) -> Any:
+    if isinstance(value, tuple):
+        return [_plain(part) for part in value]
+    return "never" if value == float("inf") else value
+
+
+def _rows(tasks: list[Task], outcomes: list[Outcome]) -> Iterator[ResultRow]:
+    for task, outcome in zip(tasks, outcomes, strict=True):
+        for row in outcome.rows:
+            yield ResultRow(
+                task.scenario, task.scheme, task.system, task.profile.name, row.point,
+                task.replication, row.measure, row.unit, row.value, row.censored,
+            )  # fmt: skip
+
+
+def _document(
+    spec: Spec,
+    module: ModuleType,
+    tasks: list[Task],
+    outcomes: list[Outcome],
+    first: dict[str, Outcome],
+) -> dict[str, Any]:
+    task = tasks[0]
+    return {
+        "schema": SCHEMA,
+        "scenario": spec.name,
+        "question": spec.question,
+        "parameters": {key: _plain(value) for key, value in asdict(task.point).items()},
+        "system": task.system,
+        "profile": task.profile.name,
+        "seed": task.seed,
+        "replications": 1 + max(t.replication for t in tasks),
+        "counterfactual": [n for n in first if not _met(schemes.get(n), task.profile, task.system)],
+        "results": list(_means(tasks, outcomes)),
+        "conclusions": [
+            {"text": text, "label": label} for text, label in module.conclusions(first, task.point)
+        ],
+        "notes": [note for outcome in first.values() for note in outcome.notes],
+    }
+
+
+def _met(scheme: Any, profile: Profile, system: str) -> bool:
+    """Whether the scheme was in use on such machines."""
+    first, last = profile.years
+    until = int(scheme.until[:4]) if scheme.until else last
+    return bool(profile.system == system and int(scheme.since[:4]) <= last and until >= first)
+
+
+def _means(tasks: list[Task], outcomes: list[Outcome]) -> Iterator[dict[str, Any]]:
+    """Each measure over its replications: the mean with its interval where all have come."""
+    values: dict[tuple[str, str, str, str], list[Any]] = {}
+    for task, outcome in zip(tasks, outcomes, strict=True):
+        for row in outcome.rows:
+            key = (task.scheme, row.point, row.measure, row.unit)
+            values.setdefault(key, []).append(row.value)
+    for (scheme, point, measure, unit), found in values.items():
+        row = {"scheme": scheme, "point": point, "measure": measure, "unit": unit}
+        if any(isinstance(v, str) for v in found):
+            yield {**row, "value": found[0], "ci95": None, "censored": 0}
+            continue
+        censored = sum(v is None for v in found)
+        interval = None if censored else mean_interval([float(v) for v in found])
+        yield {
+            **row,
+            "value": interval.mean if interval else None,
+            "ci95": interval.limits() if interval else None,
+            "censored": censored,
+        }
+
+
+def _print(
+    document: dict[str, Any], module: ModuleType, first: dict[str, Outcome], point: Any
+) -> None:
+    print(document["question"])
+    print(
+        f"{document['system']}, profile {document['profile']}, seed {document['seed']}, "
+        f"{document['replications']} replication(s); the table shows the first"
+    )
+    print()
+    heads, *rows = module.table(first, point)
+    print_table(heads, rows)
+    print()
+    for conclusion in document["conclusions"]:
+        print(f"[{conclusion['label']}] {conclusion['text']}")
+    for name in document["counterfactual"]:
+        print(f"[counterfactual] {name} never met such a machine")
+    if document["notes"]:
+        print("\nblocked:")
+        for note in document["notes"]:
+            print(f"  {note}")
