@@ -117,10 +117,11 @@ def figures(results: dict[str, Outcome], point: Parameters, system: str, profile
     finite = [s for s in point.seconds if not math.isinf(s)]
     xs = [s if not math.isinf(s) else 2 * max(finite, default=1.0) for s in point.seconds]
     series: dict[str, tuple[list[float], list[float | None]]] = {}
-    for name, outcome in results.items():
-        for way in WAYS:
-            ys = [outcome.value(f"way={way} seconds={t}", "prompt_away_us") for t in labels]
-            series[f"{name}, {way}"] = (xs, [None if y is None else y / 1e6 for y in ys])
+    drawn = [(name, "nowait", f"{name}: spawn") for name in results]
+    drawn.append((next(iter(results)), "shell", "any scheme: fork and exec"))
+    for name, way, text in drawn:
+        ys = [results[name].value(f"way={way} seconds={t}", "prompt_away_us") for t in labels]
+        series[text] = (xs, [None if y is None else y / 1e6 for y in ys])
     last = "; the last point never ends" if math.inf in point.seconds else ""
     yield "prompt_away", plots.lines(
         series, f"native program runs [s]{last}", "prompt away [s]",

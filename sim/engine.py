@@ -86,6 +86,28 @@ class Engine(simpy.Environment):
         event._value = value
         heappush(self._queue, (self._now + delay_us, NORMAL, next(self._eid), event))
 
+    def peek(self) -> float:
+        """When the next thing really happens [us]; inf if nothing ever does.
+
+        Lost deadlines and events that were taken back are dropped on the way.
+        """
+        queue = self._queue
+        while queue:
+            when, _, _, event = queue[0]
+            callbacks: Any = event.callbacks
+            if event.__class__ is not _Tick and callbacks is not None:
+                return when
+            if event.__class__ is _Tick:
+                waiting = event.waiting
+                while waiting and waiting[0].expired is None:
+                    waiting.popleft()
+                if waiting and waiting[0].due_us <= when:
+                    return when
+                if waiting:
+                    heappush(queue, (waiting[0].due_us, NORMAL, next(self._eid), event))
+            heappop(queue)
+        return float("inf")
+
     def step(self) -> None:
         """Process the next event. Raises EmptySchedule if there is none."""
         while True:

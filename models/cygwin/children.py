@@ -88,7 +88,8 @@ def remember(p: CygwinProcess, h_process: int, winpid: int) -> Steps:
     Returns None if the process has 62 children already: the child runs, nobody will hear of it.
     """
     k, me = p.k, p.me
-    h_pinfo, _ = k.create_file_mapping(me, p.version.pinfo_bytes, name=f"cygpid.{winpid:x}")
+    name = f"cygpid.{winpid:x}"
+    h_pinfo, _ = k.create_file_mapping(me, p.version.pinfo_bytes, name=name, role="pinfo")
     view = k.map_view_of_file_ex(me, h_pinfo, name="cygpid")
     assert view.memory is not None
     if len(p.children) >= MAX_CHILDREN:

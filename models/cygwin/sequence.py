@@ -71,7 +71,8 @@ def _threads(kernel: Kernel, parent: Process, child: Process) -> list[tuple[str,
 
 def _end_us(creation: Creation, rows: list[Row], child: Process) -> float:
     """When the hand-over is over: for the caller, and for the child."""
-    ends = [creation.main_us or 0.0, creation.returned_us or 0.0]
+    born_us = min((row.t_us for row in rows if row.pid == child.pid), default=0.0)
+    ends = [creation.main_us or 0.0, creation.returned_us or 0.0, born_us]
     if creation.waited_us or creation.waiting_since_us is not None:
         ends.append(child.ended_us or float("inf"))
         waits = [r for r in rows if r.phase == "return" and r.args.get("woke") is not None]
@@ -81,7 +82,7 @@ def _end_us(creation: Creation, rows: list[Row], child: Process) -> float:
             if creation.called_us <= r.t_us
             and (r.args["woke"] is child or r.args["woke"].role == "subproc_ready")
         ]
-        ends = [*ends[:2], max(over, default=float("inf"))]
+        ends = [*ends[:3], max(over, default=float("inf"))]
     return max(ends) + 1.0
 
 
@@ -115,7 +116,7 @@ def _fill(made: Sequence, rows: list[Row], lane_of: dict[int, int]) -> None:
                 born[id(obj)] = (obj.role, here)
             elif row.name == "CloseHandle":
                 gone[id(obj)] = here
-    made.waits += [Wait(first, None, _roles(row)) for first, row in waiting.values()]
+    made.waits += [Wait(first, None) for first, _ in waiting.values()]
     made.objects += [
         KernelObject(name, first, gone.get(key)) for key, (name, first) in born.items()
     ]
@@ -143,7 +144,7 @@ def _end_wait(
         return
     woke = row.args.get("woke")
     if row.t_us > begun[1].t_us:
-        made.waits.append(Wait(begun[0], here, _roles(begun[1])))
+        made.waits.append(Wait(begun[0], here))
     key = -woke.pid if isinstance(woke, Process) else id(woke)
     if key in signalled_at and signalled_at[key] > begun[0]:
         made.arrows.append(Arrow(signalled_at[key], here))

@@ -202,7 +202,7 @@ def _pinfo(p: CygwinProcess, info: ChildInfo | None) -> None:
         )
     else:
         name = f"cygpid.{me.process.pid:x}"
-        p.h_pinfo, _ = k.create_file_mapping(me, p.version.pinfo_bytes, name=name)
+        p.h_pinfo, _ = k.create_file_mapping(me, p.version.pinfo_bytes, name=name, role="pinfo")
     region = k.map_view_of_file_ex(me, p.h_pinfo, name="cygpid")
     assert region.memory is not None
     p.pinfo = region.memory
@@ -254,7 +254,7 @@ def _shared(p: CygwinProcess, info: ChildInfo | None) -> None:
         p.h_shared = k.open_file_mapping(me, name, inherit=True) or 0
         if not p.h_shared:
             p.h_shared, _ = k.create_file_mapping(
-                me, p.version.shared_bytes, inherit=True, name=name
+                me, p.version.shared_bytes, inherit=True, name=name, role="cygwin shared"
             )
     else:
         p.h_shared = p.heap.memory.read32(p.shared_offset)
@@ -299,7 +299,9 @@ def _root(p: CygwinProcess, info: ChildInfo | None) -> None:
         name = "cygwin1.root"
         p.h_root = k.open_file_mapping(me, name, inherit=True) or 0
         if not p.h_root:
-            p.h_root, _ = k.create_file_mapping(me, p.version.root_bytes, inherit=True, name=name)
+            p.h_root, _ = k.create_file_mapping(
+                me, p.version.root_bytes, inherit=True, name=name, role="cygwin root"
+            )
     else:
         p.h_root = info.mount_h
     k.map_view_of_file_ex(me, p.h_root, name="cygwin root")
