@@ -7,7 +7,7 @@ BIN := $(VENV)/bin
 CORE := $(VENV)/core.stamp
 DEV := $(VENV)/dev.stamp
 
-.PHONY: demo test lint check-all bench clean
+.PHONY: demo test lint check-all bench golden clean
 
 demo: $(CORE)
 	$(BIN)/python -m scenarios demo
@@ -20,7 +20,12 @@ lint: $(DEV)
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
 
-check-all: test demo bench
+check-all: test demo bench golden
+
+# every golden file that is there: the copies beside the tests, and GOLDEN=DIR for more
+GOLDEN ?= tests/data/golden
+golden: $(DEV)
+	$(BIN)/python -m scenarios heap replay $$(find $(GOLDEN) -name '*.jsonl.gz' | sort)
 
 bench: $(DEV)
 	$(BIN)/python -m tests.benchmarks.run
@@ -32,6 +37,7 @@ clean:
 $(CORE): pyproject.toml constraints.txt
 	$(PYTHON) -m venv $(VENV)
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt -e .
+	$(BIN)/python -m compileall -q sim models scenarios
 	touch $@
 
 $(DEV): $(CORE)
