@@ -190,14 +190,14 @@ def _means(tasks: list[Task], outcomes: list[Outcome]) -> Iterator[dict[str, Any
             key = (task.scheme, row.point, row.measure, row.unit)
             values.setdefault(key, []).append(row.value)
     for (scheme, point, measure, unit), found in values.items():
-        row = {"scheme": scheme, "point": point, "measure": measure, "unit": unit}
+        what = {"scheme": scheme, "point": point, "measure": measure, "unit": unit}
         if any(isinstance(v, str) for v in found):
-            yield {**row, "value": found[0], "ci95": None, "censored": 0}
+            yield {**what, "value": found[0], "ci95": None, "censored": 0}
             continue
         censored = sum(v is None for v in found)
         interval = None if censored else mean_interval([float(v) for v in found])
         yield {
-            **row,
+            **what,
             "value": interval.mean if interval else None,
             "ci95": interval.limits() if interval else None,
             "censored": censored,

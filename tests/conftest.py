@@ -10,8 +10,11 @@ from pathlib import Path
 
 import pytest
 from hypothesis import settings
+from machine import bare_kernel
 
+from models.win32.kernel import Kernel
 from sim.streams import Replication
+from sim.trace import Trace
 
 ROOT = Path(__file__).resolve().parent.parent
 
@@ -50,3 +53,14 @@ def cygsim() -> Cygsim:
 @pytest.fixture
 def rep() -> Replication:
     return Replication(1, 0)
+
+
+@pytest.fixture
+def trace() -> Trace:
+    return Trace(calls=True)
+
+
+@pytest.fixture
+def kernel(trace: Trace) -> Kernel:
+    """An NT machine with four processors on which calls cost nothing."""
+    return bare_kernel(trace=trace)

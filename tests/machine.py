@@ -32,7 +32,10 @@ ARGUMENTS = Arguments([b"program", b"argument"], [b"A=1", b"PATH=/usr/bin"])
 
 
 def bare_kernel(
-    system: str = "nt", processors: int = 4, quantum_us: float = 20_000.0, trace: Trace | None = None
+    system: str = "nt",
+    processors: int = 4,
+    quantum_us: float = 20_000.0,
+    trace: Trace | None = None,
 ) -> Kernel:
     engine = Engine()
     trace = Trace(calls=True) if trace is None else trace
@@ -40,7 +43,10 @@ def bare_kernel(
 
 
 def start(
-    k: Kernel, steps: Callable[[Kernel, Thread], Steps], name: str = "program", costs: CostRow = FREE
+    k: Kernel,
+    steps: Callable[[Kernel, Thread], Steps],
+    name: str = "program",
+    costs: CostRow = FREE,
 ) -> Process:
     """Boot a process without parts whose main thread runs `steps(kernel, thread)`."""
     return k.boot(Image(name, (), steps), costs)

@@ -1,4 +1,4 @@
-"""Random operations on the cygheap, held against a dict and against the plain steps of the C code."""
+"""Random operations on the cygheap, held against a dict and the plain steps of the C code."""
 
 from __future__ import annotations
 

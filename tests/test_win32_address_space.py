@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import itertools
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -58,7 +60,12 @@ def test_a_hole_that_is_too_small_is_passed_over(space):
 
 def test_overlap_is_487_and_names_what_is_there(space):
     space.reserve(0x61100000, 5 << 20, "cygheap")
-    for address, size in ((0x61100000, 1), (0x610F0000, GRAIN + 1), (0x61400000, 4096), (0x61000000, 1 << 28)):
+    for address, size in (
+        (0x61100000, 1),
+        (0x610F0000, GRAIN + 1),
+        (0x61400000, 4096),
+        (0x61000000, 1 << 28),
+    ):
         error = refused(487, space.reserve, address, size)
         assert "cygheap" in str(error)
     assert len(space.regions()) == 1
@@ -82,7 +89,9 @@ def test_size_must_be_positive(space, size):
     refused(87, space.reserve, 0x20000000, size)
 
 
-@pytest.mark.parametrize("address, size", [(1, 1), (0x7FFE0000, 1), (0x7FFD0000, 2 * GRAIN), (0xFFFF0000, 1)])
+@pytest.mark.parametrize(
+    "address, size", [(1, 1), (0x7FFE0000, 1), (0x7FFD0000, 2 * GRAIN), (0xFFFF0000, 1)]
+)
 def test_address_out_of_range_is_87(space, address, size):
     refused(87, space.reserve, address, size)
 
@@ -204,9 +213,8 @@ def test_regions_stay_disjoint_sorted_and_aligned(script):
                 else space.map_view(Section(size), address)
             )
         except Win32Error as error:
-            assert error.code == 487
-            assert address
-            assert not free
+            refused = (error.code, bool(address), free)
+            assert refused == (487, True, False)
             continue
         assert free or not address
         assert made.base % GRAIN == 0
@@ -216,6 +224,6 @@ def test_regions_stay_disjoint_sorted_and_aligned(script):
             assert page not in pages
             pages[page] = made
     regions = space.regions()
-    assert all(a.end <= b.base for a, b in zip(regions, regions[1:], strict=False))
+    assert all(a.end <= b.base for a, b in itertools.pairwise(regions))
     for page in range(BASE // PAGE_BYTES - 1, (BASE + SPAN) // PAGE_BYTES + 1):
         assert space.find(page * PAGE_BYTES) is pages.get(page)

@@ -24,14 +24,24 @@ def committed(size_bytes: int = SIZE, content: bytes = b"") -> Memory:
 # -- commit -------------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize("asked, got", [(1, 4096), (4096, 4096), (4097, 8192), (5_123_160, 5_124_096)])
+@pytest.mark.parametrize(
+    "asked, got", [(1, 4096), (4096, 4096), (4097, 8192), (5_123_160, 5_124_096)]
+)
 def test_reservation_is_whole_pages(asked, got):
     assert Memory(asked).size_bytes == got
 
 
 @pytest.mark.parametrize(
     "offset, size, new",
-    [(0, 1, 1), (0, 4096, 1), (0, 4097, 2), (4095, 2, 2), (4096, 4096, 1), (5000, 0, 1), (0, SIZE, 4)],
+    [
+        (0, 1, 1),
+        (0, 4096, 1),
+        (0, 4097, 2),
+        (4095, 2, 2),
+        (4096, 4096, 1),
+        (5000, 0, 1),
+        (0, SIZE, 4),
+    ],
 )
 def test_commit_takes_every_page_that_it_touches(offset, size, new):
     memory = Memory(SIZE)
@@ -313,7 +323,9 @@ def owners(memories: list[Memory]) -> None:
                 assert page is not ZERO_PAGE
 
 
-@given(st.lists(st.tuples(numbers, numbers, st.integers(0, 2), lengths, st.booleans()), max_size=15))
+@given(
+    st.lists(st.tuples(numbers, numbers, st.integers(0, 2), lengths, st.booleans()), max_size=15)
+)
 def test_a_page_is_owned_by_one_memory_at_most(script):
     memories = [committed() for _ in range(3)]
     for source, target, page, size, write in script:

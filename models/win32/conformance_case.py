@@ -66,7 +66,7 @@ def read_cases(path: Path | str) -> Iterator[Case]:
 
 
 def _lines(where: str, raw: BinaryIO) -> Iterator[tuple[int, bytes]]:
-    stream: Any = raw if hasattr(raw, "peek") else io.BufferedReader(raw)  # type: ignore[type-var]  # any readable stream
+    stream: Any = raw if hasattr(raw, "peek") else io.BufferedReader(raw)
     if stream.peek(2)[:2] == b"\x1f\x8b":
         stream = gzip.GzipFile(fileobj=stream)
     number = 0

@@ -133,7 +133,7 @@ def read_eq(s: Script, step: Step) -> Answers:
 def exit_if_bytes(s: Script, step: Step) -> Steps:
     """Ends the process with `ok` if all the addresses hold their bytes, else with `bad`."""
     places = {key: value for key, value in step.options.items() if key not in ("ok", "bad")}
-    right = all([_holds(s, address, wanted) for address, wanted in places.items()])
+    right = all(_holds(s, address, wanted) for address, wanted in places.items())
     code = "ok" if right else "bad"
     if code in step.options:
         yield from s.k.exit_process(s.me, step.number(code))

@@ -16,7 +16,6 @@ from models.win32.objects import Pipe, PipeEnd
 from models.win32.thread import Parked, Process, Thread
 from sim.engine import Steps
 
-
 INTERRUPTED = "interrupted"  # what a held read or write gets when a signal ends it
 
 
@@ -50,6 +49,8 @@ class PipeCalls(KernelCore):
         pipe.held_bytes -= got
         me.debt_us += got * me.costs.copy_us_per_byte
         self._wake_one(pipe.writers)
+        if pipe.held_bytes:
+            self._wake_one(pipe.readers)
         return got
 
     def write_file(
@@ -83,6 +84,8 @@ class PipeCalls(KernelCore):
                 left = 0
                 self._wake_one(pipe.readers)
             if left == 0:
+                if pipe.held_bytes < pipe.capacity_bytes:
+                    self._wake_one(pipe.writers)
                 return size_bytes
             yield self._park(me, pipe.write_end, pipe.writers)
 

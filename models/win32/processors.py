@@ -24,9 +24,10 @@ class Burst(simpy.Event):
     """One request for processor time; it happens when the time has been used.
 
     left_us: still to be used, as of `started_us` -- state
+    check: what ends its slice while others are ready, None if nothing does -- state
     """
 
-    __slots__ = ("left_us", "started_us", "thread")
+    __slots__ = ("check", "left_us", "started_us", "thread")
 
     def __init__(self, engine: Engine, thread: Thread, us: float) -> None:
         self.env = engine  # NOTE: for speed: simpy.Event.__init__ written out, 0.9 us less
@@ -34,6 +35,7 @@ class Burst(simpy.Event):
         self.thread = thread
         self.left_us = us
         self.started_us = 0.0
+        self.check: simpy.Event | None = None
 
 
 class Processors:
@@ -87,6 +89,7 @@ class Processors:
         thread.burst = burst
         burst.callbacks.append(self._done)
         if thread.suspend_count:
+            self.give_up(thread)
             return burst
         if self._free and not thread.on_cpu:  # NOTE: for speed: `_enter` written out
             self._free -= 1
@@ -152,14 +155,15 @@ class Processors:
         """Somebody is ready: let the slice of `burst` end at its quantum."""
         slice_end = burst.started_us + burst.thread.slice_left_us
         now = self._engine.now
-        if burst.started_us + burst.left_us <= slice_end:
+        if burst.check is not None or burst.started_us + burst.left_us <= slice_end:
             return
-        check = simpy.Event(self._engine)
+        check = burst.check = simpy.Event(self._engine)
         check.callbacks.append(lambda _: self._preempt(burst))
         self._engine.trigger(check, max(0.0, slice_end - now))
 
     def _preempt(self, burst: Burst) -> None:
-        if burst not in self._running or not self._ready:
+        burst.check = None
+        if not self._ready:
             return
         self._ready.append(self._take_back(burst))
         self.give_up(burst.thread)
@@ -173,6 +177,8 @@ class Processors:
             burst.left_us -= used
         elif burst in self._ready:
             self._ready.remove(burst)
+        if burst.check is not None:
+            burst.check.callbacks = None  # type: ignore[assignment]  # it must not prolong the run
         thread = burst.thread
         again = Burst(self._engine, thread, max(0.0, burst.left_us))
         again.callbacks = burst.callbacks

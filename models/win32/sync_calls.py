@@ -97,6 +97,8 @@ class SyncCalls(KernelCore):
         event = me.process.handles.get(handle)
         if not isinstance(event, Event):
             raise Win32Error(ERROR_INVALID_HANDLE, "SetEvent", f"{handle:#x} is not an event")
+        if me.process.handles.special:
+            me.process.handles.require(handle, EVENT_MODIFY_STATE)
         event.is_set = True
         if self.calls is not None:
             self.row(me, "SetEvent", h=event, hv=handle)

@@ -32,7 +32,7 @@ ROUNDS = 3
 
 
 def main() -> int:
-    """Print all measurements; arguments are traces to replay instead of the one beside the tests."""
+    """Print all measurements; arguments are traces to replay instead of the tests' own."""
     paths = [Path(p) for p in sys.argv[1:]] or [TRACES / "git-workflow.jsonl.gz"]
     for path in paths:
         replays(path)

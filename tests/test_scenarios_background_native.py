@@ -1,0 +1,88 @@
+"""`cygsim run background_native`, `cygsim replay` and their results, as a user gets them."""
+
+from __future__ import annotations
+
+import csv
+import json
+from pathlib import Path
+
+import pytest
+
+TRACES = Path(__file__).parent / "data" / "traces"
+MINI = TRACES / "mini-pipeline.ptrec.jsonl.gz"
+SCHEMES = ("blocking", "shared-memory-1.3.3", "shared-memory")
+
+
+def test_the_prompt_is_held_under_blocking_only(cygsim, tmp_path):
+    out = tmp_path / "out"
+    done = cygsim("run", "background_native", "--quick", "--out", out)
+    assert done.returncode == 0, done.stderr
+    text = (out / "results.csv").read_text(encoding="utf-8")
+    rows = list(csv.DictReader(text.splitlines()))
+    away = {(r["scheme"], r["point"]): r["value"] for r in rows if r["measure"] == "prompt_away_us"}
+    assert float(away["blocking", "way=nowait seconds=0.8"]) > 800_000
+    assert away["blocking", "way=nowait seconds=never"] == ""
+    for scheme in SCHEMES[1:]:
+        assert float(away[scheme, "way=nowait seconds=never"]) < 50_000
+    assert {"manifest.json", "prompt_away.png", "sequence_blocking.svg"} <= {
+        p.name for p in out.iterdir()
+    }
+
+
+def test_jobs_and_replications_change_no_byte(cygsim):
+    words = ("run", "background_native", "--quick", "--replications", 2, "--seed", 5, "--json")
+    documents = [json.loads(cygsim(*words, "--jobs", jobs).stdout) for jobs in (1, 2)]
+    for document in documents:
+        document.pop("ran")
+    assert documents[0] == documents[1]
+
+
+@pytest.mark.parametrize("words", [("nope=1",), ("seconds=0",), ("make_jobs=99",), ("seconds=x",)])
+def test_a_wrong_parameter_is_one_line_and_exit_2(cygsim, words):
+    done = cygsim("run", "background_native", "--set", *words)
+    assert done.returncode == 2
+    assert len(done.stderr.decode().strip().splitlines()) == 1
+
+
+@pytest.mark.parametrize("system", ["nt", "9x"])
+@pytest.mark.parametrize("trace", ["mini-pipeline.ptrec", "mini-sockets.ptrec",
+                                   "mini-pipeline.from-strace", "git-workflow"])  # fmt: skip
+def test_a_replay_finishes_with_the_traces_own_counts(cygsim, trace, system):
+    done = cygsim("replay", TRACES / f"{trace}.jsonl.gz", "--system", system, "--json",
+                  "--expect", "finished")  # fmt: skip
+    assert done.returncode == 0, done.stderr
+    document = json.loads(done.stdout)
+    for run in document["runs"]:
+        for key in ("processes", "forks", "execs", "spawns", "failed_execs"):
+            assert run[key] == document["trace"][key], (run["scheme"], key)
+        assert not run["failures"]
+
+
+def test_hash_seed_and_jobs_change_no_byte_and_the_seed_does(cygsim):
+    def document(hash_seed: str, jobs: int, seed: int) -> dict[str, object]:
+        done = cygsim("replay", MINI, "--replications", 2, "--jobs", jobs, "--seed", seed,
+                      "--json", PYTHONHASHSEED=hash_seed)  # fmt: skip
+        found: dict[str, object] = json.loads(done.stdout)
+        del found["ran"], found["seed"]
+        return found
+
+    one = document("1", 1, 7)
+    assert one == document("2", 2, 7)
+    assert one != document("1", 1, 8)
+
+
+def test_background_native_programs_of_a_recorded_make_hold_their_parents(cygsim):
+    done = cygsim("replay", TRACES / "make-j4-sed.jsonl.gz", "--native", "cc1", "--background",
+                  "cc1", "--scheme", "blocking", "--scheme", "shared-memory", "--json")  # fmt: skip
+    runs = {run["scheme"]: run for run in json.loads(done.stdout)["runs"]}
+    means = {name: run["spawn_latency_us"]["mean"] for name, run in runs.items()}
+    assert runs["blocking"]["spawn_latency_us"]["n"] > 0
+    assert means["blocking"] > 20 * means["shared-memory"]
+    assert runs["blocking"]["cygheap"]["leaked_bytes"] > 0
+    assert runs["shared-memory"]["cygheap"]["leaked_bytes"] == 0
+
+
+def test_two_schemes_meet_the_same_durations(cygsim):
+    done = cygsim("replay", MINI, "--profile", "ideal", "--json")
+    runs = json.loads(done.stdout)["runs"]
+    assert len({run["makespan_us"] for run in runs}) == 1
