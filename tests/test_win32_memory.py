@@ -299,6 +299,7 @@ def test_memories_behave_like_separate_byte_arrays(script):
             offset, size = rest
             size = min(size, SIZE - offset)
             new = [i for i in wanted.touched(offset, size) if not wanted.pages[i]]
+            assert memory.missing_pages(offset, size) == len(new)
             assert memory.commit(offset, size) == len(new)
             for i in new:
                 wanted.pages[i] = True

@@ -7,9 +7,9 @@ in common is here: how a step is read, where its answers go, and how it can end 
     [verb, target, ..., {option: value}]
 
 An option either tells the verb something or names the field that an answer goes to (`out`, `err`,
-`null` for all verbs).  `exit_with: 1` ends the process with the answer, `exit_if: [value, yes, no]`
-with one of two codes (`exit_thread_if`: the thread), `ANSWER_or_exit: code` unless that answer is
-true; `VERB_or_exit` with `{ok: code, bad: code}` does the same for a whole step.
+`null` for all verbs).  Some end the process: `exit_with: 1` with the answer, `exit_if: [value, yes,
+no]` with one of two codes (`exit_thread_if` ends the thread), `ANSWER_or_exit: code` unless that
+answer is true; `VERB_or_exit` with `{ok: code, bad: code}` does the same for a whole step.
 
 Source: `data/win32/README.md`, section "ops".
 """

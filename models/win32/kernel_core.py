@@ -107,12 +107,17 @@ class KernelCore:
 
     def charge(self, pages: int, call: str) -> None:
         """Count newly committed pages. Raises Win32Error 1455 beyond the commit limit."""
+        if self.commit_limit_bytes is not None:
+            self.check_limit(pages, call)
+        size = self.committed_bytes = self.committed_bytes + pages * PAGE_BYTES
+        if size > self.committed_peak_bytes:
+            self.committed_peak_bytes = size
+
+    def check_limit(self, pages: int, call: str) -> None:
+        """Raise Win32Error 1455 if so many pages more would be beyond the commit limit."""
         size = self.committed_bytes + pages * PAGE_BYTES
         if self.commit_limit_bytes is not None and size > self.commit_limit_bytes:
             raise Win32Error(ERROR_COMMITMENT_LIMIT, call, f"{size} bytes are over the limit")
-        self.committed_bytes = size
-        if size > self.committed_peak_bytes:
-            self.committed_peak_bytes = size
 
     def discharge(self, pages: int) -> None:
         """Count pages given back."""

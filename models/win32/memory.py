@@ -136,6 +136,13 @@ class Memory:
         """How many pages are committed."""
         return len(self.pages) - self.holes
 
+    def missing_pages(self, offset: int, size_bytes: int) -> int:
+        """How many pages a commit of the range would add."""
+        first = offset >> PAGE_SHIFT
+        last = (offset + (size_bytes or 1) - 1) >> PAGE_SHIFT
+        part = self.pages[first : last + 1]
+        return last + 1 - first - len(part) + part.count(None)
+
     def is_committed(self, offset: int) -> bool:
         """Whether the page at `offset` is committed."""
         i = offset >> PAGE_SHIFT

@@ -148,12 +148,10 @@ class MemoryCalls(KernelCore):
                 ERROR_INVALID_ADDRESS, "VirtualAlloc", f"{address:#x} is not reserved so far"
             )
         memory, offset = region.memory, address - region.base + region.offset_bytes
+        if self.commit_limit_bytes is not None:
+            self.check_limit(memory.missing_pages(offset, size_bytes), "VirtualAlloc")
         new = memory.commit(offset, size_bytes)
-        try:
-            self.charge(new, "VirtualAlloc")
-        except Win32Error:
-            memory.decommit(offset, size_bytes)
-            raise
+        self.charge(new, "VirtualAlloc")
         me.debt_us += new * me.costs.page_us
         if self.calls is not None:
             self.row(me, "VirtualAlloc", addr=address, size=size_bytes, type="COMMIT",

@@ -90,13 +90,15 @@ class SyncCalls(KernelCore):
         return handle
 
     def set_event(self, me: Thread, handle: int) -> Steps:
-        """SetEvent. Raises Win32Error 6 if the handle is not an event. Runs in `me`."""
+        """SetEvent. Raises Win32Error 6 for another kind of handle, 5 without access. Runs in `me`."""
         me.debt_us += me.costs.call_us
         if me.debt_us > 0 and (burst := self.pay(me)) is not None:
             yield burst
         event = me.process.handles.get(handle)
         if not isinstance(event, Event):
             raise Win32Error(ERROR_INVALID_HANDLE, "SetEvent", f"{handle:#x} is not an event")
+        if me.process.handles.special:
+            me.process.handles.require(handle, EVENT_MODIFY_STATE)
         if me.process.handles.special:
             me.process.handles.require(handle, EVENT_MODIFY_STATE)
         event.is_set = True
