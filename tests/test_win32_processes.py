@@ -169,7 +169,7 @@ def test_ids_differ_and_on_9x_have_the_top_bit():
 
         def main(k, me):
             yield from k.create_process(me, image(sleeps(1)))
-            yield from k.create_thread(me, lambda t, k=k: k.sleep(t, 1))
+            yield from k.create_thread(me, lambda thread, k=k: k.sleep(thread, 1))
 
         run(k, main)
         ids = [n for p in k.processes.values() for n in (p.pid, *(t.tid for t in p.threads))]

@@ -126,7 +126,10 @@ def close(s: Script, step: Step) -> Steps:
 
 
 def dup(s: Script, step: Step) -> Steps:
-    """DuplicateHandle; `c:f` is handle `f` in child `c`. `differs`: the number is a new one."""
+    """DuplicateHandle; `c:f` is handle `f` in child `c`. `differs`: the number is a new one.
+
+    `close_source` or `close`: DUPLICATE_CLOSE_SOURCE.
+    """
     yield from s.k.settle(s.me)
     from_process, source = _in_process(s, step.targets[0])
     to_process, names, name = CURRENT_PROCESS, s.scope.names, step.word(1)
@@ -134,7 +137,7 @@ def dup(s: Script, step: Step) -> Steps:
         child, name = name.split(":", 1)
         to_process, names = s.value(f"{child}.process"), s.child(child).names
     names[name] = 0
-    close_source = step.flag("close_source")
+    close_source = step.flag("close_source") or step.flag("close")
     names[name] = s.k.duplicate_handle(
         s.me, from_process, source, to_process, step.flag("inherit"), close_source, _access(step)
     )
@@ -238,7 +241,7 @@ VERBS = {
     "dup": Verb(
         dup,
         (2, 2),
-        frozenset(("inherit", "close_source", "access")),
+        frozenset(("inherit", "close_source", "close", "access")),
         frozenset(("differs", "same")),
     ),
     "dup_close_remote": Verb(dup_close_remote, (1, 1)),

@@ -111,10 +111,13 @@ class MemoryCalls(KernelCore):
         return region
 
     def unmap_view_of_file(self, me: Thread, address: int) -> None:
-        """UnmapViewOfFile; its cost is part of the mapping's. Raises Win32Error 487."""
+        """UnmapViewOfFile of the view around `address`; its cost is part of the mapping's.
+
+        Raises Win32Error 487 if there is none.
+        """
         space = me.process.space
         region = space.find(address)
-        if region is None or region.section is None or region.base != address:
+        if region is None or region.section is None:
             raise Win32Error(ERROR_INVALID_ADDRESS, "UnmapViewOfFile", f"{address:#x} is no view")
         space.remove(region)
         region.section.views -= 1

@@ -90,7 +90,7 @@ class SyncCalls(KernelCore):
         return handle
 
     def set_event(self, me: Thread, handle: int) -> Steps:
-        """SetEvent. Raises Win32Error 6 for another kind of handle, 5 without access. Runs in `me`."""
+        """SetEvent. Raises Win32Error 6 if the handle is not an event, 5 without access."""
         me.debt_us += me.costs.call_us
         if me.debt_us > 0 and (burst := self.pay(me)) is not None:
             yield burst
