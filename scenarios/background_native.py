@@ -69,9 +69,13 @@ class Parameters:
     processors: int = 2
 
     def __post_init__(self) -> None:
-        for value in (*self.seconds, self.compile_seconds):
-            if not value > 0:
-                raise ValueError(f"seconds ({value:g}) must be positive")
+        for value in self.seconds:
+            if not (0 < value <= 86_400 or math.isinf(value)):
+                raise ValueError(f"seconds ({value:g}) must be above 0 and at most 86400, or never")
+        if not 0 < self.compile_seconds <= 86_400:
+            raise ValueError(
+                f"compile_seconds ({self.compile_seconds:g}) must be above 0 and at most 86400"
+            )
         for name in ("make_jobs", "compiles", "processors"):
             if not 1 <= getattr(self, name) <= 60:
                 raise ValueError(f"{name} ({getattr(self, name)}) must be from 1 to 60")

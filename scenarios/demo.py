@@ -18,13 +18,13 @@ TOOLS = ("sh", "gcc", "cc1", "as", "collect2", "ld", "sed", "mv", "mkdir", "rm")
 
 _FINDINGS = """\
 What to see:
-* fork and exec take the same time under all schemes, within a few per cent of a creation:
-  each waits for its child either way (structural; the times themselves are assumed).
+* without spawning (part 4) fork and exec take the same time under all schemes, within a few per
+  cent: each waits for its child either way (structural; the times themselves are assumed).
 * spawn is where they part: before 1.3.3 it returned only when a Cygwin child had started, and
   when a native child had ended (structural).
 * the shared-memory schemes read nothing out of the parent (exact), and lose no heap over
   exec chains, while the older heap loses what an image frees before its exec (exact).
-* on 9x the section is copied twice; see `cygsim replay ... --system 9x` (exact).
+* a section is copied once on NT and twice on 9x: `cygsim replay TRACE --system 9x` counts it.
 """
 
 

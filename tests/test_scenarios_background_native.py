@@ -86,3 +86,14 @@ def test_two_schemes_meet_the_same_durations(cygsim):
     done = cygsim("replay", MINI, "--profile", "ideal", "--json")
     runs = json.loads(done.stdout)["runs"]
     assert len({run["makespan_us"] for run in runs}) == 1
+
+
+def test_many_replications_meet_no_race_at_the_end_of_make(cygsim):
+    done = cygsim("run", "background_native", "--quick", "--replications", 12)
+    assert done.returncode == 0, done.stderr
+
+
+def test_compilers_that_never_end_are_refused(cygsim):
+    done = cygsim("run", "background_native", "--set", "compile_seconds=never")
+    assert done.returncode == 2
+    assert b"compile_seconds" in done.stderr

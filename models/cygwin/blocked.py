@@ -29,7 +29,9 @@ def blocked(kernel: Kernel) -> list[dict[str, Any]]:
             objects = [wait.obj] if wait.obj is not None else []
             waits_for = [_describe(kernel, obj, process, alive) for obj in objects]
             if not waits_for:
-                waits_for = [{"kind": wait.kind, "name": "for ever", "who_could_signal": []}]
+                waits_for = [
+                    {"kind": wait.kind, "name": "nothing, it sleeps", "who_could_signal": []}
+                ]
         else:
             waits_for = [_describe(kernel, obj, process, alive) for obj in wait.objects]
         entries.append(

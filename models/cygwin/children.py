@@ -203,8 +203,8 @@ def stop_waiting(p: CygwinProcess) -> Steps:
     k, me = p.k, p.me
     if not p.h_wait_subproc:
         return
-    p.exiting = True
     yield from k.set_event(me, p.wake_children)
+    p.exiting = True  # not before the event is set: the thread may wake for another reason
     yield from k.wait_for_single_object(me, p.h_wait_subproc, JOIN_MS)
     k.close_handle(me, p.h_wait_subproc)
     for child in p.children:
