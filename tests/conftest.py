@@ -10,8 +10,9 @@ from pathlib import Path
 
 import pytest
 from hypothesis import settings
-from machine import bare_kernel
+from machine import World, bare_kernel
 
+from models.cygwin import schemes
 from models.win32.kernel import Kernel
 from sim.streams import Replication
 from sim.trace import Trace
@@ -22,6 +23,7 @@ ROOT = Path(__file__).resolve().parent.parent
 settings.register_profile("house", deadline=None, derandomize=True, database=None)
 settings.load_profile("house")
 
+CELLS = [(name, system) for name in schemes.names() for system in ("nt", "9x")]
 Cygsim = Callable[..., subprocess.CompletedProcess[bytes]]
 
 
@@ -64,3 +66,16 @@ def trace() -> Trace:
 def kernel(trace: Trace) -> Kernel:
     """An NT machine with four processors on which calls cost nothing."""
     return bare_kernel(trace=trace)
+
+
+@pytest.fixture(params=CELLS, ids=["-".join(cell) for cell in CELLS])
+def world(request: pytest.FixtureRequest) -> World:
+    """An installation of each scheme on each system."""
+    name, system = request.param
+    return World(schemes.get(name), system)
+
+
+@pytest.fixture(params=schemes.names())
+def nt_world(request: pytest.FixtureRequest) -> World:
+    """An installation of each scheme on NT, where the system makes no difference."""
+    return World(schemes.get(request.param))

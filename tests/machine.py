@@ -147,8 +147,43 @@ class World:
         self.k.engine.run(until)
         return process
 
-    def children_of(self, process: Process) -> list[Process]:
-        return [child for child in self.k.processes.values() if child.parent_pid == process.pid]
+    def finish(self, program: Program) -> Process:
+        """Run everything; nothing may fail, stay or be left behind."""
+        process = self.run(program)
+        self.check_clean()
+        return process
+
+    def check_clean(self) -> None:
+        assert self.installation.failures == []
+        assert self.k.crashes == []
+        assert not any(process.alive for process in self.k.processes.values())
+        assert self.k.committed_bytes == 0
+        assert all(obj.refs == 0 for obj in self.k.names.values())
+
+    def create(self, kind: str, program: Program, arguments: Arguments = ARGUMENTS) -> Program:
+        """A program that makes a child by fork, fork and exec, or a spawn mode, and waits."""
+        image = self.cygwin(program, "new")
+
+        def stub(p: CygwinProcess) -> Steps:
+            yield from p.execute(image, arguments)
+
+        def steps(p: CygwinProcess) -> Steps:
+            if kind in ("fork", "exec"):
+                pid = yield from p.fork(program if kind == "fork" else stub)
+                return (yield from p.waitpid(pid))
+            return (yield from p.spawn(kind, image, arguments))
+
+        return steps
+
+    def rows(self, pid: int, *names: str) -> list[Row]:
+        return [row for row in self.trace.rows(pid=pid) if row.name in names]
+
+    def first_child(self) -> Process | None:
+        return next((q for q in self.k.processes.values() if q.parent_pid), None)
+
+    @property
+    def is_blocking(self) -> bool:
+        return self.scheme.name == "blocking"
 
 
 def leave(code: int) -> Program:

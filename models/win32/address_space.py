@@ -181,7 +181,7 @@ class AddressSpace:
                 )
             size = (size_bytes + PAGE_BYTES - 1 & -PAGE_BYTES) or size - offset
         low, high = self.system.view_lowest, self.system.view_highest
-        if address and not low <= address < high:
+        if address and self.system.map_view_of_file_ex_sucks and not low <= address < high:
             raise Win32Error(
                 ERROR_INVALID_ADDRESS, "MapViewOfFileEx", f"{address:#x} is not for views"
             )

@@ -104,8 +104,7 @@ def wait(s: Script, step: Step) -> Steps:
 
     `elapsed`: it took 0.9 to 4 times the limit, as the cases' own program allowed.
     """
-    target = step.targets[0]
-    handles = [s.handle(one) for one in (target if isinstance(target, list) else [target])]
+    handles = [s.handle(one) for one in step.several(0)]
     ms = s.milliseconds(step.options.get("ms", "INFINITE"))
     yield from s.k.settle(s.me)
     since_us = s.k.engine.now
@@ -179,7 +178,7 @@ def exit_info(s: Script, step: Step) -> Steps:
 
 def numbers(s: Script, step: Step) -> Answers:
     """Looks at handle values: `multiple_of_4`, `non_zero`, and the first `equal` to another."""
-    values = {one: s.value(one) for one in step.targets[0]}
+    values = {one: s.value(one) for one in step.several(0)}
     answers: dict[str, object] = {
         "multiple_of_4": all(value % 4 == 0 for value in values.values()),
         "non_zero": all(values.values()),
@@ -196,9 +195,9 @@ def _known(step: Step) -> str:
 
 
 def _access(step: Step) -> int | None:
-    asked = step.options.get("access")
-    if asked is None:
+    if "access" not in step.options:
         return None
+    asked = step.text("access")
     if asked not in _ACCESS:
         raise CannotRun(f"access {asked!r}")
     return _ACCESS[asked]

@@ -49,8 +49,8 @@ def spawn(s: Script, step: Step) -> Steps:
         return (yield from Script(k, thread, scope, s.symbols).run(steps))
 
     image: Image | NoProgram | None = Image(name, s.me.process.image.parts, entry)
-    program = step.options.get("program")
-    if program is not None:
+    if "program" in step.options:
+        program = step.text("program")
         if program not in _NO_PROGRAMS:
             raise CannotRun(f"program {program!r}")
         image = _NO_PROGRAMS[program]
@@ -154,7 +154,7 @@ def sum_codes(s: Script, step: Step) -> Steps:
     """The sum of the exit codes of processes or threads."""
     yield from s.k.settle(s.me)
     total = 0
-    for target in step.targets[0]:
+    for target in step.several(0):
         handle = s.handle(target)
         if isinstance(s.k.object(s.me, handle), Thread):
             total += s.k.get_exit_code_thread(s.me, handle)
@@ -165,7 +165,7 @@ def sum_codes(s: Script, step: Step) -> Steps:
 
 def ids(s: Script, step: Step) -> Answers:
     """Looks at the process ids of children: `multiple_of_4`."""
-    return {"multiple_of_4": all(s.child(name).pid % 4 == 0 for name in step.targets[0])}
+    return {"multiple_of_4": all(s.child(name).pid % 4 == 0 for name in step.several(0))}
 
 
 def system_info(s: Script, step: Step) -> Answers:

@@ -21,7 +21,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
-from models.win32.conformance_case import Ops
+from models.win32.conformance_case import Ops, is_script
 from models.win32.errors import PartialCopy, Win32Error
 from models.win32.handles import CURRENT_PROCESS, CURRENT_THREAD
 from models.win32.kernel import Kernel
@@ -102,6 +102,11 @@ class Step:
             raise CannotRun(f"{option} of {self.name!r} is {value!r}, not a string")
         return value
 
+    def several(self, i: int) -> list[Any]:
+        """A target that is a list, or one thing as a list."""
+        value = self.targets[i]
+        return value if isinstance(value, list) else [value]
+
     def word(self, i: int) -> str:
         """A target that is a new name. Raises CannotRun."""
         value = self.targets[i]
@@ -157,7 +162,7 @@ class Reader:
         answers = verb.answers | EVERY_ANSWER
         is_field = value is None or (isinstance(value, str) and value in self.outcome)
         if option in ("child", "run") and option in verb.options:
-            if not isinstance(value, list) or not all(isinstance(op, list) and op for op in value):
+            if not is_script(value):
                 raise CannotRun(f"{option} of {step.name!r} is no script")
             # The answers of another process never come back; those of a thread do.
             reader = self if option == "run" else Reader(self.verbs, self.outcome)
@@ -258,9 +263,9 @@ class Script:
             return int(digits, 16) if digits.startswith("0x") else int(digits)
         raise CannotRun(f"nothing is called {name!r} so far")
 
-    def child(self, name: str) -> Scope:
+    def child(self, name: Any) -> Scope:
         """The scope of a child. Raises CannotRun."""
-        if name not in self.scope.children:
+        if not isinstance(name, str) or name not in self.scope.children:
             raise CannotRun(f"no child is called {name!r} so far")
         return self.scope.children[name]
 

@@ -76,6 +76,8 @@ def satisfied(thread: Thread, objects: Sequence[KernelObject], wait_all: bool) -
 def signalled(obj: KernelObject) -> None:
     """`obj` has become signalled: end every wait that it now satisfies, oldest first."""
     for wait in obj.waiters[:]:
+        if wait.thread.wait is not wait:  # it named the object twice and has been ended
+            continue
         result = satisfied(wait.thread, wait.objects, wait.wait_all)
         if result is not None:
             wait.leave()
