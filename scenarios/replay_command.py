@@ -22,13 +22,13 @@ from models.cygwin.replay import prepare
 from models.cygwin.replay import run as carry_out
 from models.cygwin.replay_result import KINDS, ReplayResult, result
 from models.cygwin.workload import Conversion, Workload
-from models.win32.cost_profile import Profile, load_profile
+from models.win32.cost_profile import Profile, describe, load_profile
 from models.win32.system import SYSTEMS
 from scenarios.cli_output import print_json
 from scenarios.options import ReplayOptions
 from scenarios.replay_compare import compare
 from scenarios.replay_tables import print_report
-from sim.results import Manifest, ResultRow, input_digest, open_run
+from sim.results import Manifest, ResultRow, content_digest, input_digest, open_run
 from sim.streams import Replication
 
 SCHEMA = "cygsim/replay/1"
@@ -61,7 +61,7 @@ def run(options: ReplayOptions) -> int:
     workload = convert(workload, asked)
     directory = None
     if options.out is not None:
-        directory = open_run(Path(options.out), _manifest(options, workload))
+        directory = open_run(Path(options.out), _manifest(options, workload, profile))
     results = list(_results(options, workload, profile))
     document = _document(options, workload, profile, results)
     document["ran"] = {"wall_s": round(time.perf_counter() - began, 3), "jobs": options.jobs}
@@ -152,11 +152,11 @@ def _met(options: ReplayOptions, profile: Profile, scheme: Scheme) -> bool:
     return profile.system == options.system and since <= last and until >= first
 
 
-def _manifest(options: ReplayOptions, workload: Workload) -> Manifest:
+def _manifest(options: ReplayOptions, workload: Workload, profile: Profile) -> Manifest:
     named = {
         "schemes": list(options.schemes),
         "system": options.system,
-        "profile": options.profile,
+        "profile": profile.name,
         "processors": options.processors,
         "native": list(options.native),
         "background": list(options.background),
@@ -166,7 +166,7 @@ def _manifest(options: ReplayOptions, workload: Workload) -> Manifest:
         "until_s": options.until_s,
         "replications": options.replications,
     }
-    inputs = {}
+    inputs = {f"profile {profile.name}": content_digest(describe(profile))}
     if options.trace != "-":
         inputs[Path(options.trace).name] = input_digest(Path(options.trace))
     return Manifest(["replay", workload.name], options.seed, named, inputs)

@@ -16,14 +16,14 @@ from types import ModuleType
 from typing import Any
 
 from models.cygwin import schemes
-from models.win32.cost_profile import Profile, load_profile
+from models.win32.cost_profile import Profile, describe, load_profile
 from scenarios.cli_output import print_json, print_table
 from scenarios.cli_words import unknown_name
 from scenarios.options import RunOptions
 from scenarios.spec import Outcome, Spec
 from sim.errors import InputError
 from sim.estimators import mean_interval
-from sim.results import Manifest, ResultRow, open_run
+from sim.results import Manifest, ResultRow, content_digest, open_run
 from sim.streams import Replication
 
 SCHEMA = "cygsim/run/1"
@@ -56,7 +56,9 @@ def run(options: RunOptions) -> int:
     )
     directory = None
     if options.out is not None:
-        directory = open_run(Path(options.out), _manifest(options, point, system, names, count))
+        directory = open_run(
+            Path(options.out), _manifest(options, point, system, profile, names, count)
+        )
     tasks = [
         Task(options.scenario, point, system, profile, options.seed, name, number)
         for name in names
@@ -122,16 +124,22 @@ def _like(default: Any, text: str) -> Any:
 
 
 def _manifest(
-    options: RunOptions, point: Any, system: str, names: tuple[str, ...], count: int
+    options: RunOptions,
+    point: Any,
+    system: str,
+    profile: Profile,
+    names: tuple[str, ...],
+    count: int,
 ) -> Manifest:
     parameters = {
         **{key: _plain(value) for key, value in asdict(point).items()},
         "system": system,
-        "profile": options.profile,
+        "profile": profile.name,
         "schemes": list(names),
         "replications": count,
     }
-    return Manifest(["run", options.scenario], options.seed, parameters, {})
+    inputs = {f"profile {profile.name}": content_digest(describe(profile))}
+    return Manifest(["run", options.scenario], options.seed, parameters, inputs)
 
 
 def _plain(value: Any) -> Any:

@@ -190,6 +190,11 @@ def input_digest(path: Path) -> str:
     return digest.hexdigest()
 
 
+def content_digest(document: Any) -> str:
+    """SHA-256 of a document's strict JSON: of an input that is not one file."""
+    return hashlib.sha256(json_text(document).encode("utf-8")).hexdigest()
+
+
 def _same_run(path: Path, manifest: Manifest, where: str) -> None:
     """Raise InputError unless the directory's manifest is this one, apart from `"ran"`."""
     file = path / "manifest.json"

@@ -36,12 +36,10 @@ HANDSHAKE = f"""{REMEMBER} -> DuplicateHandle process
 SECTION = "CreateFileMapping cygheap copy -> MapViewOfFileEx cygheap copy"
 FILL = "VirtualAlloc COMMIT -> #memcpy"
 LET_GO = "UnmapViewOfFile -> CloseHandle cygheap copy"
-SETUP_R = (
-    f"cygheap_setup_for_child {{ -> {SECTION} -> {FILL} -> UnmapViewOfFile -> "
-    "} cygheap_setup_for_child"
-)
-SETUP_B = f"cygheap_setup_for_child {{ -> {SECTION} -> {FILL} -> }} cygheap_setup_for_child"
-SETUP_B2 = f"cygheap_setup_for_child {{ -> {SECTION} -> }} cygheap_setup_for_child"
+SETUP = "cygheap_setup_for_child {{ -> {} -> }} cygheap_setup_for_child"
+SETUP_R = SETUP.format(f"{SECTION} -> {FILL} -> UnmapViewOfFile")
+SETUP_B = SETUP.format(f"{SECTION} -> {FILL}")
+SETUP_B2 = SETUP.format(SECTION)
 CLEANUP = "cygheap_setup_for_child_cleanup {{ -> {} -> }} cygheap_setup_for_child_cleanup"
 FORK_SOCKETS = "fixup_before_fork { -> WSADuplicateSocket socket -> } fixup_before_fork"
 EXEC_SOCKETS = "fixup_before_exec { -> WSADuplicateSocket socket -> } fixup_before_exec"

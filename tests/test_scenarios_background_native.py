@@ -97,3 +97,16 @@ def test_compilers_that_never_end_are_refused(cygsim):
     done = cygsim("run", "background_native", "--set", "compile_seconds=never")
     assert done.returncode == 2
     assert b"compile_seconds" in done.stderr
+
+
+def test_an_edited_profile_is_another_run_and_its_name_is_the_same_one(cygsim, tmp_path):
+    source = Path(__file__).parent.parent / "models" / "win32" / "profiles" / "ideal.toml"
+    profile = tmp_path / "mine.toml"
+    profile.write_text(source.read_text(encoding="utf-8"), encoding="utf-8")
+    words = ("replay", MINI, "--profile", profile, "--out", tmp_path / "out")
+    assert cygsim(*words).returncode == 0
+    assert cygsim(*words).returncode == 0
+    assert cygsim(*words, "--set", "exit=5").returncode == 2
+    named = ("run", "background_native", "--quick", "--out", tmp_path / "named")
+    assert cygsim(*named).returncode == 0
+    assert cygsim(*named, "--profile", "p3-800-w2000").returncode == 0

@@ -340,6 +340,32 @@ def test_a_killed_reader_leaves_the_queue(kernel):
     assert log == [("read", 1, 1)]
 
 
+@pytest.mark.parametrize("suspended", [False, True])
+def test_a_reader_killed_on_its_way_hands_its_wake_up_on(suspended):
+    k = bare_kernel()
+    log = []
+    costs = FREE._replace(wake_us=20.0)
+
+    def child(k, me):
+        yield from k.read_file(me, 4, 1)
+
+    def main(k, me):
+        r, w = k.create_pipe(me, CAPACITY)
+        h, t, _ = yield from k.create_process(me, Image("child", (), child))
+        yield from k.sleep(me, 1)
+        yield from k.create_thread(me, reader(k, log, r, 1))
+        yield from k.sleep(me, 1)
+        if suspended:
+            yield from k.suspend_thread(me, t)
+        yield from k.write_file(me, w, 1)  # wakes the child, which is killed before it runs
+        yield from k.terminate_process(me, h, 1)
+        yield from k.sleep(me, 100)
+        assert k.object(me, r).pipe.held_bytes == 0
+
+    run(k, main, costs=costs)
+    assert [got for _, _, got in log] == [1]
+
+
 sizes = st.lists(st.integers(1, 9000), min_size=1, max_size=5)
 
 

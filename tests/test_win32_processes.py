@@ -404,6 +404,30 @@ def test_commit_limit_is_1455(trace):
     assert k.committed_bytes == 0
 
 
+def test_memory_that_runs_out_ends_a_program_that_does_not_handle_it(trace):
+    k = bare_kernel(trace=trace)
+    k.commit_limit_bytes = 20 * 4096
+
+    def child(k, me):
+        k.virtual_reserve(me, 0x30000000, 1 << 20)
+        k.virtual_commit(me, 0x30000000, 1 << 20)
+        yield from k.work(me, 0)
+
+    def main(k, me):
+        h, _, _ = yield from k.create_process(me, image(child))
+        yield from k.wait_for_single_object(me, h)
+        assert k.get_exit_code_process(me, h) == 0xC0000017
+        k.virtual_reserve(me, 0x30000000, 1 << 20)
+        k.virtual_commit(me, 0x30000000, 18 * 4096)
+        yield from refused(1455, k.create_process(me, image(sleeps(0))))
+
+    start(k, main)
+    k.engine.run()
+    assert len(k.crashes) == 1
+    assert "1455" in k.crashes[0][3]
+    assert k.committed_bytes == 0
+
+
 def test_many_short_processes_leave_nothing_behind(kernel):
     def main(k, me):
         for i in range(50):

@@ -6,7 +6,7 @@ import pytest
 from machine import FREE, run, start
 
 from models.win32.errors import Win32Error
-from models.win32.handles import CURRENT_PROCESS, CURRENT_THREAD
+from models.win32.handles import CURRENT_THREAD
 from models.win32.image import Image
 from models.win32.waits import INFINITE, WAIT_ABANDONED_0, WAIT_TIMEOUT
 
@@ -269,16 +269,6 @@ def test_a_wait_that_timed_out_is_not_woken_later(kernel):
     assert log == [(1000, WAIT_TIMEOUT)]
 
 
-def test_limit_of_zero_never_waits(kernel):
-    def main(k, me):
-        event = k.create_event(me, manual=True)
-        assert (yield from k.wait_for_single_object(me, event, 0)) == WAIT_TIMEOUT
-        assert (yield from k.wait_for_single_object(me, CURRENT_PROCESS, 0)) == WAIT_TIMEOUT
-
-    run(kernel, main)
-    assert kernel.engine.now == 0
-
-
 # -- mutexes and semaphores ---------------------------------------------------------------------
 
 
@@ -448,6 +438,24 @@ def test_suspended_waiter_times_out_when_it_is_resumed(kernel):
 
     run(kernel, main)
     assert log == [(5001, WAIT_TIMEOUT)]
+
+
+def test_waiter_suspended_on_its_way_goes_on_only_when_it_is_resumed(kernel):
+    log = []
+
+    def main(k, me):
+        event = k.create_event(me, manual=False)
+        t = yield from k.create_thread(me, waiter(k, log, [event]))
+        yield from k.sleep(me, 1)
+        yield from k.set_event(me, event)
+        yield from k.suspend_thread(me, t)
+        yield from k.sleep(me, 1000)
+        assert log == []
+        yield from k.resume_thread(me, t)
+        yield from k.sleep(me, 100)
+
+    run(kernel, main, costs=FREE._replace(wake_us=20.0))
+    assert log == [(1061, 0)]
 
 
 def test_a_killed_waiter_leaves_its_objects(kernel):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from models.win32.errors import ERROR_COMMITMENT_LIMIT, Win32Error
 from sim.errors import SimError
 
 
@@ -24,3 +25,13 @@ class TryAgain(CygwinError):
 
     def __str__(self) -> str:
         return str(self.args[0])
+
+
+def try_again(error: TryAgain | Win32Error) -> TryAgain:
+    """EAGAIN for what went wrong on the way to a child: it died, or memory ran out.
+
+    Raises `error` itself if it is neither.
+    """
+    if isinstance(error, Win32Error) and error.code != ERROR_COMMITMENT_LIMIT:
+        raise error
+    return TryAgain(str(error))

@@ -19,10 +19,11 @@ from models.cygwin.child_info import ChildType
 from models.cygwin.cygheap.allocator import Cygheap
 from models.cygwin.cygheap.audit import Addresses
 from models.cygwin.descriptors import CONSOLE, DISK, PIPE, SOCKET, DescriptorTable
-from models.cygwin.errors import TryAgain
+from models.cygwin.errors import TryAgain, try_again
 from models.cygwin.installation import Creation, Failure, Installation, Program
 from models.cygwin.protocol import P_OVERLAY, Request
 from models.win32.address_space import Region
+from models.win32.errors import Win32Error
 from models.win32.handles import CURRENT_PROCESS
 from models.win32.image import Image
 from models.win32.memory import Memory
@@ -96,19 +97,10 @@ class CygwinProcess:
 
     def fork(self, program: Program, creation: Creation | None = None) -> Steps:
         """fork(): the child's pid. The child runs `program`. Raises TryAgain for EAGAIN."""
-        if creation is None:
-            creation = Creation(-1, "fork", self.pid, self.me.process.image.name)
-        creation.called_us = self.now()
-        self.k.trace.records.append(creation)
+        image = self.me.process.image
+        creation = self._creation("fork", "", image, creation)
         self._stack_word(self.installation.register(program))
-        request = Request(ChildType.FORK, "", self.me.process.image, creation)
-        try:
-            pid = yield from self.installation.scheme.parent_side(self, request)
-        except TryAgain as error:
-            self.fail(str(error), creation)
-            raise
-        creation.returned_us = self.now()
-        return pid
+        return self._make(Request(ChildType.FORK, "", image, creation))
 
     def execute(
         self, image: Image | None, arguments: Arguments, creation: Creation | None = None
@@ -124,13 +116,7 @@ class CygwinProcess:
         """spawn(): the child's pid, or its exit code after a wait. Raises TryAgain."""
         creation = self._creation("spawn", mode, image, creation)
         request = Request(ChildType.SPAWN, mode, image, creation, arguments)
-        try:
-            result = yield from self.installation.scheme.parent_side(self, request)
-        except TryAgain as error:
-            self.fail(str(error), creation)
-            raise
-        creation.returned_us = self.now()
-        return result
+        return self._make(request)
 
     def waitpid(self, pid: int) -> Steps:
         """waitpid(): the child's exit code, or None if there is no such child (ECHILD)."""
@@ -352,6 +338,7 @@ class CygwinProcess:
         if size_bytes > self.user_heap_bytes:
             memory = self.user_heap.memory
             assert memory is not None
+            self.k.check_limit(memory.missing_pages(0, size_bytes), "sbrk")
             self.k.charge(memory.commit(0, size_bytes), "sbrk")
             self.user_heap_bytes = size_bytes
 
@@ -380,6 +367,17 @@ class CygwinProcess:
         creation.called_us = self.now()
         self.k.trace.records.append(creation)
         return creation
+
+    def _make(self, request: Request) -> Steps:
+        """Make a child; what keeps it from coming to life is written down. Raises TryAgain."""
+        try:
+            result = yield from self.installation.scheme.parent_side(self, request)
+        except (TryAgain, Win32Error) as error:
+            again = try_again(error)
+            self.fail(str(again), request.creation)
+            raise again from error
+        request.creation.returned_us = self.now()
+        return result
 
     def _add(self, fd: int, kind: str, handle: int, second: int, cloexec: bool) -> None:
         sizes = self.installation.sizes

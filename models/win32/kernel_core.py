@@ -14,10 +14,11 @@ from models.win32.errors import (
     ERROR_COMMITMENT_LIMIT,
     ERROR_INVALID_HANDLE,
     STATUS_ACCESS_VIOLATION,
+    STATUS_NO_MEMORY,
     AccessViolation,
     Win32Error,
 )
-from models.win32.handles import CURRENT_PROCESS, CURRENT_THREAD
+from models.win32.handles import CURRENT_PROCESS, CURRENT_THREAD, HandleTable
 from models.win32.memory import PAGE_BYTES
 from models.win32.objects import KernelObject, PipeEnd, Section
 from models.win32.processors import Processors
@@ -25,6 +26,7 @@ from models.win32.system import System
 from models.win32.thread import Process, Thread
 from models.win32.waits import signalled
 from sim.engine import Engine, Steps
+from sim.errors import SimError
 from sim.trace import Row, Trace
 
 Named = TypeVar("Named", bound=KernelObject)
@@ -45,7 +47,8 @@ class KernelCore:
     committed_bytes, committed_peak_bytes: private pages and sections -- state
     names: named objects -- state
     processes: every process that ever was, by pid -- state
-    crashes: (time [us], pid, program, message) of unhandled access violations -- output
+    crashes: (time [us], pid, program, message) of access violations and of memory that ran out,
+        where the program did not handle it -- output
     """
 
     def __init__(
@@ -107,9 +110,10 @@ class KernelCore:
 
     def charge(self, pages: int, call: str) -> None:
         """Count newly committed pages. Raises Win32Error 1455 beyond the commit limit."""
-        if self.commit_limit_bytes is not None:
+        size = self.committed_bytes + pages * PAGE_BYTES
+        if self.commit_limit_bytes is not None and size > self.commit_limit_bytes:
             self.check_limit(pages, call)
-        size = self.committed_bytes = self.committed_bytes + pages * PAGE_BYTES
+        self.committed_bytes = size
         if size > self.committed_peak_bytes:
             self.committed_peak_bytes = size
 
@@ -159,6 +163,12 @@ class KernelCore:
                     wait.leave()
                     thread.wake(wait.event, None)
 
+    def close_all(self, handles: HandleTable) -> None:
+        """Close every handle of a table."""
+        for obj in handles.empty():
+            if obj.kind in HOLDING:
+                self.handle_closed(obj)
+
     def section_unused(self, section: Section) -> None:
         """Free a section that has neither handles nor views."""
         if section.refs == 0 and section.views == 0:
@@ -176,9 +186,12 @@ class KernelCore:
         except ThreadEnd:
             return
         except AccessViolation as error:
-            process = thread.process
-            self.crashes.append((self.engine.now, process.pid, process.image.name, str(error)))
-            self.end_process(process, STATUS_ACCESS_VIOLATION, thread)
+            self._crash(thread, error, STATUS_ACCESS_VIOLATION)
+            return
+        except Win32Error as error:
+            if error.code != ERROR_COMMITMENT_LIMIT:
+                raise
+            self._crash(thread, error, STATUS_NO_MEMORY)
             return
         if thread is thread.process.threads[0]:
             if self.calls is not None:
@@ -186,6 +199,11 @@ class KernelCore:
             self.end_process(thread.process, code or 0, thread)
         else:
             self.end_thread(thread, code or 0)
+
+    def _crash(self, thread: Thread, error: SimError, code: int) -> None:
+        process = thread.process
+        self.crashes.append((self.engine.now, process.pid, process.image.name, str(error)))
+        self.end_process(process, code, thread)
 
     def end_thread(self, thread: Thread, code: int) -> None:
         """The thread is over: free its processor, abandon its mutexes, signal it."""
@@ -212,9 +230,7 @@ class KernelCore:
         for thread in process.threads:
             if thread is not by and not thread.ended:
                 thread.stop()
-        for obj in process.handles.empty():
-            if obj.kind in HOLDING:
-                self.handle_closed(obj)
+        self.close_all(process.handles)
         pages, sections = process.space.clear()
         for section in sections:
             self.section_unused(section)

@@ -66,7 +66,11 @@ class ProcessCalls(KernelCore):
         if not isinstance(image, Image) or not directory_exists or flags & _CONSOLES == _CONSOLES:
             self._refuse(image, directory_exists, flags)
         handles = me.process.handles.inherited() if inherit else HandleTable()
-        child = self.new_process(image, handles, me.process.pid, me.costs)
+        try:
+            child = self.new_process(image, handles, me.process.pid, me.costs)
+        except Win32Error:
+            self.close_all(handles)
+            raise
         child.startup = startup
         child.tag = tag
         thread = child.threads[0]

@@ -109,6 +109,15 @@ class Parked:
         if self.deadline is not None:
             self.deadline.cancel()
         self.thread.wait = None
+        self.thread.left = self
+
+    def hand_on(self) -> None:
+        """Its thread ends before it ran on: the next one in the queue of the pipe is woken."""
+        if self.queue:
+            wait = self.queue[0].wait
+            assert wait is not None
+            wait.leave()
+            wait.thread.wake(wait.event, None)
 
 
 class Thread(KernelObject):
@@ -118,6 +127,8 @@ class Thread(KernelObject):
     costs: the durations that its calls cost now -- state
     debt_us: processor time owed for calls already made -- state
     wait: what holds it, None while it runs or is ready -- state
+    waking: the event of its last wake-up; it has not run on before that is processed -- state
+    left: the pipe or Sleep that held it last, None if nothing did -- state
     on_cpu: it has a processor right now -- state
     ended: its steps are over, whatever its exit code is -- state
     last_error: GetLastError after a call that succeeded: 183 for an opened name, else 0; and
@@ -125,8 +136,8 @@ class Thread(KernelObject):
     """
 
     __slots__ = ("_engine", "_processors", "burst", "costs", "debt_us", "ended", "exit_code",
-                 "last_error", "on_cpu", "owned", "pending", "process", "sim", "slice_left_us",
-                 "steps", "suspend_count", "tid", "wait")  # fmt: skip
+                 "last_error", "left", "on_cpu", "owned", "pending", "process", "sim",
+                 "slice_left_us", "steps", "suspend_count", "tid", "wait", "waking")  # fmt: skip
     kind = "thread"
     waitable = True
 
@@ -147,6 +158,8 @@ class Thread(KernelObject):
         self.burst: Burst | None = None
         self.on_cpu = False
         self.slice_left_us = 0.0
+        self.waking: simpy.Event | None = None
+        self.left: Parked | None = None
         self.pending: tuple[simpy.Event, Any] | None = None
         self.owned: list[Mutex] = []
         self.exit_code = STILL_ACTIVE
@@ -167,6 +180,7 @@ class Thread(KernelObject):
 
     def wake(self, event: simpy.Event, value: Any) -> None:
         """What it waited for has happened: go on a wake-up delay later, or once it is resumed."""
+        self.waking = event
         if self.suspend_count:
             self.pending = (event, value)
         else:
@@ -178,7 +192,28 @@ class Thread(KernelObject):
         self.suspend_count += 1
         if before == 0 and self.burst is not None:
             self._processors.withdraw(self.burst)
+        elif before == 0 and self.is_waking():
+            self._put_off_waking()
         return before
+
+    def is_waking(self) -> bool:
+        """Whether a wake-up is under way and it has not run on yet."""
+        waking = self.waking
+        return waking is not None and waking.triggered and waking.callbacks is not None
+
+    def _put_off_waking(self) -> None:
+        """Keep a wake-up that is under way for when the thread is resumed."""
+        waking, sim = self.waking, self.sim
+        assert waking is not None
+        again = simpy.Event(self._engine)
+        again.callbacks = waking.callbacks
+        waking.callbacks = None  # type: ignore[assignment]  # the engine drops it
+        if sim is not None and sim.target is waking:
+            sim._target = again
+        self.pending = again, waking.value
+        if self.left is not None and self.left.event is waking:
+            self.left.event = again
+        self.waking = again
 
     def resume(self) -> int:
         """ResumeThread: the count before; the thread goes on when it falls to 0."""
@@ -198,6 +233,9 @@ class Thread(KernelObject):
 
     def stop(self) -> None:
         """Take the thread out of everything it is in; its steps never run again."""
+        left = self.left
+        if left is not None and left.event is self.waking and (self.pending or self.is_waking()):
+            left.hand_on()
         if self.wait is not None:
             self.wait.leave()
         if self.burst is not None:
