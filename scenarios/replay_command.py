@@ -9,7 +9,6 @@ from __future__ import annotations
 import gc
 import time
 from collections.abc import Callable, Iterator
-from concurrent.futures import ProcessPoolExecutor
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -85,7 +84,6 @@ def one_run(
     """One scheme in one replication. Top-level, so that a pool can send it to a process."""
     name, number = task
     gc.disable()
-    gc.collect()
     ready = prepare(
         workload,
         schemes.get(name),
@@ -105,8 +103,13 @@ def _results(
     tasks = [(s, n) for s in options.schemes for n in range(options.replications)]
     work: Callable[[tuple[str, int]], ReplayResult] = partial(one_run, workload, profile, options)
     if options.jobs == 1 or len(tasks) == 1:
-        yield from map(work, tasks)
+        for task in tasks:
+            yield work(task)
+            if task is not tasks[-1]:
+                gc.collect()
         return
+    from concurrent.futures import ProcessPoolExecutor
+
     with ProcessPoolExecutor(min(options.jobs, len(tasks))) as pool:
         yield from pool.map(work, tasks)
 

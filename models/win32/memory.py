@@ -14,6 +14,7 @@ a numpy scalar (STYLE: "Memory").
 
 from __future__ import annotations
 
+from sys import getrefcount
 from typing import Any
 
 import numpy as np
@@ -24,7 +25,7 @@ PAGE_BYTES = 4096  # i386 page size
 PAGE_SHIFT = 12
 ALLOCATION_GRANULARITY = 65536  # of reservations and views, GetSystemInfo
 _WORDS = PAGE_BYTES // 4
-_ZEROS = bytes(PAGE_BYTES)
+_ONLY_HOLDER = 3  # references to a page in one list, in a local variable and as an argument
 
 Page = memoryview
 
@@ -165,7 +166,10 @@ class Memory:
             page = self.pages[i]
             if page is not None:
                 if not self.own[i]:
-                    page = self.pages[i] = _copy(page)
+                    # NOTE: for speed: a page that only this list still holds needs no copy; that
+                    # is so for every third one, whose sharer has ended
+                    if getrefcount(page) > _ONLY_HOLDER:
+                        page = self.pages[i] = _copy(page)
                     self.own[i] = 1
                 return page
         raise AccessViolation(i << PAGE_SHIFT, "write")

@@ -9,6 +9,7 @@ side by side from the header to the top; its own bytes lose the size when it is 
 
 from __future__ import annotations
 
+from array import array
 from collections.abc import Collection
 from dataclasses import dataclass
 
@@ -98,10 +99,10 @@ def at_exit(heap: CAllocator, live: Addresses) -> tuple[int, int, bytes]:
     content = _content(heap)
     words = memoryview(content).cast("I")
     starts = _starts(heap, words)
-    if starts is None:
+    at = _in_order(heap, starts)
+    if starts is None or at is None:
         leaked, pending = _damaged(heap, set(live.tolist()))
         return leaked, pending, content[: heap.max]
-    at = np.array(starts, np.int64)
     cells = np.frombuffer(content, np.uint32)
     index = (at - base) >> 2
     word0 = cells[index]
@@ -125,9 +126,9 @@ def at_exit(heap: CAllocator, live: Addresses) -> tuple[int, int, bytes]:
 
 
 def _starts(heap: CAllocator, words: memoryview) -> list[int] | None:
-    """Where the blocks start, newest first; None if the chain is not in order of allocation."""
+    """Where the blocks start, newest first; None if the chain leaves the heap's pages."""
     base = heap.base
-    # NOTE: for speed: a bare loop, checked as a whole behind it; checks in it took as long again
+    # NOTE: for speed: a bare loop; `_in_order` checks it as a whole
     starts: list[int] = []
     add = starts.append
     at, to_prev = words[heap.era.chain_offset >> 2], 4 - base
@@ -139,11 +140,18 @@ def _starts(heap: CAllocator, words: memoryview) -> list[int] | None:
             at = words[(at + to_prev) >> 2]
     except IndexError:
         return None
+    return starts
+
+
+def _in_order(heap: CAllocator, starts: list[int] | None) -> Addresses | None:
+    """The same as an array; None if they do not fall inside the heap from block to block."""
+    if starts is None:
+        return None
+    order = np.frombuffer(array("q", starts), np.int64)
     if not starts:
-        return starts
-    order = np.array(starts, np.int64)
-    falls = bool((order[1:] < order[:-1]).all()) and not bool((order & 3).any())
-    return starts if falls and base < starts[-1] and starts[0] < base + heap.max else None
+        return order
+    falls = (order[1:] < order[:-1]).all() and not np.bitwise_or.reduce(order) & 3
+    return order if falls and heap.base < starts[-1] and starts[0] < heap.base + heap.max else None
 
 
 def _listed(heap: CAllocator, words: memoryview, most: int) -> int:
