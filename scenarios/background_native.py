@@ -96,17 +96,19 @@ def run_point(
     rows: list[Measured] = []
     notes: list[str] = []
     for seconds in point.seconds:
-        label = "never" if math.isinf(seconds) else f"{seconds:g}"
         for way in WAYS:
-            away_us, outcome, who = _prompt(
-                point, scheme, system, profile, replication, way, seconds
+            machine, back = _prompt(
+                scheme, system, profile, replication, point.processors, way, seconds
             )
-            at = f"way={way} seconds={label}"
+            away_us = back[0] if back else None
+            who = _who_waits(machine)
+            outcome = "blocked" if who else "finished"
+            at = _at(way, seconds)
             rows.append(Measured(at, "prompt_away_us", "us", away_us, int(away_us is None)))
             rows.append(Measured(at, "outcome", "", outcome, 0))
-            notes += [f"{scheme}, {way}, T = {label}: {line}" for line in who]
+            notes += [f"{scheme}, {way}, T = {_label(seconds)}: {line}" for line in who]
     running, makespan_us = _make(point, scheme, system, profile, replication)
-    at = f"way=make jobs={point.make_jobs} seconds={point.compile_seconds:g}"
+    at = _at_make(point)
     rows.append(Measured(at, "mean_running", "1", running, 0))
     rows.append(Measured(at, "makespan_us", "us", makespan_us, 0))
     return Outcome(rows, notes)
@@ -117,21 +119,20 @@ def figures(results: dict[str, Outcome], point: Parameters, system: str, profile
     """(file stem, figure): prompt over T, compilers at once, and one chart a scheme."""
     from sim import plots
 
-    labels = ["never" if math.isinf(s) else f"{s:g}" for s in point.seconds]
     finite = [s for s in point.seconds if not math.isinf(s)]
     xs = [s if not math.isinf(s) else 2 * max(finite, default=1.0) for s in point.seconds]
     series: dict[str, tuple[list[float], list[float | None]]] = {}
     drawn = [(name, "nowait", f"{name}: spawn") for name in results]
     drawn.append((next(iter(results)), "shell", "any scheme: fork and exec"))
     for name, way, text in drawn:
-        ys = [results[name].value(f"way={way} seconds={t}", "prompt_away_us") for t in labels]
+        ys = [results[name].value(_at(way, s), "prompt_away_us") for s in point.seconds]
         series[text] = (xs, [None if y is None else y / 1e6 for y in ys])
     last = "; the last point never ends" if math.inf in point.seconds else ""
     yield "prompt_away", plots.lines(
         series, f"native program runs [s]{last}", "prompt away [s]",
         "How long the prompt stays away",
     )  # fmt: skip
-    at = f"way=make jobs={point.make_jobs} seconds={point.compile_seconds:g}"
+    at = _at_make(point)
     yield (
         "make_running",
         plots.plain_bars(
@@ -151,14 +152,14 @@ def table(results: dict[str, Outcome], point: Parameters) -> Iterator[list[str]]
     """Rows of the printed table, heads first: way, T, then one column a scheme."""
     yield ["way", "T [s]", *results]
     for seconds in point.seconds:
-        label = "never" if math.isinf(seconds) else f"{seconds:g}"
+        label = _label(seconds)
         for way in WAYS:
-            at = f"way={way} seconds={label}"
+            at = _at(way, seconds)
             cells = [_milliseconds(o.value(at, "prompt_away_us")) for o in results.values()]
             yield [way, label, *cells]
             if label == "0.8" and way != "shell":
                 yield ["  (real code)", "", *(REAL.get(n, {}).get(way, "") for n in results)]
-    at = f"way=make jobs={point.make_jobs} seconds={point.compile_seconds:g}"
+    at = _at_make(point)
     cells = [f"{o.value(at, 'mean_running'):.2f}" for o in results.values()]
     yield [f"make -j{point.make_jobs}, at once", f"{point.compile_seconds:g}", *cells]
 
@@ -167,7 +168,7 @@ def conclusions(results: dict[str, Outcome], point: Parameters) -> Iterator[tupl
     """(sentence, label): what follows from the numbers just found."""
     for name, outcome in results.items():
         held = [
-            outcome.value(f"way=nowait seconds={s:g}", "prompt_away_us")
+            outcome.value(_at("nowait", s), "prompt_away_us")
             for s in point.seconds
             if not math.isinf(s)
         ]
@@ -187,6 +188,20 @@ def conclusions(results: dict[str, Outcome], point: Parameters) -> Iterator[tupl
     )
 
 
+def _label(seconds: float) -> str:
+    return "never" if math.isinf(seconds) else f"{seconds:g}"
+
+
+def _at(way: str, seconds: float) -> str:
+    """The point of a prompt in the results."""
+    return f"way={way} seconds={_label(seconds)}"
+
+
+def _at_make(point: Parameters) -> str:
+    """The point of the make in the results."""
+    return f"way=make jobs={point.make_jobs} seconds={point.compile_seconds:g}"
+
+
 def _milliseconds(value: float | None) -> str:
     return "never" if value is None else f"{value / 1000:,.1f} ms"
 
@@ -202,23 +217,26 @@ def _native(machine: Machine, seconds: float) -> Image:
 
 
 def _prompt(
-    point: Parameters, scheme: str, system: str, profile: Profile, replication: Replication,
-    way: str, seconds: float, calls: bool = False,
-) -> tuple[float | None, str, list[str]]:  # fmt: skip
-    """(time until the prompt is back [us], outcome of the run, who waits for whom)."""
+    scheme: str, system: str, profile: Profile, replication: Replication,
+    processors: int, way: str, seconds: float, calls: bool = False,
+) -> tuple[Machine, list[float]]:  # fmt: skip
+    """The machine at its end, and the time until the prompt was back [us], if it ever was."""
     machine = build(
-        schemes.get(scheme), SYSTEMS[system], profile, replication, point.processors, 2, calls
+        schemes.get(scheme), SYSTEMS[system], profile, replication, processors, 2, calls
     )
     back: list[float] = []
     machine.start("sh", lambda p: _shell(p, machine, way, _native(machine, seconds), back))
     machine.kernel.engine.run()
-    waiting = blocked(machine.kernel)
-    who = [
+    return machine, back
+
+
+def _who_waits(machine: Machine) -> list[str]:
+    """One line for each program that is still held, and for what."""
+    return [
         f"{e['program']} since {e['since_us'] / 1e6:.3f} s for "
         + ", ".join(w["name"] for w in e["waits_for"])
-        for e in waiting
+        for e in blocked(machine.kernel)
     ]
-    return (back[0] if back else None), "blocked" if waiting else "finished", who
 
 
 def _shell(p: CygwinProcess, machine: Machine, way: str, native: Image, back: list[float]) -> Steps:
@@ -280,10 +298,7 @@ def _chart(scheme: str, system: str, profile: Profile, replication: Replication)
     """The sequence chart of one _P_NOWAIT spawn of a native program of 0.8 s."""
     from sim import plots
 
-    machine = build(schemes.get(scheme), SYSTEMS[system], profile, replication, 2, 2, calls=True)
-    back: list[float] = []
-    machine.start("sh", lambda p: _shell(p, machine, "nowait", _native(machine, 0.8), back))
-    machine.kernel.engine.run()
+    machine, _ = _prompt(scheme, system, profile, replication, 2, "nowait", 0.8, calls=True)
     creation = next(
         r for r in machine.kernel.trace.records if isinstance(r, Creation) and r.kind == "spawn"
     )

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import gc
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -16,7 +16,6 @@ from typing import Any
 from models.cygwin import schemes
 from models.cygwin.compile_trace import load_workload
 from models.cygwin.conversion import convert
-from models.cygwin.protocol import Scheme
 from models.cygwin.replay import prepare
 from models.cygwin.replay import run as carry_out
 from models.cygwin.replay_result import KINDS, ReplayResult, result
@@ -24,9 +23,11 @@ from models.cygwin.workload import Conversion, Workload
 from models.win32.cost_profile import Profile, describe, load_profile
 from models.win32.system import SYSTEMS
 from scenarios.cli_output import print_json
+from scenarios.history import met
 from scenarios.options import ReplayOptions
 from scenarios.replay_compare import compare
 from scenarios.replay_tables import print_report
+from scenarios.tasks import in_order
 from sim.results import Manifest, ResultRow, content_digest, input_digest, open_run
 from sim.streams import Replication
 
@@ -47,8 +48,8 @@ _MEASURES = {
 def run(options: ReplayOptions) -> int:
     """Run the command; its exit code. Raises InputError for bad input."""
     began = time.perf_counter()
-    # NOTE: for speed: what a run leaves behind is collected between runs; passes of the collector
-    # over a large workload take a tenth of the time and find nothing (same peak memory without)
+    # NOTE: for speed: passes of the collector over a large workload take a tenth of the time and
+    # find nothing; what a run leaves behind goes before the next one
     gc.disable()
     profile = load_profile(options.profile)
     if options.sets:
@@ -61,7 +62,8 @@ def run(options: ReplayOptions) -> int:
     directory = None
     if options.out is not None:
         directory = open_run(Path(options.out), _manifest(options, workload, profile))
-    results = list(_results(options, workload, profile))
+    tasks = [(name, number) for name in options.schemes for number in range(options.replications)]
+    results = list(in_order(partial(one_run, workload, profile, options), tasks, options.jobs))
     document = _document(options, workload, profile, results)
     document["ran"] = {"wall_s": round(time.perf_counter() - began, 3), "jobs": options.jobs}
     if directory is not None:
@@ -84,6 +86,7 @@ def one_run(
     """One scheme in one replication. Top-level, so that a pool can send it to a process."""
     name, number = task
     gc.disable()
+    gc.collect()
     ready = prepare(
         workload,
         schemes.get(name),
@@ -94,24 +97,6 @@ def one_run(
     )
     until_us = None if options.until_s is None else options.until_s * 1e6
     return result(carry_out(ready, until_us), number)
-
-
-def _results(
-    options: ReplayOptions, workload: Workload, profile: Profile
-) -> Iterator[ReplayResult]:
-    """Results in the order scheme, replication, whoever computed them."""
-    tasks = [(s, n) for s in options.schemes for n in range(options.replications)]
-    work: Callable[[tuple[str, int]], ReplayResult] = partial(one_run, workload, profile, options)
-    if options.jobs == 1 or len(tasks) == 1:
-        for task in tasks:
-            yield work(task)
-            if task is not tasks[-1]:
-                gc.collect()
-        return
-    from concurrent.futures import ProcessPoolExecutor
-
-    with ProcessPoolExecutor(min(options.jobs, len(tasks))) as pool:
-        yield from pool.map(work, tasks)
 
 
 def _document(
@@ -137,22 +122,10 @@ def _document(
         "seed": options.seed,
         "runs": [r.document for r in results],
         "compare": [
-            {**row, "counterfactual": _counterfactual(options, profile, row["a"], row["b"])}
+            {**row, "counterfactual": not all(met(row[s], profile, options.system) for s in "ab")}
             for row in compare(results, options.schemes)
         ],
     }
-
-
-def _counterfactual(options: ReplayOptions, profile: Profile, a: str, b: str) -> bool:
-    """Whether one of the two schemes never met such a machine."""
-    return any(not _met(options, profile, schemes.get(name)) for name in (a, b))
-
-
-def _met(options: ReplayOptions, profile: Profile, scheme: Scheme) -> bool:
-    first, last = profile.years
-    since = int(scheme.since[:4])
-    until = int(scheme.until[:4]) if scheme.until else last
-    return profile.system == options.system and since <= last and until >= first
 
 
 def _manifest(options: ReplayOptions, workload: Workload, profile: Profile) -> Manifest:

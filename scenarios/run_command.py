@@ -14,12 +14,13 @@ from pathlib import Path
 from types import ModuleType
 from typing import Any
 
-from models.cygwin import schemes
 from models.win32.cost_profile import Profile, describe, load_profile
 from scenarios.cli_output import print_json, print_table
 from scenarios.cli_words import unknown_name
+from scenarios.history import met
 from scenarios.options import RunOptions
 from scenarios.spec import Outcome, Spec
+from scenarios.tasks import in_order
 from sim.errors import InputError
 from sim.estimators import mean_interval
 from sim.results import Manifest, ResultRow, content_digest, open_run
@@ -63,7 +64,7 @@ def run(options: RunOptions) -> int:
         for name in names
         for number in range(count)
     ]
-    outcomes = list(_outcomes(tasks, options.jobs))
+    outcomes = list(in_order(one_run, tasks, options.jobs))
     first = {t.scheme: o for t, o in zip(tasks, outcomes, strict=True) if t.replication == 0}
     document = _document(spec, module, tasks, outcomes, first)
     document["ran"] = {"wall_s": round(time.perf_counter() - began, 3), "jobs": options.jobs}
@@ -89,16 +90,6 @@ def one_run(task: Task) -> Outcome:
         Replication(task.seed, task.replication),
     )  # fmt: skip
     return outcome
-
-
-def _outcomes(tasks: list[Task], jobs: int) -> Iterator[Outcome]:
-    if jobs == 1 or len(tasks) == 1:
-        yield from map(one_run, tasks)
-        return
-    from concurrent.futures import ProcessPoolExecutor
-
-    with ProcessPoolExecutor(min(jobs, len(tasks))) as pool:
-        yield from pool.map(one_run, tasks)
 
 
 def _point(spec: Spec, options: RunOptions) -> Any:
@@ -175,20 +166,13 @@ def _document(
         "profile": task.profile.name,
         "seed": task.seed,
         "replications": 1 + max(t.replication for t in tasks),
-        "counterfactual": [n for n in first if not _met(schemes.get(n), task.profile, task.system)],
+        "counterfactual": [n for n in first if not met(n, task.profile, task.system)],
         "results": list(_means(tasks, outcomes)),
         "conclusions": [
             {"text": text, "label": label} for text, label in module.conclusions(first, task.point)
         ],
         "notes": [note for outcome in first.values() for note in outcome.notes],
     }
-
-
-def _met(scheme: Any, profile: Profile, system: str) -> bool:
-    """Whether the scheme was in use on such machines."""
-    first, last = profile.years
-    until = int(scheme.until[:4]) if scheme.until else last
-    return bool(profile.system == system and int(scheme.since[:4]) <= last and until >= first)
 
 
 def _means(tasks: list[Task], outcomes: list[Outcome]) -> Iterator[dict[str, Any]]:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, fields, replace
+from dataclasses import dataclass, replace
 from typing import Any, NamedTuple
 
 from scenarios.options import DEFAULT_PROFILE, DEFAULT_SCHEMES, DEFAULT_SYSTEM
@@ -51,10 +51,6 @@ class Spec:
     profile: str = DEFAULT_PROFILE
     replications: int = 1
     quick_replications: int = 1
-
-    def keys(self) -> tuple[str, ...]:
-        """The keys that `--set` knows."""
-        return tuple(field.name for field in fields(self.parameters))
 
     def point(self, quick: bool) -> Any:
         """The design point to start from."""

@@ -9,6 +9,7 @@ from itertools import pairwise
 from pathlib import Path
 
 import pytest
+from heaps import BASE, child_of, fresh, image, loop_search
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -17,30 +18,8 @@ from models.cygwin.cygheap.layout import ERAS, A, B, C, HeapType, R
 from models.win32.errors import ERROR_COMMITMENT_LIMIT, AccessViolation, Win32Error
 from models.win32.memory import Memory
 
-BASE = 0x61100000
 GOLDEN = Path(__file__).parent / "data" / "golden"
 ALL = pytest.mark.parametrize("era", ERAS.values(), ids=lambda era: era.name)
-
-
-def fresh(era) -> Cygheap:
-    return Cygheap.first_process(era, Memory(era.reserve_bytes), BASE)
-
-
-def child_of(parent: Cygheap, execed: bool) -> Cygheap:
-    memory = Memory(parent.era.reserve_bytes)
-    memory.commit(0, parent.max)
-    memory.copy_from(parent.memory, 0, 0, parent.max)
-    heads = None if execed else parent.buckets
-    child = Cygheap.attach(parent.era, memory, BASE, parent.max, heads)
-    child.walk(execed)
-    return child
-
-
-def image(heap: Cygheap) -> tuple[bytes, int, int, int, list[int]]:
-    """Everything that must be equal between two ways to do the same."""
-    committed = len(heap.memory.pages)
-    whole = heap.memory.read(0, committed << 12)
-    return whole, committed, heap.max, heap.lock_acquires, heap.heads()
 
 
 # -- layout ---------------------------------------------------------------------------------------
@@ -65,19 +44,6 @@ def test_a_variant_is_a_replacement():
     assert older.bucket_table == A.bucket_table
     with pytest.raises(ValueError, match=r"header_bytes \(91\) must be"):
         replace(A, header_bytes=91)
-
-
-def loop_search(n: int, slack: int, signed: bool) -> int:
-    """The C loop, literally."""
-    want = (n + 8 + slack) & 0xFFFFFFFF
-
-    def number(x):
-        return x - (1 << 32) if signed and x >> 31 else x
-
-    b, size = 3, 8
-    while size and number(size) < number(want):
-        b, size = b + 1, (size << 1) & 0xFFFFFFFF
-    return b
 
 
 @given(

@@ -5,19 +5,13 @@ from __future__ import annotations
 from collections.abc import Iterable
 
 import pytest
+from heaps import BASE, fresh
 from hypothesis import given
 from hypothesis import strategies as st
 
 from models.cygwin.cygheap.allocator import Cygheap
 from models.cygwin.cygheap.audit import blocks, digest_bytes, garbage
 from models.cygwin.cygheap.layout import ERAS, A, B, C, HeapType, R
-from models.win32.memory import Memory
-
-BASE = 0x61100000
-
-
-def fresh(era) -> Cygheap:
-    return Cygheap.first_process(era, Memory(era.reserve_bytes), BASE)
 
 
 def size_of(heap: Cygheap, users: Iterable[int]) -> int:

@@ -193,9 +193,8 @@ def test_open_sockets_suspend_the_child_and_only_the_release_hands_on_stale_ones
     assert fork.section_steps == steps[name]
 
 
-@every_scheme
-def test_a_child_that_dies_early_gives_try_again_at_once(name):
-    m = machine(name)
+def interrupted_fork(m: Machine, interrupt) -> tuple[str, float]:
+    """Fork, and let `interrupt` happen to the child at 18 ms: (what fork says, when [us])."""
     seen = []
 
     def parent(p):
@@ -209,32 +208,26 @@ def test_a_child_that_dies_early_gives_try_again_at_once(name):
     engine.run(until=18_000.0)
     victim = max(m.kernel.processes.values(), key=lambda q: q.pid)
     assert victim is not process
-    m.kernel.end_process(victim, 0x77, None)
+    interrupt(victim)
     engine.run()
-    message, at_us = seen[0]
+    return seen[0]
+
+
+@every_scheme
+def test_a_child_that_dies_early_gives_try_again_at_once(name):
+    m = machine(name)
+    message, at_us = interrupted_fork(m, lambda child: m.kernel.end_process(child, 0x77, None))
     assert "died before initialization with status code 0x77" in message
     assert at_us < 0.1 * SECOND
 
 
 @every_scheme
 def test_a_child_that_never_answers_times_out_after_300_seconds(name):
-    m = machine(name)
-    seen = []
+    def stop(child):
+        for thread in child.threads:
+            thread.suspend()
 
-    def parent(p):
-        try:
-            yield from p.fork(lambda child: child.exit(0))
-        except TryAgain as error:
-            seen.append((str(error), m.kernel.engine.now))
-
-    m.start("sh", parent)
-    engine = m.kernel.engine
-    engine.run(until=18_000.0)
-    victim = max(m.kernel.processes.values(), key=lambda q: q.pid)
-    for thread in victim.threads:
-        thread.suspend()
-    engine.run()
-    message, at_us = seen[0]
+    message, at_us = interrupted_fork(machine(name), stop)
     assert message == "WaitForMultipleObjects timed out"
     assert at_us == pytest.approx(300 * SECOND, rel=0.001)
 

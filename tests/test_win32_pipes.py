@@ -9,6 +9,7 @@ from machine import FREE, bare_kernel, run, start
 
 from models.win32.errors import Win32Error
 from models.win32.image import Image
+from models.win32.object_calls import HANDLE_FLAG_INHERIT
 from models.win32.process_calls import CREATE_SUSPENDED
 
 CAPACITY = 4096
@@ -166,7 +167,7 @@ def test_end_of_file_comes_when_the_last_writer_s_process_ends(kernel):
 
     def main(k, me):
         r, w = k.create_pipe(me, CAPACITY)
-        k.set_handle_inheritance(me, r, False)
+        k.set_handle_information(me, r, HANDLE_FLAG_INHERIT, 0)
         yield from k.create_process(me, Image("child", (), child))
         k.close_handle(me, w)
         yield from k.create_thread(me, reader(k, log, r, 1))

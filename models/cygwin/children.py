@@ -73,6 +73,11 @@ class Waiter:
     code: int | None = None
 
 
+def pinfo_name(winpid: int) -> str:
+    """What the pinfo section of a process is called."""
+    return f"cygpid.{winpid:x}"
+
+
 def subproc_init(p: CygwinProcess) -> Steps:
     """Before the first child: the event and the thread that children need."""
     if not p.wake_children:
@@ -88,8 +93,9 @@ def remember(p: CygwinProcess, h_process: int, winpid: int) -> Steps:
     Returns None if the process has 62 children already: the child runs, nobody will hear of it.
     """
     k, me = p.k, p.me
-    name = f"cygpid.{winpid:x}"
-    h_pinfo, _ = k.create_file_mapping(me, p.version.pinfo_bytes, name=name, role="pinfo")
+    h_pinfo, _ = k.create_file_mapping(
+        me, p.version.pinfo_bytes, name=pinfo_name(winpid), role="pinfo"
+    )
     view = k.map_view_of_file_ex(me, h_pinfo, name="cygpid")
     assert view.memory is not None
     if len(p.children) >= MAX_CHILDREN:
@@ -148,7 +154,7 @@ def signal_thread(p: CygwinProcess, thread: Thread, info: ChildInfo | None, read
         yield from k.set_event(thread, info.subproc_ready)
         k.close_handle(thread, info.subproc_ready)
     if info is not None and info.type is ChildType.EXEC:
-        name = f"cygpid.{p.me.process.pid:x}"
+        name = pinfo_name(p.me.process.pid)
         link, _ = k.create_file_mapping(thread, p.version.pid_link_bytes, name=name)
         k.map_view_of_file_ex(thread, link, name="cygpid link")
     yield from k.set_event(thread, ready)

@@ -184,7 +184,7 @@ class DescriptorTable:
 
     def _count_sockets(self, more: int) -> None:
         self._sockets += more
-        self._heap.memory.write32(self._heap.era.fdtab_offset + 12, self._sockets)
+        self._heap.memory.write32(self._heap.era.socket_count_offset, self._sockets)
 
     def _store_header(self) -> None:
         self._heap.memory.write32(self._heap.era.fdtab_offset, self._vector)

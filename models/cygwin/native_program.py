@@ -11,13 +11,14 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import TYPE_CHECKING
 
+from models.cygwin import channel_io
 from models.cygwin.descriptors import DISK, PIPE, SOCKET
 from models.cygwin.installation import Creation
-from models.cygwin.workload import EOF, NATIVE, NO_CHANNEL, NOBLOCK, P_WAIT, Item, Op
-from models.win32.errors import Win32Error
+from models.cygwin.workload import NATIVE, NO_CHANNEL, P_WAIT, Item, Op
 from models.win32.handles import CURRENT_PROCESS
 from models.win32.kernel import Kernel
-from models.win32.objects import File, KernelObject, PipeEnd
+from models.win32.object_calls import HANDLE_FLAG_INHERIT
+from models.win32.objects import File, KernelObject
 from models.win32.thread import Thread
 from sim.engine import Steps
 
@@ -56,8 +57,7 @@ class NativeProgram:
             if op[0] == Op.WORK:
                 yield from k.work(me, op[1] * run.draws.cpu_scale)
             elif op[0] == Op.EXIT:
-                if me.debt_us > 0 and (burst := k.pay(me)) is not None:
-                    yield burst
+                yield from k.settle(me)
                 run.at_exit(self.pid, None)
                 yield from k.exit_process(me, op[1] or 0)
             else:
@@ -107,7 +107,9 @@ class NativeProgram:
                 _, first, second = self.fds[op[1]]
                 for handle in (first, second):
                     if handle:
-                        k.set_handle_inheritance(me, handle, not op[2])
+                        k.set_handle_information(
+                            me, handle, HANDLE_FLAG_INHERIT, 0 if op[2] else HANDLE_FLAG_INHERIT
+                        )
                 (self.private.add if op[2] else self.private.discard)(op[1])
         elif code in (Op.OPEN, Op.PIPE, Op.SOCKET):
             self._open(k, me, op)
@@ -177,44 +179,18 @@ class NativeProgram:
         creation.returned_us = k.engine.now + me.debt_us
 
     def _read(self, k: Kernel, me: Thread, op: Item) -> Steps:
-        _, fd, channel, n, flags = op
-        handle = self._end(me, fd, writes=False)
-        if not handle:
-            return
-        if flags & NOBLOCK:
-            pipe = self.run.channel(channel)
-            taken = min(n, pipe.held_bytes)
-            pipe.held_bytes -= taken
-            pipe.capacity_bytes += n - taken
-            return
-        while n > 0:
-            got = yield from k.read_file(me, handle, n)
-            if not got:
-                return
-            n -= got
-        if flags & EOF:
-            while (yield from k.read_file(me, handle, 1 << 30)):
-                pass
+        handle = self._end(me, op[1], writes=False)
+        if handle:
+            yield from channel_io.read(self.run, k, me, handle, op, _never)
 
     def _write(self, k: Kernel, me: Thread, op: Item) -> Steps:
-        _, fd, channel, n, flags = op
-        handle = self._end(me, fd, writes=True)
-        if not handle or not n:
-            return
-        facts = self.run.workload.channels[channel]
-        free = bool(flags & NOBLOCK) or facts.passed or facts.socket
-        try:
-            yield from k.write_file(me, handle, n, lambda: free)
-        except Win32Error:
-            if facts.passed:
-                self.run.channel(channel).held_bytes += n
+        handle = self._end(me, op[1], writes=True)
+        if handle:
+            yield from channel_io.write(self.run, k, me, handle, op, _never)
 
     def _end(self, me: Thread, fd: int, writes: bool) -> int:
-        _, first, second = self.fds.get(fd, ("", 0, 0))
-        for handle in (first, second):
-            if handle:
-                obj = me.process.handles.get(handle)
-                if isinstance(obj, PipeEnd) and obj.writes == writes:
-                    return handle
-        self.run.tally.stale_reads += 1
-        return 0
+        return channel_io.end_of(self.run, me, self.fds.get(fd, ("", 0, 0))[1:], writes)
+
+
+def _never() -> bool:
+    return False

@@ -27,6 +27,7 @@ from models.win32.errors import Win32Error
 from models.win32.handles import CURRENT_PROCESS
 from models.win32.image import Image
 from models.win32.memory import Memory
+from models.win32.object_calls import HANDLE_FLAG_INHERIT
 from models.win32.objects import File, KernelObject
 from models.win32.thread import Thread
 from sim.engine import Steps
@@ -70,7 +71,6 @@ class CygwinProcess:
         self.ppid_handle = 0
         self.signal_arrived = 0
         self.sigcatch = 0
-        self.h_signal_ready = 0
         self.h_wait = 0
         self.wake_children = 0
         self.h_wait_subproc = 0
@@ -195,9 +195,10 @@ class CygwinProcess:
         d.cloexec = on
         self.fds.store(d)
         if d.kind != SOCKET:
+            flags = 0 if on else HANDLE_FLAG_INHERIT
             for handle in (d.handle, d.second):
                 if handle:
-                    self.k.set_handle_inheritance(self.me, handle, not on)
+                    self.k.set_handle_information(self.me, handle, HANDLE_FLAG_INHERIT, flags)
 
     def chdir(self, length: int) -> None:
         """chdir() to a directory whose POSIX name has `length` characters."""
@@ -338,8 +339,8 @@ class CygwinProcess:
         if size_bytes > self.user_heap_bytes:
             memory = self.user_heap.memory
             assert memory is not None
-            self.k.check_limit(memory.missing_pages(0, size_bytes), "sbrk")
-            self.k.charge(memory.commit(0, size_bytes), "sbrk")
+            self.k.charge(memory.missing_pages(0, size_bytes), "sbrk")
+            memory.commit(0, size_bytes)
             self.user_heap_bytes = size_bytes
 
     def stack_range(self) -> tuple[int, int]:

@@ -8,13 +8,13 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
+from models.cygwin import channel_io
 from models.cygwin.blocked import workload_pid
 from models.cygwin.descriptors import CONSOLE, DISK, PIPE, SOCKET, Descriptor
 from models.cygwin.errors import TryAgain
 from models.cygwin.installation import Creation
 from models.cygwin.process import CygwinProcess
-from models.cygwin.workload import EOF, FORK_KINDS, NATIVE, NO_CHANNEL, NOBLOCK, Item, Op
-from models.win32.errors import Win32Error
+from models.cygwin.workload import FORK_KINDS, NATIVE, NO_CHANNEL, Item, Op
 from models.win32.objects import PipeEnd
 from models.win32.waits import signalled
 from sim.engine import Steps
@@ -128,8 +128,7 @@ class RecordedProgram:
         if killed:
             handle = k.new_handle(me, self.run.kill_event(self.pid), False)
             yield from k.wait_for_single_object(me, handle)
-        if me.debt_us > 0 and (burst := k.pay(me)) is not None:
-            yield burst
+        yield from k.settle(me)
         self.run.at_exit(self.pid, p)
         yield from p.exit(code or (128 + sig if sig else 0))
 
@@ -141,44 +140,18 @@ class RecordedProgram:
         yield from p.waitpid(cygpid)
 
     def _read(self, p: CygwinProcess, op: Item) -> Steps:
-        """Take `n` bytes as they come, then with EOF wait for the end of file."""
-        _, fd, channel, n, flags = op
-        handle = self._end(p, fd, writes=False)
-        if not handle:
-            return
-        if flags & NOBLOCK or self.run.killed(self.pid):
-            pipe = self.run.channel(channel)
-            taken = min(n, pipe.held_bytes)
-            pipe.held_bytes -= taken
-            pipe.capacity_bytes += n - taken
-            return
-        while n > 0 and not self.run.killed(self.pid):
-            got = yield from p.k.read_file(p.me, handle, n)
-            if not got:
-                return
-            n -= got
-        if flags & EOF:
-            while (yield from p.k.read_file(p.me, handle, 1 << 30)):
-                pass
+        handle = self._end(p, op[1], writes=False)
+        if handle:
+            yield from channel_io.read(self.run, p.k, p.me, handle, op, self._killed)
 
     def _write(self, p: CygwinProcess, op: Item) -> Steps:
-        """Put `n` bytes in as room comes; what nobody can read any more is dropped (rule 4)."""
-        _, fd, channel, n, flags = op
-        handle = self._end(p, fd, writes=True)
-        if not handle or not n:
-            return
-        facts = self.run.workload.channels[channel]
-        free = bool(flags & NOBLOCK) or facts.passed or facts.socket
-        pipe = self.run.channel(channel)
-
-        def beyond() -> bool:
-            return free or self.run.killed(self.pid) or _holds_all(p, pipe.read_end)
-
-        try:
-            yield from p.k.write_file(p.me, handle, n, beyond)
-        except Win32Error:
-            if facts.passed:
-                pipe.held_bytes += n
+        handle = self._end(p, op[1], writes=True)
+        if handle:
+            pipe = self.run.channel(op[2])
+            yield from channel_io.write(
+                self.run, p.k, p.me, handle, op,
+                lambda: self._killed() or _holds_all(p, pipe.read_end),
+            )  # fmt: skip
 
     def _pipe(self, p: CygwinProcess, op: Item) -> Steps:
         _, fd, write_fd, channel, cloexec = op
@@ -224,8 +197,7 @@ class RecordedProgram:
         yield from ()
 
     def _kill(self, p: CygwinProcess, op: Item) -> Steps:
-        if p.me.debt_us > 0 and (burst := p.k.pay(p.me)) is not None:
-            yield burst
+        yield from p.k.settle(p.me)
         event = self.run.kill_event(op[1])
         event.is_set = True
         signalled(event)
@@ -258,14 +230,11 @@ class RecordedProgram:
     def _end(self, p: CygwinProcess, fd: int, writes: bool) -> int:
         """The handle of a pipe end behind `fd`, 0 if there is none (any more)."""
         d: Descriptor | None = p.fds.open.get(fd)
-        if d is not None:
-            for handle in (d.handle, d.second):
-                if handle:
-                    obj = p.me.process.handles.get(handle)
-                    if isinstance(obj, PipeEnd) and obj.writes == writes:
-                        return handle
-        self.run.tally.stale_reads += 1
-        return 0
+        handles = () if d is None else (d.handle, d.second)
+        return channel_io.end_of(self.run, p.me, handles, writes)
+
+    def _killed(self) -> bool:
+        return self.run.killed(self.pid)
 
 
 def _holds_all(p: CygwinProcess, end: PipeEnd) -> bool:

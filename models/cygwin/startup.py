@@ -201,7 +201,7 @@ def _pinfo(p: CygwinProcess, info: ChildInfo | None) -> None:
             me, CURRENT_PROCESS, _handed(p, info).pinfo, CURRENT_PROCESS, close_source=True
         )
     else:
-        name = f"cygpid.{me.process.pid:x}"
+        name = children.pinfo_name(me.process.pid)
         p.h_pinfo, _ = k.create_file_mapping(me, p.version.pinfo_bytes, name=name, role="pinfo")
     region = k.map_view_of_file_ex(me, p.h_pinfo, name="cygpid")
     assert region.memory is not None
@@ -250,12 +250,7 @@ def _shared(p: CygwinProcess, info: ChildInfo | None) -> None:
     """The section that all Cygwin processes share; its inherited handle stands in the heap."""
     k, me = p.k, p.me
     if info is None:
-        name = "cygwin1.shared"
-        p.h_shared = k.open_file_mapping(me, name, inherit=True) or 0
-        if not p.h_shared:
-            p.h_shared, _ = k.create_file_mapping(
-                me, p.version.shared_bytes, inherit=True, name=name, role="cygwin shared"
-            )
+        p.h_shared = _open_or_make(p, "cygwin1.shared", p.version.shared_bytes, "cygwin shared")
     else:
         p.h_shared = p.heap.memory.read32(p.shared_offset)
     try:
@@ -296,15 +291,18 @@ def _root(p: CygwinProcess, info: ChildInfo | None) -> None:
     """The mount table: made or opened by a first process, inherited after that."""
     k, me = p.k, p.me
     if info is None:
-        name = "cygwin1.root"
-        p.h_root = k.open_file_mapping(me, name, inherit=True) or 0
-        if not p.h_root:
-            p.h_root, _ = k.create_file_mapping(
-                me, p.version.root_bytes, inherit=True, name=name, role="cygwin root"
-            )
+        p.h_root = _open_or_make(p, "cygwin1.root", p.version.root_bytes, "cygwin root")
     else:
         p.h_root = info.mount_h
     k.map_view_of_file_ex(me, p.h_root, name="cygwin root")
+
+
+def _open_or_make(p: CygwinProcess, name: str, size_bytes: int, role: str) -> int:
+    """A section of the installation: the first process that wants it makes it."""
+    handle = p.k.open_file_mapping(p.me, name, inherit=True)
+    if handle is None:
+        handle, _ = p.k.create_file_mapping(p.me, size_bytes, inherit=True, name=name, role=role)
+    return handle
 
 
 def _open_root(p: CygwinProcess, info: ChildInfo | None) -> None:

@@ -76,6 +76,11 @@ class AddressSpace:
         self._bases: list[int] = []
         self._regions: dict[int, Region] = {}
 
+    @property
+    def highest(self) -> int:
+        """One past the last address that a region can have."""
+        return max(self.system.highest, self.system.view_highest)
+
     def regions(self) -> list[Region]:
         """All regions, by address."""
         return [self._regions[base] for base in self._bases]

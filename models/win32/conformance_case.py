@@ -8,17 +8,14 @@ Raises InputError and nothing else for a file that is missing, cut off or no fil
 
 from __future__ import annotations
 
-import gzip
-import io
 import json
-import sys
-import zlib
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, BinaryIO
+from typing import Any
 
 from sim.errors import InputError
+from sim.lines import open_lines
 
 ALLOWED = "allowed are Win32 conformance cases, one JSON object a line, plain or gzip"
 STATUSES = ("same", "differs", "unsure")
@@ -51,41 +48,15 @@ def read_cases(path: Path | str) -> Iterator[Case]:
     """The cases of a file, in order; "-" is standard input."""
     where = str(path)
     number = 0
-    try:
-        if where == "-":
-            for number, line in _lines(where, sys.stdin.buffer):
-                yield _case(f"{where}:{number}", line)
-        else:
-            with Path(path).open("rb") as raw:
-                for number, line in _lines(where, raw):
-                    yield _case(f"{where}:{number}", line)
-    except OSError as error:
-        raise InputError(where, error.strerror or "cannot be read", ALLOWED) from None
+    with open_lines(path, ALLOWED, LINE_LIMIT_BYTES, LINE_LIMIT_BYTES * CASES_LIMIT) as lines:
+        for number, line in lines:
+            if number > CASES_LIMIT:
+                raise InputError(
+                    f"{where}:{number}", "the file is too long", f"at most {CASES_LIMIT} cases"
+                )
+            yield _case(f"{where}:{number}", line)
     if not number:
         raise InputError(where, "the file is empty", ALLOWED)
-
-
-def _lines(where: str, raw: BinaryIO) -> Iterator[tuple[int, bytes]]:
-    stream: Any = raw if hasattr(raw, "peek") else io.BufferedReader(raw)
-    if stream.peek(2)[:2] == b"\x1f\x8b":
-        stream = gzip.GzipFile(fileobj=stream)
-    number = 0
-    while True:
-        number += 1
-        try:
-            line = stream.readline(LINE_LIMIT_BYTES + 1)
-        except (EOFError, zlib.error, gzip.BadGzipFile) as error:
-            text = "the gzip stream is cut off" if isinstance(error, EOFError) else str(error)
-            raise InputError(f"{where}:{number}", text, ALLOWED) from None
-        if not line:
-            return
-        if len(line) > LINE_LIMIT_BYTES or number > CASES_LIMIT:
-            raise InputError(
-                f"{where}:{number}",
-                "the line or the file is too long",
-                f"at most {LINE_LIMIT_BYTES} bytes a case and {CASES_LIMIT} cases",
-            )
-        yield number, line
 
 
 def _case(where: str, line: bytes) -> Case:

@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 from models.win32.conformance_script import Answers, CannotRun, Script, Step, Verb
 from models.win32.handles import CURRENT_PROCESS
-from models.win32.object_calls import HANDLE_FLAG_PROTECT_FROM_CLOSE
+from models.win32.object_calls import HANDLE_FLAG_INHERIT, HANDLE_FLAG_PROTECT_FROM_CLOSE
 from models.win32.sync_calls import EVENT_MODIFY_STATE, SYNCHRONIZE
+from models.win32.thread import Thread
 from models.win32.waits import WAIT_ABANDONED_0, WAIT_TIMEOUT
 from sim.engine import Steps
 
@@ -47,30 +50,25 @@ def semaphore(s: Script, step: Step) -> Answers:
 
 def open_event(s: Script, step: Step) -> Steps:
     """OpenEvent."""
-    yield from s.k.settle(s.me)
-    name = step.word(0)
-    s.scope.names[name] = 0
-    s.scope.names[name] = s.k.open_event(s.me, _known(step), step.flag("inherit"), _access(step))
-    return {}
+    return _open(s, step, s.k.open_event)
 
 
 def open_mutex(s: Script, step: Step) -> Steps:
     """OpenMutex."""
-    yield from s.k.settle(s.me)
-    name = step.word(0)
-    s.scope.names[name] = 0
-    s.scope.names[name] = s.k.open_mutex(s.me, _known(step), step.flag("inherit"), _access(step))
-    return {}
+    return _open(s, step, s.k.open_mutex)
 
 
 def open_semaphore(s: Script, step: Step) -> Steps:
     """OpenSemaphore."""
+    return _open(s, step, s.k.open_semaphore)
+
+
+def _open(s: Script, step: Step, call: Callable[[Thread, str, bool, int | None], int]) -> Steps:
+    """One of the calls that open an object by its name; 0 stands there if it fails."""
     yield from s.k.settle(s.me)
     name = step.word(0)
     s.scope.names[name] = 0
-    s.scope.names[name] = s.k.open_semaphore(
-        s.me, _known(step), step.flag("inherit"), _access(step)
-    )
+    s.scope.names[name] = call(s.me, _known(step), step.flag("inherit"), _access(step))
     return {}
 
 
@@ -153,15 +151,17 @@ def dup_close_remote(s: Script, step: Step) -> Steps:
 
 def set_inherit(s: Script, step: Step) -> Answers:
     """SetHandleInformation(HANDLE_FLAG_INHERIT)."""
-    s.k.set_handle_inheritance(s.me, s.handle(step.targets[0]), step.flag("on", True))
-    return {}
+    return _set_flag(s, step, HANDLE_FLAG_INHERIT)
 
 
 def set_protect(s: Script, step: Step) -> Answers:
     """SetHandleInformation(HANDLE_FLAG_PROTECT_FROM_CLOSE)."""
-    bit = HANDLE_FLAG_PROTECT_FROM_CLOSE
-    flags = bit if step.flag("on", True) else 0
-    s.k.set_handle_information(s.me, s.handle(step.targets[0]), bit, flags)
+    return _set_flag(s, step, HANDLE_FLAG_PROTECT_FROM_CLOSE)
+
+
+def _set_flag(s: Script, step: Step, flag: int) -> Answers:
+    flags = flag if step.flag("on", True) else 0
+    s.k.set_handle_information(s.me, s.handle(step.targets[0]), flag, flags)
     return {}
 
 

@@ -82,8 +82,7 @@ class KernelCore:
     def work(self, me: Thread, us: float) -> Steps:
         """Use the processor for `us` beyond what is owed already. Runs in `me`."""
         me.debt_us += us
-        if me.debt_us > 0 and (burst := self.pay(me)) is not None:
-            yield burst
+        yield from self.settle(me)
 
     def row(self, me: Thread, api: str, phase: str = "", /, **args: Any) -> None:
         """Write a row; call it only if `self.calls` is not None."""
@@ -109,19 +108,13 @@ class KernelCore:
         return obj
 
     def charge(self, pages: int, call: str) -> None:
-        """Count newly committed pages. Raises Win32Error 1455 beyond the commit limit."""
-        size = self.committed_bytes + pages * PAGE_BYTES
-        if self.commit_limit_bytes is not None and size > self.commit_limit_bytes:
-            self.check_limit(pages, call)
-        self.committed_bytes = size
-        if size > self.committed_peak_bytes:
-            self.committed_peak_bytes = size
-
-    def check_limit(self, pages: int, call: str) -> None:
-        """Raise Win32Error 1455 if so many pages more would be beyond the commit limit."""
+        """Count pages about to be committed. Raises Win32Error 1455 beyond the commit limit."""
         size = self.committed_bytes + pages * PAGE_BYTES
         if self.commit_limit_bytes is not None and size > self.commit_limit_bytes:
             raise Win32Error(ERROR_COMMITMENT_LIMIT, call, f"{size} bytes are over the limit")
+        self.committed_bytes = size
+        if size > self.committed_peak_bytes:
+            self.committed_peak_bytes = size
 
     def discharge(self, pages: int) -> None:
         """Count pages given back."""
@@ -158,10 +151,7 @@ class KernelCore:
             pipe = obj.pipe
             if obj.refs == 0 or not obj.writes:
                 for thread in (pipe.readers if obj.writes else pipe.writers)[:]:
-                    wait = thread.wait
-                    assert wait is not None
-                    wait.leave()
-                    thread.wake(wait.event, None)
+                    thread.end_wait(None)
 
     def close_all(self, handles: HandleTable) -> None:
         """Close every handle of a table."""

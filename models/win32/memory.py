@@ -141,6 +141,8 @@ class Memory:
         """How many pages a commit of the range would add."""
         first = offset >> PAGE_SHIFT
         last = (offset + (size_bytes or 1) - 1) >> PAGE_SHIFT
+        if not self.holes:
+            return max(0, last + 1 - max(first, len(self.pages)))
         part = self.pages[first : last + 1]
         return last + 1 - first - len(part) + part.count(None)
 

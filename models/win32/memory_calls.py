@@ -151,10 +151,9 @@ class MemoryCalls(KernelCore):
                 ERROR_INVALID_ADDRESS, "VirtualAlloc", f"{address:#x} is not reserved so far"
             )
         memory, offset = region.memory, address - region.base + region.offset_bytes
-        if self.commit_limit_bytes is not None:
-            self.check_limit(memory.missing_pages(offset, size_bytes), "VirtualAlloc")
-        new = memory.commit(offset, size_bytes)
+        new = memory.missing_pages(offset, size_bytes)
         self.charge(new, "VirtualAlloc")
+        memory.commit(offset, size_bytes)
         me.debt_us += new * me.costs.page_us
         if self.calls is not None:
             self.row(me, "VirtualAlloc", addr=address, size=size_bytes, type="COMMIT",
@@ -179,9 +178,15 @@ class MemoryCalls(KernelCore):
             self.row(me, "VirtualFree", addr=address)
 
     def virtual_query(self, me: Thread, address: int) -> Region | None:
-        """VirtualQuery: the region at `address`, None if it is free."""
+        """VirtualQuery: the region at `address`, None if it is free.
+
+        Raises Win32Error 87 above the user half.
+        """
         me.debt_us += me.costs.call_us
-        region = me.process.space.find(address)
+        space = me.process.space
+        if not 0 <= address < space.highest:
+            raise Win32Error(ERROR_INVALID_PARAMETER, "VirtualQuery", f"{address:#x}")
+        region = space.find(address)
         if self.calls is not None:
             self.row(me, "VirtualQuery", addr=address, kind=region.kind if region else "free")
         return region

@@ -95,8 +95,7 @@ class PipeCalls(KernelCore):
             for thread in process.threads:
                 wait = thread.wait
                 if isinstance(wait, Parked) and wait.kind == "pipe":
-                    wait.leave()
-                    thread.wake(wait.event, INTERRUPTED)
+                    thread.end_wait(INTERRUPTED)
 
     def _park(self, me: Thread, end: PipeEnd, queue: list[Thread]) -> simpy.Event:
         parked = Parked(me, "pipe", self.engine, end, queue)
@@ -107,11 +106,7 @@ class PipeCalls(KernelCore):
 
     def _wake_one(self, queue: list[Thread]) -> None:
         if queue:
-            thread = queue[0]
-            wait = thread.wait
-            assert wait is not None
-            wait.leave()
-            thread.wake(wait.event, None)
+            queue[0].end_wait(None)
 
     def _end(self, me: Thread, handle: int, writes: bool) -> PipeEnd:
         end = self.object(me, handle)

@@ -217,11 +217,6 @@ class ProcessCalls(KernelCore):
             self.row(me, "CreateFile", h=obj, hv=handle, inherit=inherit)
         return handle
 
-    def set_handle_inheritance(self, me: Thread, handle: int, inherit: bool) -> None:
-        """SetHandleInformation(HANDLE_FLAG_INHERIT). Raises Win32Error 6."""
-        me.debt_us += me.costs.handle_us
-        me.process.handles.set_inherit(handle, inherit)
-
     def resume_thread(self, me: Thread, handle: int) -> Steps:
         """ResumeThread: the suspend count before. Raises Win32Error 6. Runs in `me`."""
         me.debt_us += me.costs.call_us

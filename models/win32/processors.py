@@ -91,12 +91,6 @@ class Processors:
         if thread.suspend_count:
             self.give_up(thread)
             return burst
-        if self._free and not thread.on_cpu:  # NOTE: for speed: `_enter` written out
-            self._free -= 1
-            thread.on_cpu = True
-            thread.slice_left_us = self.quantum_us
-            self._start(burst)
-            return burst
         if thread.on_cpu:
             if thread.slice_left_us > 0 or not self._ready:
                 if thread.slice_left_us <= 0:

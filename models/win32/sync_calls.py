@@ -94,13 +94,7 @@ class SyncCalls(KernelCore):
         me.debt_us += me.costs.call_us
         if me.debt_us > 0 and (burst := self.pay(me)) is not None:
             yield burst
-        event = me.process.handles.get(handle)
-        if not isinstance(event, Event):
-            raise Win32Error(ERROR_INVALID_HANDLE, "SetEvent", f"{handle:#x} is not an event")
-        if me.process.handles.special:
-            me.process.handles.require(handle, EVENT_MODIFY_STATE)
-        if me.process.handles.special:
-            me.process.handles.require(handle, EVENT_MODIFY_STATE)
+        event = self._event(me, handle, "SetEvent")
         event.is_set = True
         if self.calls is not None:
             self.row(me, "SetEvent", h=event, hv=handle)
@@ -112,7 +106,7 @@ class SyncCalls(KernelCore):
         me.debt_us += me.costs.call_us
         if me.debt_us > 0 and (burst := self.pay(me)) is not None:
             yield burst
-        event = self._event(me, handle)
+        event = self._event(me, handle, "ResetEvent")
         event.is_set = False
         if self.calls is not None:
             self.row(me, "ResetEvent", h=event, hv=handle)
@@ -187,14 +181,10 @@ class SyncCalls(KernelCore):
         parked = Parked(me, "sleep", self.engine)
         me.wait = parked
         if us is not None:
-            parked.deadline = self.engine.deadline(us, lambda: self._slept(parked))
+            parked.deadline = self.engine.deadline(us, lambda: me.end_wait(None))
         if me.on_cpu:
             self.processors.give_up(me)
         yield parked.event
-
-    def _slept(self, parked: Parked) -> None:
-        parked.leave()
-        parked.thread.wake(parked.event, None)
 
     def _wait(
         self,
@@ -228,7 +218,9 @@ class SyncCalls(KernelCore):
                 wait = Wait(me, objects, wait_all, self.engine)
                 me.wait = wait
                 if ms != INFINITE:
-                    wait.deadline = self.engine.deadline(ms * 1000.0, lambda: self._timed_out(wait))
+                    wait.deadline = self.engine.deadline(
+                        ms * 1000.0, lambda: me.end_wait(WAIT_TIMEOUT)
+                    )
                 if me.on_cpu:
                     self.processors.give_up(me)
                 result = yield wait.event
@@ -238,14 +230,10 @@ class SyncCalls(KernelCore):
                      ret=result, woke=woke)  # fmt: skip
         return result
 
-    def _timed_out(self, wait: Wait) -> None:
-        wait.leave()
-        wait.thread.wake(wait.event, WAIT_TIMEOUT)
-
-    def _event(self, me: Thread, handle: int) -> Event:
+    def _event(self, me: Thread, handle: int, call: str) -> Event:
         obj: KernelObject = self.object(me, handle)
         if not isinstance(obj, Event):
-            raise Win32Error(ERROR_INVALID_HANDLE, "event", f"{handle:#x} is not an event")
+            raise Win32Error(ERROR_INVALID_HANDLE, call, f"{handle:#x} is not an event")
         if me.process.handles.special:
             me.process.handles.require(handle, EVENT_MODIFY_STATE)
         return obj

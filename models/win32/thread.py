@@ -114,10 +114,7 @@ class Parked:
     def hand_on(self) -> None:
         """Its thread ends before it ran on: the next one in the queue of the pipe is woken."""
         if self.queue:
-            wait = self.queue[0].wait
-            assert wait is not None
-            wait.leave()
-            wait.thread.wake(wait.event, None)
+            self.queue[0].end_wait(None)
 
 
 class Thread(KernelObject):
@@ -177,6 +174,13 @@ class Thread(KernelObject):
         self.steps = steps
         if self.suspend_count == 0:
             self.sim = simpy.Process(self._engine, steps)
+
+    def end_wait(self, value: Any) -> None:
+        """End the wait that holds it, which then returns `value` to its steps."""
+        wait = self.wait
+        assert wait is not None
+        wait.leave()
+        self.wake(wait.event, value)
 
     def wake(self, event: simpy.Event, value: Any) -> None:
         """What it waited for has happened: go on a wake-up delay later, or once it is resumed."""

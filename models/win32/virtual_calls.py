@@ -83,19 +83,13 @@ class VirtualCalls(MemoryCalls):
             self.row(me, "VirtualFree", addr=address, size=size, type="DECOMMIT")
 
     def memory_information(self, me: Thread, address: int) -> MemoryInformation:
-        """VirtualQuery in full. Raises Win32Error 87 above the user half."""
-        me.debt_us += me.costs.call_us
+        """What VirtualQuery tells in full. Raises Win32Error 87 above the user half."""
+        region = self.virtual_query(me, address)
         space = me.process.space
-        highest = max(space.system.highest, space.system.view_highest)
-        if not 0 <= address < highest:
-            raise Win32Error(ERROR_INVALID_PARAMETER, "VirtualQuery", f"{address:#x}")
         base = address & -PAGE_BYTES
-        region = space.find(address)
-        if self.calls is not None:
-            self.row(me, "VirtualQuery", addr=address, kind=region.kind if region else "free")
         if region is None:
             above = [other.base for other in space.regions() if other.base > address]
-            end = min(above, default=highest)
+            end = min(above, default=space.highest)
             return MemoryInformation(base, None, end - base, "FREE", 0, "")
         committed, end = _run(region, base)
         return MemoryInformation(

@@ -80,5 +80,4 @@ def signalled(obj: KernelObject) -> None:
             continue
         result = satisfied(wait.thread, wait.objects, wait.wait_all)
         if result is not None:
-            wait.leave()
-            wait.thread.wake(wait.event, result)
+            wait.thread.end_wait(result)

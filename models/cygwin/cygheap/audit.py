@@ -10,7 +10,7 @@ side by side from the header to the top; its own bytes lose the size when it is 
 from __future__ import annotations
 
 from array import array
-from collections.abc import Collection
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -156,14 +156,21 @@ def _in_order(heap: CAllocator, starts: list[int] | None) -> Addresses | None:
 
 def _listed(heap: CAllocator, words: memoryview, most: int) -> int:
     """How many blocks the free lists from bucket 3 on hold, not counting beyond `most` + 1."""
-    base, offset = heap.base, heap.era.buckets_offset >> 2
-    heads = heap.buckets or words[offset : offset + NBUCKETS]
+    base = heap.base
     count = 0
-    for at in heads[FIRST_BUCKET:]:
+    for at in _heads(heap, words):
         while at and count <= most and base < at < base + heap.max:
             count += 1
             at = words[(at - base) >> 2]
     return count
+
+
+def _heads(heap: CAllocator, words: memoryview) -> Sequence[int]:
+    """Where the free lists from bucket 3 on begin."""
+    if heap.buckets is not None:
+        return heap.buckets[FIRST_BUCKET:]
+    offset = heap.era.buckets_offset >> 2
+    return words[offset + FIRST_BUCKET : offset + NBUCKETS]
 
 
 def _content(heap: CAllocator) -> bytes:
@@ -182,9 +189,7 @@ def _unreachable(heap: CAllocator, words: memoryview, free: dict[int, int]) -> i
     if not free:
         return 0
     base = heap.base
-    offset = heap.era.buckets_offset >> 2
-    heads = heap.buckets or words[offset : offset + NBUCKETS]
-    for at in heads[FIRST_BUCKET:]:
+    for at in _heads(heap, words):
         while at in free:
             del free[at]
             at = words[(at - base) >> 2]
