@@ -232,7 +232,12 @@ def test_argv_of_a_fork_child_of_an_image_is_still_there(world):
 
     def look(p):
         argc = p.heap.memory.read32(p.exec_info - p.heap.base + 8)
-        seen.append((strings(p, vector(p.heap, p.argv, argc)[:argc]), strings(p, p.environment())))
+        seen.append(
+            (
+                strings(p, vector(p.heap, p.argv, argc)[:argc]),
+                strings(p, memoryview(p.environment()).cast("I").tolist()),
+            )
+        )
 
     def child(p):
         look(p)

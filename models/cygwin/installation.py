@@ -85,7 +85,7 @@ class Sizes:
 class Installation:
     """One release of Cygwin on one machine.
 
-    programs: code that a fork child can go on with, by number -- state
+    programs: what the child of a fork under way is to go on with, by the caller's pid -- state
     failures: messages that users saw -- output
     """
 
@@ -93,13 +93,8 @@ class Installation:
     scheme: Scheme
     version: Version
     sizes: Sizes = field(default_factory=Sizes)
-    programs: list[Program] = field(default_factory=list)
+    programs: dict[int, Program] = field(default_factory=dict)
     failures: list[Failure] = field(default_factory=list)
-
-    def register(self, program: Program) -> int:
-        """A number by which a process that has it in its stack finds `program` again; from 1."""
-        self.programs.append(program)
-        return len(self.programs)
 
     def bracket(self, p: CygwinProcess, name: str, steps: Steps) -> Steps:
         """Run `steps` between two rows that carry the name of a function of Cygwin's own."""

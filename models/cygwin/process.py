@@ -11,13 +11,10 @@ from __future__ import annotations
 from array import array
 from collections.abc import Sequence
 
-import numpy as np
-
 from models.cygwin import children
 from models.cygwin.arguments import Arguments, Handed
 from models.cygwin.child_info import ChildType
 from models.cygwin.cygheap.allocator import Cygheap
-from models.cygwin.cygheap.audit import Addresses
 from models.cygwin.descriptors import CONSOLE, DISK, PIPE, SOCKET, DescriptorTable
 from models.cygwin.errors import TryAgain, try_again
 from models.cygwin.installation import Creation, Failure, Installation, Program
@@ -99,7 +96,9 @@ class CygwinProcess:
         """fork(): the child's pid. The child runs `program`. Raises TryAgain for EAGAIN."""
         image = self.me.process.image
         creation = self._creation("fork", "", image, creation)
-        self._stack_word(self.installation.register(program))
+        caller = self.me.process.pid
+        self.installation.programs[caller] = program
+        self._stack_word(caller)
         return self._make(Request(ChildType.FORK, "", image, creation))
 
     def execute(
@@ -276,31 +275,14 @@ class CygwinProcess:
             heap.memory.write32(heap.era.user_offset + 4 * i, heap.cstrdup(name))
         heap.memory.write32(self.shared_offset, self.h_shared)
 
-    def live_blocks(self) -> Addresses:
-        """User addresses of all heap blocks that this process still refers to. Shape (n,)."""
-        heap = self.heap
-        word = heap.memory.read32
-        era = heap.era
-        live = self.fds.blocks()
-        live += [word(era.cwd_offset), word(era.cwd_offset + 4), word(era.root_offset)]
-        live += [word(era.user_offset + 4 * i) for i in range(4)]
-        if self.exec_info:
-            argc = word(self.exec_info - heap.base + 8)
-            live.append(self.argv)
-            live += memoryview(heap.memory.read(self.argv - heap.base, 4 * argc)).cast("I")
-            live += self.environment()
-        found: Addresses = np.array(live, np.int64)
-        return found
-
-    def environment(self) -> list[int]:
-        """Addresses of the environment's strings, from the vector in the user heap."""
+    def environment(self) -> bytes:
+        """Addresses of the environment's strings as words, from the vector in the user heap."""
         if not self.environ:
-            return []
+            return b""
         memory = self.user_heap.memory
         assert memory is not None
         offset = self.environ - self.user_heap.base
-        count = memory.read32(offset)
-        return memoryview(memory.read(offset + 4, 4 * count)).cast("I").tolist()
+        return memory.read(offset + 4, 4 * memory.read32(offset))
 
     def set_environment(self, strings: Sequence[int]) -> None:
         """Copy the environment vector into the user heap (malloc)."""
@@ -313,7 +295,9 @@ class CygwinProcess:
         """Put what the DLL keeps in variables where fork copies it from: its bss."""
         memory, at = self.me.process.space.memory_at(self.version.dll_bss[0])
         words = [self.environ, self.argv, self.exec_info, self.user_heap_bytes]
-        memory.write(at, array("I", words).tobytes())
+        packed = array("I", words).tobytes()
+        if memory.read(at, 16) != packed:  # the page stays shared if nothing has changed
+            memory.write(at, packed)
         if self.heap.buckets is not None:
             memory.write(at + _HEADS, array("I", self.heap.buckets).tobytes())
 
@@ -329,10 +313,10 @@ class CygwinProcess:
     def continuation(self) -> Program:
         """The program that the copied stack returns to. Raises AccessViolation without one."""
         memory, at = self.me.process.space.memory_at(self._jmp_buf())
-        number = memory.read32(at & -4)
-        if not number:
+        caller = memory.read32(at & -4)
+        if not caller:
             memory.page(-1)  # longjmp through zeros
-        return self.installation.programs[number - 1]
+        return self.installation.programs.pop(caller)
 
     def grow_user_heap(self, size_bytes: int) -> None:
         """sbrk() up to `size_bytes`; never shrinks."""
@@ -352,9 +336,10 @@ class CygwinProcess:
         top = version.stack_base + version.stack_reserve_bytes
         return (top - self.installation.sizes.stack) & -4
 
-    def _stack_word(self, number: int) -> None:
+    def _stack_word(self, word: int) -> None:
         memory, at = self.me.process.space.memory_at(self._jmp_buf(), "write")
-        memory.write32(at, number)
+        if memory.read32(at) != word:  # as above
+            memory.write32(at, word)
 
     def _committer(self, base: int) -> children.Commit:
         k, me = self.k, self.me

@@ -17,7 +17,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from models.cygwin.arguments import Arguments
-from models.cygwin.cygheap.audit import at_exit
+from models.cygwin.exit_audit import ExitAudit
 from models.cygwin.images import cygwin_image, native_image
 from models.cygwin.installation import Creation, Installation
 from models.cygwin.machine import build
@@ -84,6 +84,7 @@ class ReplayRun:
     kills: dict[int, Event] = field(default_factory=dict)
     started: set[int] = field(default_factory=set)
     generations: dict[int, int] = field(default_factory=dict)
+    _audit: ExitAudit = field(default_factory=ExitAudit)
     _digest: Any = field(default_factory=hashlib.sha256)
     _exits: list[tuple[int, bytes]] = field(default_factory=list)
     _exits_at_us: float = -1.0
@@ -164,7 +165,7 @@ class ReplayRun:
         tally = self.tally
         self.heap_seen(p)
         tally.heap_end_bytes += p.heap.max
-        leaked, pending, content = at_exit(p.heap, p.live_blocks())
+        leaked, pending, content = self._audit.look(p)
         tally.leaked_bytes += leaked
         tally.pending_bytes += pending
         if now != self._exits_at_us:

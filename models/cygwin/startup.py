@@ -39,8 +39,7 @@ def entry(installation: Installation, program: Program) -> children.EntryPoint:
         info = thread.process.startup
         try:
             if info is not None and info.type is ChildType.FORK:
-                yield from _fork_child(p, info)
-                main = p.continuation()
+                main = yield from _fork_child(p, info)
             else:
                 yield from _start(p, info)
                 main = program
@@ -69,7 +68,10 @@ def _start(p: CygwinProcess, info: ChildInfo | None) -> Steps:
 
 
 def _fork_child(p: CygwinProcess, info: ChildInfo) -> Steps:
-    """Start-up of a fork child: heap, hand-shake with the parent, fix-ups of descriptors."""
+    """Start-up of a fork child: heap, hand-shake with the parent, fix-ups of descriptors.
+
+    Returns the program that the parent's stack returns to.
+    """
     k, me = p.k, p.me
     me.debt_us += me.costs.init_us
     yield from _run(p.version.fork_startup, p, info)
@@ -78,6 +80,7 @@ def _fork_child(p: CygwinProcess, info: ChildInfo) -> Steps:
     if woke != WAIT_OBJECT_0:
         raise ApiFatal("WFSO timed out")
     p.load_dll_data()
+    main = p.continuation()
     k.duplicate_handle(me, CURRENT_PROCESS, p.h_self, CURRENT_PROCESS, inherit=True)
     p.fds = DescriptorTable(p.heap)
     p.fds.read()
@@ -86,6 +89,7 @@ def _fork_child(p: CygwinProcess, info: ChildInfo) -> Steps:
     for handle in (info.parent, info.subproc_ready, info.forker_finished):
         k.close_handle(me, handle)
     yield from _sigproc_init(p, info, wait=False)
+    return main
 
 
 def _fixup_after_fork(p: CygwinProcess, parent: int) -> None:

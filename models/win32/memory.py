@@ -38,6 +38,10 @@ def _copy(page: Any) -> Page:
     return memoryview(page.obj.copy())
 
 
+def _head(page: Page, end: int) -> bytes:
+    return page.cast("B")[:end].tobytes()
+
+
 def _tail(page: Page, start: int) -> bytes:
     return page.cast("B")[start:].tobytes()
 
@@ -238,8 +242,15 @@ class Memory:
         if size_bytes <= 0:
             return
         if (source_offset | offset) & 4095:
-            self.write(offset, source.read(source_offset, size_bytes))
-            return
+            start = offset & 4095
+            if source_offset & 4095 != start or not self._same_head(source, source_offset, offset):
+                self.write(offset, source.read(source_offset, size_bytes))
+                return
+            source_offset, offset, size_bytes = (
+                source_offset - start,
+                offset - start,
+                size_bytes + start,
+            )
         s, d = source_offset >> PAGE_SHIFT, offset >> PAGE_SHIFT
         full, tail = size_bytes >> PAGE_SHIFT, size_bytes & 4095
         count = full + (1 if tail else 0)
@@ -257,6 +268,12 @@ class Memory:
                 self.write((d + full) << PAGE_SHIFT, bytes(last.cast("B")[:tail]))
         self.pages[d : d + full] = source.pages[s : s + full]
         self.own[d : d + full] = source.own[s : s + full] = bytes(full)
+
+    def _same_head(self, source: Memory, source_offset: int, offset: int) -> bool:
+        """Whether two pages hold the same bytes before these places, which are alike in them."""
+        theirs, mine = source.page(source_offset >> PAGE_SHIFT), self.page(offset >> PAGE_SHIFT)
+        start = offset & 4095
+        return theirs is mine or _head(theirs, start) == _head(mine, start)
 
     def fork_copy(self) -> Memory:
         """Another `Memory` with the same bytes, every page shared until one side writes."""

@@ -1,0 +1,73 @@
+"""What the heaps of ending processes hold: their bytes, and the garbage in them.
+
+Looking changes nothing.  Processes of one workload end with the same heap again and again, so what
+was found in one is kept for the next that has the same bytes and is referred to alike.
+"""
+
+# NOTE: for speed. In configure-hello 59 of 100 heaps were seen before; one of those takes 25 us
+# instead of 150.
+
+from __future__ import annotations
+
+from array import array
+
+import numpy as np
+
+from models.cygwin.cygheap.audit import Addresses, Chain, committed_bytes, garbage_in
+from models.cygwin.process import CygwinProcess
+
+_MOST_BYTES = 8 << 20  # kept of heaps that were seen; then all of it is forgotten
+_MOST_CHAINS = 512
+
+
+class ExitAudit:
+    """The audit of one run.
+
+    found: (bytes, top, references, list heads) -> (leaked, pending) -- state
+    chains: chains that were followed, by (newest block, top) -- state
+    """
+
+    def __init__(self) -> None:
+        self._found: dict[tuple[bytes, int, bytes, bytes], tuple[int, int]] = {}
+        self._found_bytes = 0
+        self._chains: dict[tuple[int, int], Chain] = {}
+
+    def look(self, p: CygwinProcess) -> tuple[int, int, bytes]:
+        """Garbage that stays for ever, garbage that coming execs free, and the heap's bytes."""
+        heap = p.heap
+        content = committed_bytes(heap)
+        heads = b"" if heap.buckets is None else array("I", heap.buckets).tobytes()
+        key = content, heap.max, references(p), heads
+        found = self._found.get(key)
+        if found is None:
+            if len(self._chains) > _MOST_CHAINS:
+                self._chains.clear()
+            found = garbage_in(heap, content, live_blocks(p), self._chains)
+            self._found_bytes += len(content)
+            if self._found_bytes > _MOST_BYTES:
+                self._found.clear()
+                self._found_bytes = len(content)
+            self._found[key] = found
+        return *found, content[: heap.max]
+
+
+def references(p: CygwinProcess) -> bytes:
+    """What refers to blocks of the heap from outside: exec information, argv, environment."""
+    return array("I", [p.exec_info, p.argv]).tobytes() + p.environment()
+
+
+def live_blocks(p: CygwinProcess) -> Addresses:
+    """User addresses of all heap blocks that the process still refers to. Shape (n,)."""
+    heap = p.heap
+    word = heap.memory.read32
+    era = heap.era
+    live = p.fds.blocks()
+    live += [word(era.cwd_offset), word(era.cwd_offset + 4), word(era.root_offset)]
+    live += [word(era.user_offset + 4 * i) for i in range(4)]
+    if p.exec_info:
+        argc = word(p.exec_info - heap.base + 8)
+        live.append(p.argv)
+        live += memoryview(heap.memory.read(p.argv - heap.base, 4 * argc)).cast("I")
+        live += memoryview(p.environment()).cast("I")
+    found: Addresses = np.array(live, np.int64)
+    return found
