@@ -59,6 +59,7 @@ def run(options: ReplayOptions) -> int:
         frozenset(options.native), frozenset(options.spawn), frozenset(options.background)
     )
     workload = convert(workload, asked)
+    gc.freeze()  # it stays: what collects a finished run need not look at it
     directory = None
     if options.out is not None:
         directory = open_run(Path(options.out), _manifest(options, workload, profile))

@@ -16,7 +16,7 @@ import numpy as np
 from models.cygwin.cygheap.audit import Addresses, Chain, committed_bytes, garbage_in
 from models.cygwin.process import CygwinProcess
 
-_MOST_BYTES = 8 << 20  # kept of heaps that were seen; then all of it is forgotten
+_MOST_BYTES = 32 << 20  # kept of heaps that were seen; then all of it is forgotten
 _MOST_CHAINS = 512
 
 

@@ -16,6 +16,7 @@ import math
 import sys
 import zlib
 from collections.abc import Iterator
+from itertools import chain
 from pathlib import Path
 from typing import Any, BinaryIO, NoReturn
 
@@ -34,6 +35,7 @@ MAX_LINE_BYTES = 4 << 20  # assumed; the longest recorded line has 12 kB
 MAX_TOTAL_BYTES = 1 << 30  # assumed; the longest recorded trace has 20 MB
 MAX_TIME_S = 1e9  # assumed
 _CHUNK_BYTES = 1 << 18
+_LINES_AT_ONCE = 256
 _NUMBERS = frozenset([int, float])  # not bool
 _EXTRA = frozenset(  # events that have more than numbers
     ["exit", "exec", "env_def", "wait_end", "wait_poll", "kill", "fork", "vfork", "spawn"]
@@ -56,9 +58,10 @@ class ProcTrace:
         self.where = "stdin" if str(path) == "-" else str(path)
         self.line = 0
         self._path = path
-        self._next_json = json.JSONDecoder(parse_constant=_no_constant).raw_decode
-        self._lines = self._read_lines()
-        first = next(self._lines, "")
+        decoder = json.JSONDecoder(parse_constant=_no_constant)
+        self._next_json, self._all_json = decoder.raw_decode, decoder.decode
+        self._blocks = self._read_blocks()
+        first, *self._first_block = next(self._blocks, [""])
         self.line = 1
         self.header = self._parse(first.removeprefix("\ufeff").strip())
         self._check_header()
@@ -77,16 +80,16 @@ class ProcTrace:
         Can be run once.  Raises InputError.
         """
         counts = dict.fromkeys(self._specs, 0)
-        parse, check, specs = self._parse, self._check, self._specs
+        check, specs = self._check, self._specs
         born, exited = self._born, self._exited
         last_t = 0.0
         number = 1
-        for text in self._lines:
+        rows = self._parsed()
+        for row in rows:
             number += 1
             self.line = number
-            if len(text) < 2 and not text.strip():
+            if row is None:
                 continue
-            row = parse(text)
             event = row.get("ev")
             t: Any = row.get("t")
             if type(t) not in _NUMBERS or not last_t <= t <= MAX_TIME_S:
@@ -94,7 +97,7 @@ class ProcTrace:
             last_t = t
             if type(event) is not str or event not in specs:
                 if event == "end":
-                    self._finish(row, counts)
+                    self._finish(row, counts, rows)
                     return
                 self._bad_event(event)
             spec = specs[event]
@@ -217,7 +220,7 @@ class ProcTrace:
         if type(head.get("cpus")) is not int or not 1 <= head["cpus"] <= 4096:
             self._bad_field(head, "cpus", "an integer from 1 to 4096")
 
-    def _finish(self, row: Row, counts: dict[str, int]) -> None:
+    def _finish(self, row: Row, counts: dict[str, int], rest: Iterator[Row | None]) -> None:
         """Check the trailer against what was read, and that nothing follows."""
         events = row.get("events")
         if type(events) is not int or events != sum(counts.values()):
@@ -229,12 +232,34 @@ class ProcTrace:
             want, got = said.get(event, 0), counts.get(event, 0)
             if type(want) is not int or want != got:
                 self.fail(f'"counts" has {_show(want)} {event[:40]!r}', f"{got} rows were read")
-        for text in self._lines:
-            self.line += 1
-            if text.strip():
+        for number, more in enumerate(rest, self.line + 1):
+            self.line = number
+            if more is not None:
                 self.fail("something follows the trailer", "the trailer is the last line")
 
     # -- lines ------------------------------------------------------------------------------------
+
+    def _parsed(self) -> Iterator[Row | None]:
+        """The rows of the lines that are left, None for a blank line."""
+        # NOTE: for speed: many lines are parsed at once, with a 0 between two of them, which takes
+        # half the time; where that does not give one row a line, they are parsed one by one
+        for block in chain([self._first_block], self._blocks):
+            for at in range(0, len(block), _LINES_AT_ONCE):
+                lines = block[at : at + _LINES_AT_ONCE]
+                try:
+                    parsed = self._all_json(f"[{',0,'.join(lines)}]")
+                except (ValueError, RecursionError):
+                    parsed = []
+                rows = parsed[::2]
+                if len(parsed) == 2 * len(lines) - 1 and set(map(type, rows)) == {dict}:
+                    yield from rows
+                else:
+                    yield from self._one_by_one(lines)
+
+    def _one_by_one(self, lines: list[str]) -> Iterator[Row | None]:
+        for text in lines:
+            self.line += 1
+            yield self._parse(text) if text.strip() else None
 
     def _parse(self, text: str) -> Row:
         try:
@@ -247,8 +272,8 @@ class ProcTrace:
             self.fail(f"{_show(row)} is not an object", "one JSON object on each line")
         return row
 
-    def _read_lines(self) -> Iterator[str]:
-        """The lines of the file without their line feeds."""
+    def _read_blocks(self) -> Iterator[list[str]]:
+        """The lines of the file without their line feeds, as they come out of it."""
         total, rest = 0, b""
         for chunk in self._read_chunks():
             total += len(chunk)
@@ -256,7 +281,7 @@ class ProcTrace:
                 self.fail(f"more than {MAX_TOTAL_BYTES >> 20} MiB of text", "a trace is smaller")
             head, feed, tail = chunk.rpartition(b"\n")
             if feed:
-                yield from self._decode(rest + head)
+                yield self._decode(rest + head)
                 rest = tail
             else:
                 rest += chunk
@@ -264,7 +289,7 @@ class ProcTrace:
                 self.line += 1
                 self.fail(f"a line of more than {MAX_LINE_BYTES >> 20} MiB", "a trace has none")
         if rest:
-            yield from self._decode(rest)
+            yield self._decode(rest)
         elif not total:
             self.fail("the file is empty", f"a trace, {SCHEMA}, plain or gzip")
 

@@ -24,6 +24,10 @@ from models.win32.memory import ZERO_PAGE
 
 _UNTAGGED = int(HeapType.HEAP_1_START)
 _MARKED = int(HeapType.HEAP_1_MAX)
+_FIRST_TAGGED = np.uint32(_UNTAGGED + 1)
+_PLAIN_TYPES = np.uint32(
+    (1 << 31) - _UNTAGGED - 1
+)  # how many are tagged: those with a sign are not
 _LAST_BUCKET = np.uint32(NBUCKETS - 1)  # buckets in use are 1 to this
 
 Addresses = npt.NDArray[np.int64]
@@ -56,12 +60,17 @@ class Block:
 class Chain(NamedTuple):
     """A chain whose blocks lie in the order of allocation, newest first.
 
-    starts: addresses; cells: the same as words from the base; older: what each points to
+    cells: where the blocks start, as words from the base; links, types, users: where each has its
+        pointer to the next older block, its type and its user's bytes, in words too
+    older: the pointers, as bytes; sizes: of the blocks [bytes]
     """
 
-    starts: list[int]
     cells: Addresses
-    older: npt.NDArray[np.uint32]
+    links: Addresses
+    types: Addresses
+    users: Addresses
+    older: bytes
+    sizes: Addresses
 
 
 def digest_bytes(heap: CAllocator) -> bytes:
@@ -115,23 +124,19 @@ def garbage_in(
     chain = _chain(heap, words, cells, known)
     if chain is None:
         return _damaged(heap, set(live.tolist()))
-    starts, index = chain.starts, chain.cells
-    word0 = cells[index]
     inside = live[(live > base) & (live < base + heap.max)]
     alive = np.zeros(len(cells) + 4, np.bool_)
     alive[(inside - base) >> 2] = True
-    dead = ~alive[index + 4]
-    in_use = word0 - np.uint32(1) < _LAST_BUCKET
-    leaked = pending = 0
-    for k in (dead & in_use).nonzero()[0].tolist():
-        size = (starts[k - 1] if k else base + heap.max) - starts[k]
-        if _UNTAGGED < words[((starts[k] - base) >> 2) + 2] < 1 << 31:
-            pending += size
-        else:
-            leaked += size
-    idle = (dead & ~in_use).nonzero()[0].tolist()
-    if idle and _listed(heap, words, len(idle)) != len(idle):
-        free = {starts[k]: (starts[k - 1] if k else base + heap.max) - starts[k] for k in idle}
+    dead = ~alive[chain.users]
+    in_use = cells[chain.cells] - np.uint32(1) < _LAST_BUCKET
+    tagged = cells[chain.types] - _FIRST_TAGGED < _PLAIN_TYPES
+    lost = dead & in_use
+    pending = int(chain.sizes[lost & tagged].sum())
+    leaked = int(chain.sizes[lost].sum()) - pending
+    idle = (dead & ~in_use).nonzero()[0]
+    if len(idle) and _listed(heap, words, len(idle)) != len(idle):
+        starts = base + 4 * chain.cells[idle]
+        free = dict(zip(starts.tolist(), chain.sizes[idle].tolist(), strict=True))
         leaked += _unreachable(heap, words, free)
     return leaked, pending
 
@@ -145,14 +150,15 @@ def _chain(
     """The chain of a heap whose blocks lie in the order of allocation, else None."""
     key = words[heap.era.chain_offset >> 2], heap.max
     chain = known.get(key)
-    if chain is not None and (cells[chain.cells + 1] == chain.older).all():
+    if chain is not None and cells[chain.links].tobytes() == chain.older:
         return chain
-    starts = _starts(heap, words)
-    at = _in_order(heap, starts)
-    if starts is None or at is None:
+    at = _in_order(heap, _starts(heap, words))
+    if at is None:
         return None
-    older = np.array([*starts[1:], 0], np.uint32) if starts else np.zeros(0, np.uint32)
-    chain = known[key] = Chain(starts, (at - heap.base) >> 2, older)
+    index = (at - heap.base) >> 2
+    older = np.append(at[1:], 0)[: len(at)].astype(np.uint32).tobytes()
+    sizes = -np.diff(at, prepend=heap.base + heap.max)
+    chain = known[key] = Chain(index, index + 1, index + 2, index + 4, older, sizes)
     return chain
 
 
