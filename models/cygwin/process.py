@@ -32,9 +32,6 @@ from models.win32.objects import File, KernelObject
 from models.win32.thread import Thread
 from sim.engine import Steps
 
-# The DLL's bss begins with environ, argv, exec information and the end of the user heap (their
-# places are assumed); the list heads of era A's cygheap follow here.
-_HEADS = 64
 _CONSOLE_NAMES = (b"CON", b"/dev/conin")  # as in the golden traces h07
 
 
@@ -308,23 +305,6 @@ class CygwinProcess:
         assert memory is not None
         self.environ = self.user_heap.base
         memory.write(0, array("I", [len(strings), *strings]).tobytes())
-
-    def save_dll_data(self) -> None:
-        """Put what the DLL keeps in variables where fork copies it from: its bss."""
-        memory, at = self.me.process.space.memory_at(self.version.dll_bss[0])
-        words = [self.environ, self.argv, self.exec_info, self.user_heap_bytes]
-        memory.write(at, array("I", words).tobytes())
-        if self.heap.buckets is not None:
-            memory.write(at + _HEADS, array("I", self.heap.buckets).tobytes())
-
-    def load_dll_data(self) -> None:
-        """What a fork child finds in its bss once the parent has written it."""
-        memory, at = self.me.process.space.memory_at(self.version.dll_bss[0])
-        words = memoryview(memory.read(at, 16)).cast("I")
-        self.environ, self.argv, self.exec_info, self.user_heap_bytes = words
-        if self.heap.buckets is not None:
-            heads = memoryview(memory.read(at + _HEADS, 128)).cast("I")
-            self.heap.buckets[:] = heads.tolist()
 
     def continuation(self) -> Program:
         """The program that the copied stack returns to. Raises AccessViolation without one."""

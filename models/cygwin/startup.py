@@ -12,7 +12,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
-from models.cygwin import children
+from models.cygwin import children, dll_data
 from models.cygwin.arguments import Handed, read_arguments
 from models.cygwin.child_info import ChildInfo, ChildType
 from models.cygwin.cygheap.allocator import HeapFatal
@@ -77,7 +77,7 @@ def _fork_child(p: CygwinProcess, info: ChildInfo) -> Steps:
     woke = yield from k.wait_for_single_object(me, info.forker_finished, FORK_WAIT_MS)
     if woke != WAIT_OBJECT_0:
         raise ApiFatal("WFSO timed out")
-    p.load_dll_data()
+    dll_data.load(p)
     k.duplicate_handle(me, CURRENT_PROCESS, p.h_self, CURRENT_PROCESS, inherit=True)
     p.fds = DescriptorTable(p.heap)
     p.fds.read()
