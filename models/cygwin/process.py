@@ -13,7 +13,7 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from models.cygwin import children
+from models.cygwin import children, vfork
 from models.cygwin.arguments import Arguments, Handed
 from models.cygwin.child_info import ChildType
 from models.cygwin.cygheap.allocator import Cygheap
@@ -48,6 +48,7 @@ class CygwinProcess:
     environ: address of the environment vector in the user heap -- state
     argv, exec_info: addresses of argument vector and exec information, 0 if none -- state
     user_heap: region of malloc -- state
+    vforking: a vfork child runs in this process, with a table of its own -- state
     """
 
     def __init__(self, installation: Installation, me: Thread) -> None:
@@ -81,6 +82,7 @@ class CygwinProcess:
         self.handed: Handed | None = None
         self.user_heap: Region
         self.user_heap_bytes = 0
+        self.vforking = False
 
     # ---- what a program calls ----------------------------------------------------------------
 
@@ -99,10 +101,24 @@ class CygwinProcess:
         self._stack_word(self.installation.register(program))
         return self._make(Request(ChildType.FORK, "", image, creation))
 
+    def vfork(
+        self, program: Program, creation: Creation | None = None, last: Program | None = None
+    ) -> Steps:
+        """vfork(): the child's pid. `program` runs in this process until it execs or exits.
+
+        If it exits, a fork child runs `last` (None: it exits too). Raises TryAgain.
+        """
+        if not vfork.is_real(self):
+            return self.fork(program, creation)
+        creation = self._creation("vfork", "", self.me.process.image, creation)
+        return vfork.vfork(self, program, creation, last)
+
     def execute(
         self, image: Image | None, arguments: Arguments, creation: Creation | None = None
     ) -> Steps:
         """exec(): does not return; the process lives on as the new image under the same pid."""
+        if self.vforking:
+            yield from vfork.execute(self, image, arguments, creation)
         creation = self._creation("exec", "", image, creation)
         request = Request(ChildType.EXEC, P_OVERLAY, image, creation, arguments)
         yield from self.installation.scheme.parent_side(self, request)
@@ -121,6 +137,8 @@ class CygwinProcess:
 
     def exit(self, code: int) -> Steps:
         """exit(): does not return. Closes what is open, joins the DLL's threads."""
+        if self.vforking:
+            raise vfork.Longjmp(0, code)
         yield from self.close_all_files()
         yield from children.stop_waiting(self)
         k, me = self.k, self.me
