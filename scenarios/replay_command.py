@@ -95,6 +95,7 @@ def one_run(
         SYSTEMS[options.system],
         Replication(options.seed, number),
         options.processors,
+        vfork=options.vfork == "era",
     )
     until_us = None if options.until_s is None else options.until_s * 1e6
     return result(carry_out(ready, until_us), number)
@@ -119,7 +120,7 @@ def _document(
         "profile": profile.name,
         "cpu_scale": profile.value("cpu_scale"),
         "processors": options.processors or workload.cpus,
-        "vfork": "fork",
+        "vfork": options.vfork,
         "seed": options.seed,
         "runs": [r.document for r in results],
         "compare": [

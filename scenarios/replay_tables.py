@@ -8,6 +8,7 @@ from scenarios.cli_output import print_table
 
 _COUNTS = ("processes", "forks", "execs", "spawns", "failed_execs", "creations")
 _MOST_BLOCKED = 8
+_VFORK = {"era": "a vfork is as the scheme's time had it", "fork": "a vfork is a fork"}
 
 
 def print_report(document: dict[str, Any]) -> None:
@@ -21,7 +22,7 @@ def print_report(document: dict[str, Any]) -> None:
         f"{document['system']}, profile {document['profile']}, {document['processors']} "
         f"processors, cpu_scale {document['cpu_scale']:g}, seed {document['seed']}"
     )
-    print(f"work {trace['work']}; a vfork is replayed as a {document['vfork']}")
+    print(f"work {trace['work']}; {_VFORK[document['vfork']]}")
     print()
     first = [run for run in document["runs"] if run["replication"] == 0]
     heads = ["", *(run["scheme"] for run in first)]
@@ -89,6 +90,7 @@ _LINES: list[tuple[str, Any]] = [
     ("outcome", lambda run: run["outcome"]),
     ("makespan", lambda run: f"{run['makespan_us'] / 1e6:,.3f} s"),
     *((name, lambda run, name=name: f"{run[name]:,}") for name in _COUNTS),
+    ("real vforks", lambda run: f"{run['vforks']:,}" if run["vfork"] == "real" else "none then"),
     *(
         (f"{kind} {part}", _latency(kind, part))
         for kind in ("fork", "exec", "spawn")

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from models.cygwin import children
+from models.cygwin import children, dll_data
 from models.cygwin.arguments import ArgumentBlocks, Arguments, put_argv, put_environment
 from models.cygwin.child_info import ChildInfo, ChildType
 from models.cygwin.descriptors import SOCKET
@@ -90,7 +90,7 @@ def fixup_before(p: CygwinProcess, child_winpid: int, execed: bool) -> Steps:
 def write_fork_memory(p: CygwinProcess, h_process: int) -> Steps:
     """The six ranges that a fork parent writes into its child, one after the other."""
     version, k, me = p.version, p.k, p.me
-    p.save_dll_data()
+    dll_data.save(p)
     ranges = [
         version.exe_data,
         version.exe_bss,

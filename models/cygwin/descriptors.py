@@ -4,6 +4,8 @@ The table is a vector of pointers (HEAP_ARGV); each descriptor is an fhandler (H
 its two names (HEAP_STR), a socket with a block of protocol information (HEAP_BUF) besides.  A child
 learns all of it from its copy of the heap's bytes and from nowhere else.
 
+During a vfork there are two of them: a copy in force, and the parent's own on hold (`vfork.py`).
+
 What must stay true: `open[fd]` mirrors the bytes of the fhandler that `fds[fd]` points to.
 
 Source: dtable.cc and fhandler.h of aa9d50a1c (CYGWIN.md §b4, §f).  Which word of an fhandler holds
@@ -58,14 +60,16 @@ class DescriptorTable:
     """dtable: what a process has open.
 
     open: fd -> descriptor -- state
+    held: the table that is on hold while this one is in force, None outside a vfork -- state
     """
 
-    __slots__ = ("_heap", "_size", "_sockets", "_vector", "open")
+    __slots__ = ("_heap", "_size", "_sockets", "_vector", "held", "open")
 
     def __init__(self, heap: Cygheap) -> None:
         """An empty table that lies nowhere yet; `create` or `read` gives it a place."""
         self._heap = heap
         self.open: dict[int, Descriptor] = {}
+        self.held: DescriptorTable | None = None
         self._vector = 0
         self._size = 0
         self._sockets = 0
@@ -78,15 +82,22 @@ class DescriptorTable:
         self._store_header()
 
     def read(self) -> None:
-        """Find the table that the parent left in the heap's bytes."""
+        """Find the table, and one on hold, that the parent left in the heap's bytes."""
         heap = self._heap
-        memory, base = heap.memory, heap.base
-        at = heap.era.fdtab_offset
+        memory, at = heap.memory, heap.era.fdtab_offset
         self._vector = memory.read32(at)
         self._sockets = memory.read32(at + 12)
         self._size = memory.read32(self._size_offset())
+        self._read_vector()
+        held = memory.read32(at + 4)
+        if held:
+            self.held = self._sister(held)
+            self.held._read_vector()
+
+    def _read_vector(self) -> None:
         if not self._vector:
             return
+        memory, base = self._heap.memory, self._heap.base
         words = np.frombuffer(memory.read(self._vector - base, self._size * 4), np.uint32)
         for fd in words.nonzero()[0].tolist():
             self.open[fd] = self._load(int(words[fd]))
@@ -100,8 +111,12 @@ class DescriptorTable:
         cloexec: bool,
         win32_name: bytes,
         name: bytes,
+        counted: bool = True,
     ) -> Descriptor:
-        """Open `fd`, which must be free: a new fhandler with its names."""
+        """Open `fd`, which must be free: a new fhandler with its names.
+
+        A socket is `counted` among those to be fixed up, but not in the copy that a vfork makes.
+        """
         heap = self._heap
         if fd >= self._size:
             self._extend(fd)
@@ -113,7 +128,8 @@ class DescriptorTable:
         made.texts = win32_name, name
         if kind == SOCKET:
             made.info = heap.cmalloc(HeapType.HEAP_BUF, PROTOCOL_INFO_BYTES)
-            self._count_sockets(1)
+            if counted:
+                self._count_sockets(1)
         self.open[fd] = made
         self.store(made)
         heap.memory.write32(self._vector + 4 * fd - heap.base, address)
@@ -153,7 +169,55 @@ class DescriptorTable:
         found = [self._vector]
         for d in self.open.values():
             found += (d.address, d.win32_name, d.name, d.info)
-        return found
+        return found if self.held is None else found + self.held.blocks()
+
+    # ---- two tables --------------------------------------------------------------------------
+
+    def sister(self) -> DescriptorTable:
+        """An empty table of the same size, not yet in force."""
+        return self._sister(self._heap.ccalloc(HeapType.HEAP_ARGV, self._size, 4))
+
+    def put_on_hold(self, sister: DescriptorTable) -> None:
+        """`sister` is in force from now on, and this table waits."""
+        memory, at = self._heap.memory, self._heap.era.fdtab_offset
+        memory.write32(at + 4, self._vector)
+        memory.write32(at, sister._vector)
+        sister.held = self
+
+    def take_back(self) -> DescriptorTable:
+        """Free this table, which must be empty; the one on hold is in force again.
+
+        The count of sockets is not on hold: it stays what it has become.
+        """
+        back = self.held
+        assert back is not None
+        back._sockets = self._sockets
+        back._store_header()
+        self._heap.memory.write32(self._heap.era.fdtab_offset + 4, 0)
+        self._heap.cfree(self._vector)
+        return back
+
+    def remove_held(self, fd: int) -> Descriptor:
+        """`remove` from the table on hold; it counts the same sockets down."""
+        held = self.held
+        assert held is not None
+        held._sockets = self._sockets
+        gone = held.remove(fd)
+        self._sockets = held._sockets
+        return gone
+
+    def drop_held(self) -> None:
+        """Free the vector of the table on hold, which must be empty."""
+        gone = self.held
+        assert gone is not None
+        self._heap.cfree(gone._vector)
+        self._heap.memory.write32(self._heap.era.fdtab_offset + 4, 0)
+        self.held = None
+
+    def _sister(self, vector: int) -> DescriptorTable:
+        made = DescriptorTable(self._heap)
+        made._vector, made._size, made._sockets = vector, self._size, self._sockets
+        return made
 
     def _load(self, address: int) -> Descriptor:
         offset = address - self._heap.base
@@ -183,7 +247,7 @@ class DescriptorTable:
         self._store_header()
 
     def _count_sockets(self, more: int) -> None:
-        self._sockets += more
+        self._sockets = max(0, self._sockets + more)
         self._heap.memory.write32(self._heap.era.socket_count_offset, self._sockets)
 
     def _store_header(self) -> None:

@@ -28,7 +28,7 @@ class Creation:
     """One fork, exec or spawn that was asked for.
 
     place: its place in the workload, for its costs -- input
-    kind: "fork", "exec" or "spawn"; mode: of a spawn -- input
+    kind: "fork", "vfork", "exec" or "spawn"; mode: of a spawn -- input
     pid: who asked, as the workload counts -- input
     program: what was to be started -- input
     child: the process that came of it, as the workload counts; 0 if unknown -- input

@@ -11,7 +11,7 @@ from __future__ import annotations
 from array import array
 from collections.abc import Sequence
 
-from models.cygwin import children
+from models.cygwin import children, vfork
 from models.cygwin.arguments import Arguments, Handed
 from models.cygwin.child_info import ChildType
 from models.cygwin.cygheap.allocator import Cygheap
@@ -29,9 +29,6 @@ from models.win32.objects import File, KernelObject
 from models.win32.thread import Thread
 from sim.engine import Steps
 
-# The DLL's bss begins with environ, argv, exec information and the end of the user heap (their
-# places are assumed); the list heads of era A's cygheap follow here.
-_HEADS = 64
 _CONSOLE_NAMES = (b"CON", b"/dev/conin")  # as in the golden traces h07
 
 
@@ -48,6 +45,7 @@ class CygwinProcess:
     environ: address of the environment vector in the user heap -- state
     argv, exec_info: addresses of argument vector and exec information, 0 if none -- state
     user_heap: region of malloc -- state
+    vforking: a vfork child runs in this process, with a table of its own -- state
     """
 
     def __init__(self, installation: Installation, me: Thread) -> None:
@@ -81,6 +79,7 @@ class CygwinProcess:
         self.handed: Handed | None = None
         self.user_heap: Region
         self.user_heap_bytes = 0
+        self.vforking = False
 
     # ---- what a program calls ----------------------------------------------------------------
 
@@ -101,10 +100,24 @@ class CygwinProcess:
         self._stack_word(caller)
         return self._make(Request(ChildType.FORK, "", image, creation))
 
+    def vfork(
+        self, program: Program, creation: Creation | None = None, last: Program | None = None
+    ) -> Steps:
+        """vfork(): the child's pid. `program` runs in this process until it execs or exits.
+
+        If it exits, a fork child runs `last` (None: it exits too). Raises TryAgain.
+        """
+        if not vfork.is_real(self):
+            return self.fork(program, creation)
+        creation = self._creation("vfork", "", self.me.process.image, creation)
+        return vfork.vfork(self, program, creation, last)
+
     def execute(
         self, image: Image | None, arguments: Arguments, creation: Creation | None = None
     ) -> Steps:
         """exec(): does not return; the process lives on as the new image under the same pid."""
+        if self.vforking:
+            yield from vfork.execute(self, image, arguments, creation)
         creation = self._creation("exec", "", image, creation)
         request = Request(ChildType.EXEC, P_OVERLAY, image, creation, arguments)
         yield from self.installation.scheme.parent_side(self, request)
@@ -123,6 +136,8 @@ class CygwinProcess:
 
     def exit(self, code: int) -> Steps:
         """exit(): does not return. Closes what is open, joins the DLL's threads."""
+        if self.vforking:
+            raise vfork.Longjmp(0, code)
         yield from self.close_all_files()
         yield from children.stop_waiting(self)
         k, me = self.k, self.me
@@ -290,25 +305,6 @@ class CygwinProcess:
         assert memory is not None
         self.environ = self.user_heap.base
         memory.write(0, array("I", [len(strings), *strings]).tobytes())
-
-    def save_dll_data(self) -> None:
-        """Put what the DLL keeps in variables where fork copies it from: its bss."""
-        memory, at = self.me.process.space.memory_at(self.version.dll_bss[0])
-        words = [self.environ, self.argv, self.exec_info, self.user_heap_bytes]
-        packed = array("I", words).tobytes()
-        if memory.read(at, 16) != packed:  # the page stays shared if nothing has changed
-            memory.write(at, packed)
-        if self.heap.buckets is not None:
-            memory.write(at + _HEADS, array("I", self.heap.buckets).tobytes())
-
-    def load_dll_data(self) -> None:
-        """What a fork child finds in its bss once the parent has written it."""
-        memory, at = self.me.process.space.memory_at(self.version.dll_bss[0])
-        words = memoryview(memory.read(at, 16)).cast("I")
-        self.environ, self.argv, self.exec_info, self.user_heap_bytes = words
-        if self.heap.buckets is not None:
-            heads = memoryview(memory.read(at + _HEADS, 128)).cast("I")
-            self.heap.buckets[:] = heads.tolist()
 
     def continuation(self) -> Program:
         """The program that the copied stack returns to. Raises AccessViolation without one."""

@@ -1,14 +1,14 @@
 """The program of one recorded process, carried out op by op as a Cygwin program.
 
 `workload.py` has the table of ops.  A fork child goes on with its own ops; after an exec the same
-process goes on as another image.
+process goes on as another image.  A vfork child's ops up to its exec are carried out by its parent.
 """
 
 from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from models.cygwin import channel_io
+from models.cygwin import channel_io, vfork
 from models.cygwin.blocked import workload_pid
 from models.cygwin.descriptors import CONSOLE, DISK, PIPE, SOCKET, Descriptor
 from models.cygwin.errors import TryAgain
@@ -74,9 +74,40 @@ class RecordedProgram:
         if source in p.fds.open:
             yield from p.dup2(source, fd, bool(cloexec))
 
+    def as_guest(self, p: CygwinProcess) -> Steps:
+        """The ops of a vfork child in its parent's process, until it execs or exits."""
+        for op in self._ops:
+            if op[0] == Op.EXIT:
+                yield from p.exit(op[1] or 0)  # a fork child will do this op again
+            self._at += 1
+            if op[0] == Op.WORK:
+                yield from p.work(op[1] * self.run.draws.cpu_scale)
+            elif op[0] != Op.CLOSE:
+                yield from _HANDLERS[op[0]](self, p, op)
+            elif op[1] in p.fds.open:
+                yield from p.close(op[1])
+
+    def _vfork(self, p: CygwinProcess, op: Item) -> Steps:
+        _, child, place, _, heap_kib, _, _ = op
+        run = self.run
+        if heap_kib:
+            p.grow_user_heap(heap_kib * 1024)
+        p.me.costs = run.draws.at(place)
+        guest = RecordedProgram(run, child, 0)
+        creation = Creation(place, "vfork", self.pid, p.me.process.image.name, child=child)
+        run.count_creation("vfork")
+        run.begin(child, self.pid)
+        try:
+            self.children[child] = yield from p.vfork(guest.as_guest, creation, guest.steps)
+        except TryAgain:
+            return
+
     def _fork(self, p: CygwinProcess, op: Item) -> Steps:
         _, child, place, kind, heap_kib, _, _ = op
         run = self.run
+        if kind == "vfork" and run.vfork and vfork.is_real(p):
+            yield from self._vfork(p, op)
+            return
         p.grow_user_heap(heap_kib * 1024 if heap_kib else run.installation.sizes.user_heap)
         p.me.costs = run.draws.at(place)
         program = RecordedProgram(run, child, 0)

@@ -65,6 +65,7 @@ class ReplayRun:
     """One run, before or after it has been carried out.
 
     workload, scheme, draws, kernel, installation: what it consists of -- input
+    vfork: a vfork is the release's own, where it has one; else a fork -- input
     tally: counts -- output
     ended: pid of the trace -> when it ended [us] -- output
     heaps: heap sizes at each exec, as (execs in the line of descent, bytes) -- output
@@ -76,6 +77,7 @@ class ReplayRun:
     draws: CostDraws
     kernel: Kernel
     installation: Installation
+    vfork: bool = True
     tally: Tally = field(default_factory=Tally)
     ended: dict[int, float] = field(default_factory=dict)
     heaps: list[tuple[int, int]] = field(default_factory=list)
@@ -198,11 +200,16 @@ def prepare(
     replication: Replication,
     processors: int | None = None,
     calls: bool = False,
+    vfork: bool = True,
 ) -> ReplayRun:
-    """A run that is ready to start. `calls` keeps rows of all Win32 calls."""
+    """A run that is ready to start. `calls` keeps rows of all Win32 calls.
+
+    `vfork`: as the scheme's time had it, otherwise every vfork is a fork.
+    """
     count = processors or workload.cpus
     machine = build(scheme, system, profile, replication, count, workload.creations, calls)
-    return ReplayRun(workload, scheme, machine.draws, machine.kernel, machine.installation)
+    real = vfork and scheme.version.vfork is not None
+    return ReplayRun(workload, scheme, machine.draws, machine.kernel, machine.installation, real)
 
 
 def run(ready: ReplayRun, until_us: float | None = None) -> ReplayRun:

@@ -38,10 +38,12 @@ def result(run: ReplayRun, replication: int) -> ReplayResult:
     records: list[Creation] = kernel.trace.records
     latencies = {kind: _latencies(records, kind) for kind in KINDS}
     steps = [record.section_steps for record in records]
+    vforks = _latencies(records, "vfork")
     waits = {record.place: record.waited_us for record in records if record.waited_us}
     document: dict[str, Any] = {
         "scheme": run.scheme.name,
         "replication": replication,
+        "vfork": "real" if run.vfork else "fork",
         "outcome": run.outcome,
         "makespan_us": max(run.ended.values(), default=0.0)
         if run.outcome == "finished"
@@ -50,12 +52,14 @@ def result(run: ReplayRun, replication: int) -> ReplayResult:
         "forks": tally.forks,
         "execs": tally.execs,
         "spawns": tally.spawns,
+        "vforks": len(vforks),
         "failed_execs": tally.failed_execs,
         "not_converted": run.workload.not_converted,
         "creations": len(kernel.processes),
         "creations_one_step": steps.count(1),
         "creations_two_step": steps.count(2),
         **{f"{kind}_latency_us": summary(list(latencies[kind].values())) for kind in KINDS},
+        "vfork_latency_us": summary(list(vforks.values())),
         "handshake_wait_us": sum(record.waited_us for record in records),
         "bytes_copied": kernel.bytes_copied,
         "read_process_memory_bytes": kernel.read_process_memory_bytes,

@@ -12,7 +12,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
-from models.cygwin import children
+from models.cygwin import children, dll_data, vfork
 from models.cygwin.arguments import Handed, read_arguments
 from models.cygwin.child_info import ChildInfo, ChildType
 from models.cygwin.cygheap.allocator import HeapFatal
@@ -79,7 +79,7 @@ def _fork_child(p: CygwinProcess, info: ChildInfo) -> Steps:
     woke = yield from k.wait_for_single_object(me, info.forker_finished, FORK_WAIT_MS)
     if woke != WAIT_OBJECT_0:
         raise ApiFatal("WFSO timed out")
-    p.load_dll_data()
+    dll_data.load(p)
     main = p.continuation()
     k.duplicate_handle(me, CURRENT_PROCESS, p.h_self, CURRENT_PROCESS, inherit=True)
     p.fds = DescriptorTable(p.heap)
@@ -315,6 +315,10 @@ def _open_root(p: CygwinProcess, info: ChildInfo | None) -> None:
     k.map_view_of_file_ex(me, p.h_root, name="cygwin root")
 
 
+def _held(p: CygwinProcess, info: ChildInfo | None) -> None:
+    vfork.vfork_child_fixup(p)
+
+
 def _title(p: CygwinProcess, info: ChildInfo | None) -> None:
     p.h_mutex = p.k.create_mutex(p.me, name="cygwin1.title_mutex")
 
@@ -335,5 +339,6 @@ _CALLS: dict[str, Callable[[CygwinProcess, ChildInfo | None], None]] = {
     "open-root": _open_root,
     "title": _title,
     "grandparent": _grandparent,
+    "held": _held,
     "parent": _parent,
 }

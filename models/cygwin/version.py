@@ -38,10 +38,30 @@ FORK_STARTUP = (
 )
 EXEC_STARTUP = (
     "self", "thread", "grandparent", "muto", "heap", "walk", "muto", "pinfo", "arguments",
-    "descriptors", "parent", "shared", "user-heap", "muto", "heap-page", "root", "title", "muto",
-    "muto",
+    "descriptors", "parent", "shared", "user-heap", "muto", "heap-page", "root", "held", "title",
+    "muto", "muto",
 )
 # fmt: on
+
+
+@dataclass(frozen=True)
+class VforkRules:
+    """What a release's own vfork does. Every field is *constant*.
+
+    keeps_cloexec: the copied table has the parent's close-on-exec flags; otherwise none, and the
+        copied handles are inherited
+    closes_source: a flag is set by one DuplicateHandle that closes its source, not by two calls
+    nested_forks: a vfork in a vfork child is a fork; otherwise it takes the place of the first
+    """
+
+    keeps_cloexec: bool
+    closes_source: bool
+    nested_forks: bool
+
+
+VFORK_A = VforkRules(keeps_cloexec=False, closes_source=False, nested_forks=False)
+VFORK_R = VforkRules(keeps_cloexec=True, closes_source=False, nested_forks=True)
+VFORK_B = VforkRules(keeps_cloexec=True, closes_source=True, nested_forks=True)
 
 
 @dataclass(frozen=True, eq=False)
@@ -55,6 +75,7 @@ class Version:
     dll_data, dll_bss: (address, size) of the DLL's own data, copied by fork
     exe_data, exe_bss: the same of a program
     user_heap_reserve_bytes: address space that malloc may grow into
+    vfork: how it vforks; None where vfork is fork
     """
 
     name: str
@@ -79,3 +100,4 @@ class Version:
     first_startup: tuple[str, ...] = FIRST_STARTUP
     fork_startup: tuple[str, ...] = FORK_STARTUP
     exec_startup: tuple[str, ...] = EXEC_STARTUP
+    vfork: VforkRules | None = None

@@ -36,7 +36,7 @@ from models.cygwin.cygheap import layout
 from models.cygwin.errors import ApiFatal
 from models.cygwin.process import CygwinProcess
 from models.cygwin.protocol import P_DETACH, P_OVERLAY, P_WAIT, Request
-from models.cygwin.version import FIRST_STARTUP_A, Version
+from models.cygwin.version import FIRST_STARTUP_A, VFORK_A, Version
 from models.win32.errors import Win32Error
 from models.win32.handles import CURRENT_PROCESS
 from models.win32.process_calls import CREATE_SUSPENDED
@@ -57,6 +57,7 @@ class Blocking:
         heap_address=0,
         child_info_bytes=MappingProxyType({"fork": 40, "exec": 40}),
         first_startup=FIRST_STARTUP_A,
+        vfork=VFORK_A,
     )
 
     def parent_side(self, p: CygwinProcess, request: Request) -> Steps:

@@ -42,7 +42,7 @@ from models.cygwin.section_transfer import (
     cygheap_setup_for_child,
     cygheap_setup_for_child_cleanup,
 )
-from models.cygwin.version import Version
+from models.cygwin.version import VFORK_B, Version
 from models.win32.handles import CURRENT_PROCESS
 from models.win32.process_calls import CREATE_SUSPENDED
 from sim.engine import Steps
@@ -60,6 +60,7 @@ class SharedMemory:
         era=layout.B,
         heap_address=0x61100000,
         child_info_bytes=MappingProxyType({"fork": 44, "exec": 44}),
+        vfork=VFORK_B,
     )
 
     def parent_side(self, p: CygwinProcess, request: Request) -> Steps:

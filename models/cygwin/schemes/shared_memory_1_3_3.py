@@ -40,7 +40,7 @@ from models.cygwin.section_transfer import (
     cygheap_setup_for_child,
     unmap,
 )
-from models.cygwin.version import Version
+from models.cygwin.version import VFORK_R, Version
 from models.win32.handles import CURRENT_PROCESS
 from models.win32.process_calls import CREATE_SUSPENDED
 from sim.engine import Steps
@@ -58,6 +58,7 @@ class SharedMemory133:
         era=layout.R,
         heap_address=0x614E0000,
         child_info_bytes=MappingProxyType({"fork": 44, "exec": 44}),
+        vfork=VFORK_R,
     )
 
     def parent_side(self, p: CygwinProcess, request: Request) -> Steps:

@@ -1,0 +1,41 @@
+"""The DLL's own variables where fork copies them from: its bss.
+
+What the runtime keeps in a `CygwinProcess` the real DLL keeps in variables, and a fork child has
+them because its parent writes the whole bss into it.  So they are put there before, and read from
+there after.
+
+Source: fork.cc of 4abaaac33 and aa9d50a1c (CYGWIN.md §c2); the places in the bss are assumed.
+"""
+
+from __future__ import annotations
+
+from array import array
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from models.cygwin.process import CygwinProcess
+
+# The bss begins with environ, argv, exec information and the end of the user heap; the list heads
+# of era A's cygheap follow here.
+_HEADS = 64
+
+
+def save(p: CygwinProcess) -> None:
+    """Put what the DLL keeps in variables where fork copies it from."""
+    memory, at = p.me.process.space.memory_at(p.version.dll_bss[0])
+    words = [p.environ, p.argv, p.exec_info, p.user_heap_bytes]
+    packed = array("I", words).tobytes()
+    if memory.read(at, 16) != packed:  # the page stays shared if nothing has changed
+        memory.write(at, packed)
+    if p.heap.buckets is not None:
+        memory.write(at + _HEADS, array("I", p.heap.buckets).tobytes())
+
+
+def load(p: CygwinProcess) -> None:
+    """What a fork child finds in its bss once the parent has written it."""
+    memory, at = p.me.process.space.memory_at(p.version.dll_bss[0])
+    words = memoryview(memory.read(at, 16)).cast("I")
+    p.environ, p.argv, p.exec_info, p.user_heap_bytes = words
+    if p.heap.buckets is not None:
+        heads = memoryview(memory.read(at + _HEADS, 128)).cast("I")
+        p.heap.buckets[:] = heads.tolist()

@@ -1,0 +1,133 @@
+"""The calls of a vfork against the logs `vfork-make` of 1.3.2 rebuilt, 1.3.3 and 1.3.19."""
+
+from __future__ import annotations
+
+import pytest
+from call_logs import CallLog
+from machine import ARGUMENTS, World, leave, words
+
+from models.cygwin import schemes
+from models.cygwin.descriptors import DISK
+
+A, R, B = "blocking", "shared-memory-1.3.3", "shared-memory"
+HANDLES = ("DuplicateHandle", "CloseHandle")
+MORE = ("CreateEvent", "CreateThread", "CreateFileMapping", "UnmapViewOfFile", "CreateProcess",
+        "SetEvent", "ResumeThread", "WaitForMultipleObjects")  # fmt: skip
+
+
+def make_like(world, seen):
+    """The make of the logs: three files, the read end of its job pipe with close-on-exec."""
+
+    def execs_true(p):
+        yield from p.execute(world.cygwin(leave(0), "true"), ARGUMENTS)
+
+    def main(p):
+        for fd in range(3):
+            p.open(fd, DISK)
+        p.pipe(3, 4)
+        p.set_cloexec(3, True)
+        yield from p.close(4)
+        seen["from"] = len(world.trace.rows(tid=p.me.tid))
+        pid = yield from p.vfork(execs_true)
+        seen["to"] = len(world.trace.rows(tid=p.me.tid))
+        seen["tid"] = p.me.tid
+        yield from p.waitpid(pid)
+
+    return main
+
+
+def told(name, about, inherit, close_source):
+    """A call as both sides spell it."""
+    if name != "DuplicateHandle":
+        return name, about
+    return name, about, bool(inherit), bool(close_source)
+
+
+def simulated(rows):
+    found = []
+    for row in rows:
+        if row.phase == "return" or row.name not in HANDLES + MORE:
+            continue
+        args = row.args
+        obj = args.get("src") if row.name == "DuplicateHandle" else args.get("h")
+        found.append(
+            told(row.name, thing(obj), args.get("inherit"), args.get("close_source"))
+            if row.name in HANDLES
+            else (row.name,)
+        )
+    return found
+
+
+def thing(obj):
+    return {"file": "file", "process": "process", "thread": "thread", "section": "section",
+            "event": "event"}.get(obj.kind, "pipe")  # fmt: skip
+
+
+def logged(rows):
+    found = []
+    for row in rows:
+        args = row["args"]
+        if row["api"] not in HANDLES:
+            found.append((row["api"],))
+            continue
+        name = str(args.get("src") or args.get("h"))
+        kind = (
+            "file" if name.startswith("STD")
+            else "pipe" if name.startswith("PIPE")
+            else "process" if name.endswith(".proc")
+            else "thread" if name.endswith(".thread")
+            else "section" if name.startswith("S")
+            else "event"
+        )  # fmt: skip
+        found.append(told(row["api"], kind, args.get("inherit"), args.get("options", 2) == 3))
+    return found
+
+
+@pytest.mark.parametrize("name", [A, R])
+def test_calls_of_make_are_those_of_the_log(name):
+    """From the first duplicate to the wait for the child: every call of the main thread."""
+    world, seen = World(schemes.get(name)), {}
+    world.finish(make_like(world, seen))
+    log = CallLog(name, "vfork-make")
+    mine = log.calls("P3.t1", "CreatePipe", "ResetEvent", *HANDLES, *MORE)
+    real = logged(mine)[3:-1]  # closing the write end, marking the read end; waitpid's event
+    rows = world.trace.rows(tid=seen["tid"])[seen["from"] : seen["to"]]
+    assert simulated(rows) == real
+
+
+def test_duplicates_of_1_3_19_are_flagged_by_one_call_that_closes_its_source():
+    world, seen = World(schemes.get(B)), {}
+    world.finish(make_like(world, seen))
+    log = CallLog(B, "vfork-make")
+    real = [
+        call
+        for call in logged(log.calls("P3.t1", "CreatePipe", "CreateProcess", "DuplicateHandle"))
+        if call[1] == "file"
+    ]
+    rows = world.trace.rows(tid=seen["tid"])[seen["from"] : seen["to"]]
+    mine = [call for call in simulated(rows) if call[:2] == ("DuplicateHandle", "file")]
+    assert mine[:4] == real
+
+
+@pytest.mark.parametrize("name", [A, R])
+def test_child_of_a_guest_lets_go_of_the_held_table_where_the_log_does(name):
+    """After the mount table, before the title: the handles that came along under old numbers."""
+    world = World(schemes.get(name))
+    world.finish(make_like(world, {}))
+    child = next(q for q in world.k.processes.values() if q.image.name == "true")
+    calls = [word.split()[0] for word in words(world.trace, child.threads[0].tid)]
+    log = CallLog(name, "vfork-make")
+    real = [r["api"] for r in log.rows if r["tid"] == "P4.t1" and r.get("ph") != "return"]
+    around = ["MapViewOfFileEx", "CloseHandle", "CloseHandle", "CloseHandle", "CreateMutex"]
+    for found in (calls, real):
+        assert [found[i : i + 5] for i in range(len(found))].count(around) == 1
+
+
+@pytest.mark.parametrize("name", [A, R])
+def test_the_real_child_of_era_a_has_the_pipe_that_its_parent_had_marked(name):
+    closed = [
+        r["args"]["h"]
+        for r in CallLog(name, "vfork-make").rows
+        if r["tid"] == "P4.t1" and r["api"] == "CloseHandle"
+    ]
+    assert ("PIPE1.r" in closed) == (name == A)
