@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Generator
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Protocol
 
 from models.cygwin.version import Version
 from models.win32.kernel import Kernel
@@ -81,12 +81,23 @@ class Sizes:
     pipe_capacity: int = 16_384
 
 
+class Watch(Protocol):
+    """Somebody who looks at the images of a run, and changes nothing."""
+
+    def started(self, p: CygwinProcess) -> None:
+        """`p` has reached main()."""
+
+    def ending(self, p: CygwinProcess) -> None:
+        """`p` exits by itself; its memory is still there."""
+
+
 @dataclass(eq=False)
 class Installation:
     """One release of Cygwin on one machine.
 
     programs: code that a fork child can go on with, by number -- state
     failures: messages that users saw -- output
+    watch: who looks on, None for nobody -- input
     """
 
     kernel: Kernel
@@ -95,6 +106,7 @@ class Installation:
     sizes: Sizes = field(default_factory=Sizes)
     programs: list[Program] = field(default_factory=list)
     failures: list[Failure] = field(default_factory=list)
+    watch: Watch | None = None
 
     def register(self, program: Program) -> int:
         """A number by which a process that has it in its stack finds `program` again; from 1."""
