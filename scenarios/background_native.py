@@ -30,7 +30,7 @@ from models.cygwin.arguments import Arguments
 from models.cygwin.blocked import blocked
 from models.cygwin.descriptors import CONSOLE
 from models.cygwin.images import native_image
-from models.cygwin.installation import Creation
+from models.cygwin.installation import Creation, Watch
 from models.cygwin.machine import Machine, build
 from models.cygwin.process import CygwinProcess
 from models.cygwin.protocol import P_DETACH, P_NOWAIT
@@ -112,6 +112,28 @@ def run_point(
     rows.append(Measured(at, "mean_running", "1", running, 0))
     rows.append(Measured(at, "makespan_us", "us", makespan_us, 0))
     return Outcome(rows, notes)
+
+
+def places(point: Parameters) -> Iterator[str]:
+    """The points of the results, each a machine of its own."""
+    yield from (_at(way, seconds) for seconds in point.seconds for way in WAYS)
+    yield _at_make(point)
+
+
+def watched(
+    place: str, point: Parameters, scheme: str, system: str, profile: Profile,
+    replication: Replication, watch: Watch,
+) -> Machine:  # fmt: skip
+    """The machine of one point at its end, with `watch` looking on. Raises KeyError."""
+    for seconds in point.seconds:
+        for way in WAYS:
+            if place == _at(way, seconds):
+                return _prompt(scheme, system, profile, replication, point.processors, way,
+                               seconds, watch=watch)[0]  # fmt: skip
+    if place != _at_make(point):
+        raise KeyError(place)
+    machine, _ = _make_machine(point, scheme, system, profile, replication, watch)
+    return machine
 
 
 def figures(results: dict[str, Outcome], point: Parameters, system: str, profile: Profile,
@@ -218,12 +240,13 @@ def _native(machine: Machine, seconds: float) -> Image:
 
 def _prompt(
     scheme: str, system: str, profile: Profile, replication: Replication,
-    processors: int, way: str, seconds: float, calls: bool = False,
+    processors: int, way: str, seconds: float, calls: bool = False, watch: Watch | None = None,
 ) -> tuple[Machine, list[float]]:  # fmt: skip
     """The machine at its end, and the time until the prompt was back [us], if it ever was."""
     machine = build(
         schemes.get(scheme), SYSTEMS[system], profile, replication, processors, 2, calls
     )
+    machine.installation.watch = watch
     back: list[float] = []
     machine.start("sh", lambda p: _shell(p, machine, way, _native(machine, seconds), back))
     machine.kernel.engine.run()
@@ -261,17 +284,28 @@ def _exec(p: CygwinProcess, machine: Machine, native: Image, arguments: Argument
     yield from p.execute(native, arguments)
 
 
-def _make(
-    point: Parameters, scheme: str, system: str, profile: Profile, replication: Replication
-) -> tuple[float, float]:
-    """make -jN: (mean number of compilers running at once, how long make runs [us])."""
+def _make_machine(
+    point: Parameters, scheme: str, system: str, profile: Profile, replication: Replication,
+    watch: Watch | None = None,
+) -> tuple[Machine, Image]:  # fmt: skip
+    """make -jN: the machine at its end, and the compilers' image."""
     machine = build(
         schemes.get(scheme), SYSTEMS[system], profile, replication, point.processors,
         point.compiles,
     )  # fmt: skip
+    machine.installation.watch = watch
     native = _native(machine, point.compile_seconds)
-    process = machine.start("make", lambda p: _make_steps(p, machine, point, native))
+    machine.start("make", lambda p: _make_steps(p, machine, point, native))
     machine.kernel.engine.run()
+    return machine, native
+
+
+def _make(
+    point: Parameters, scheme: str, system: str, profile: Profile, replication: Replication
+) -> tuple[float, float]:
+    """make -jN: (mean number of compilers running at once, how long make runs [us])."""
+    machine, native = _make_machine(point, scheme, system, profile, replication)
+    process = next(iter(machine.kernel.processes.values()))
     compilers = [q for q in machine.kernel.processes.values() if q.image is native]
     busy_us = sum((q.ended_us or 0.0) - q.created_us for q in compilers)
     ended_us = process.ended_us or machine.kernel.engine.now

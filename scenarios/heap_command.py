@@ -5,10 +5,13 @@ from __future__ import annotations
 import sys
 from collections.abc import Iterable
 from pathlib import Path
-from typing import TextIO
+from typing import Any, TextIO
 
 from models.cygwin.cygheap import audit, golden
 from models.cygwin.cygheap.golden_file import open_lines
+from scenarios import heap_picture
+from scenarios.cli_output import print_json
+from scenarios.options import HeapOptions
 from sim.errors import InputError
 
 _STATES = {True: "in use", False: "free"}
@@ -34,26 +37,32 @@ def replay_files(paths: Iterable[Path | str], out: TextIO) -> int:
     return 1 if failed else 0
 
 
-def show(path: Path | str, at_line: int | None, png: Path | str | None) -> int:
-    """List the blocks of a golden trace after line `at_line` (or its end) on stdout.
+def show(asked: HeapOptions) -> int:
+    """List the blocks of a golden trace after a line (or its end) on stdout.
 
     With `png` the blocks are drawn into that file too. 1 if the replay differs before that line.
     Raises InputError for a file that is no golden trace, a line or a picture's name that is wrong.
     """
-    if png is not None and Path(png).suffix.lower() not in (".png", ".svg"):
-        raise InputError("--out", f"{str(png)!r} names no picture", "allowed are *.png and *.svg")
-    with open_lines(path) as lines:
-        trace = golden.GoldenTrace(str(path), lines)
-        different = trace.advance(at_line)
+    heap_picture.check_name(asked.png)
+    for name in ("pid", "scheme", "point", "trace"):
+        if getattr(asked, name) is not None:
+            raise InputError(f"--{name}", f"{asked.path} is not a run", "an --out directory")
+    with open_lines(asked.path) as lines:
+        trace = golden.GoldenTrace(asked.path, lines)
+        different = trace.advance(asked.at_line)
     if different is not None:
         print(mismatch_line(different))
         return 1
     blocks = audit.blocks(trace.heap)
     title = f"{trace.name}, era {trace.era.name}, after line {trace.line}"
-    print(title)
-    write_listing(trace, blocks, sys.stdout)
-    if png is not None:
-        draw(blocks, title, Path(png))
+    if asked.json:
+        print_json(_document(trace, blocks))
+    else:
+        print(title)
+        write_listing(trace, blocks, sys.stdout)
+    if asked.png is not None:
+        drawn = [(b.offset_bytes, b.size_bytes, b.label, b.in_use) for b in blocks]
+        heap_picture.draw(drawn, title, Path(asked.png))
     return 0
 
 
@@ -79,17 +88,23 @@ def write_listing(trace: golden.GoldenTrace, blocks: list[audit.Block], out: Tex
     )
 
 
-def draw(blocks: list[audit.Block], title: str, path: Path) -> None:
-    """Draw the blocks into one picture, PNG or SVG by the ending of its name.
-
-    Raises InputError if the file cannot be written.
-    """
-    from sim import block_map, plots
-
-    figure = plots.heap_blocks(
-        [block_map.Block(b.offset_bytes, b.size_bytes, b.label, b.in_use) for b in blocks], title
-    )
-    try:
-        plots.save_as(figure, path)
-    except OSError as error:
-        raise InputError("--out", error.strerror or str(error), "a writable file") from None
+def _document(trace: golden.GoldenTrace, blocks: list[audit.Block]) -> dict[str, Any]:
+    return {
+        "schema": heap_picture.SCHEMA,
+        "trace": trace.name,
+        "era": trace.era.name,
+        "line": trace.line,
+        "header_bytes": trace.era.header_bytes,
+        "top_bytes": trace.heap.max,
+        "committed_bytes": len(trace.heap.memory.pages) << 12,
+        "blocks": [
+            {
+                "offset_bytes": b.offset_bytes,
+                "size_bytes": b.size_bytes,
+                "in_use": b.in_use,
+                "type": b.label,
+                "freed_by": (_DIES[b.generation] if b.in_use else "") or None,
+            }
+            for b in blocks
+        ],
+    }

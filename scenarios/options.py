@@ -52,3 +52,18 @@ class RunOptions:
     out: str | None = None
     json: bool = False
     progress: bool | None = None  # None: only where stderr is a terminal
+
+
+@dataclass(frozen=True, slots=True)
+class HeapOptions:
+    """`cygsim heap show FILE|RUN …`."""
+
+    path: str  # golden trace, or the --out directory of a run
+    at_line: int | None = None  # of a golden trace; None: its end
+    pid: int | None = None  # process of a run
+    scheme: str | None = None  # None: the run's first
+    replication: int = 0
+    point: str | None = None  # of a scenario's run, as in results.csv; None: the first
+    trace: str | None = None  # where the run's trace is now; None: where it was
+    png: str | None = None
+    json: bool = False

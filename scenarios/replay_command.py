@@ -16,7 +16,8 @@ from typing import Any
 from models.cygwin import schemes
 from models.cygwin.compile_trace import load_workload
 from models.cygwin.conversion import convert
-from models.cygwin.replay import prepare
+from models.cygwin.installation import Watch
+from models.cygwin.replay import ReplayRun, prepare
 from models.cygwin.replay import run as carry_out
 from models.cygwin.replay_result import KINDS, ReplayResult, result
 from models.cygwin.workload import Conversion, Workload
@@ -27,6 +28,7 @@ from scenarios.history import met
 from scenarios.options import ReplayOptions
 from scenarios.replay_compare import compare
 from scenarios.replay_tables import print_report
+from scenarios.run_sources import sources
 from scenarios.tasks import in_order
 from sim.results import Manifest, ResultRow, content_digest, input_digest, open_run
 from sim.streams import Replication
@@ -54,11 +56,7 @@ def run(options: ReplayOptions) -> int:
     profile = load_profile(options.profile)
     if options.sets:
         profile = profile.replace(dict(options.sets))
-    workload = load_workload(options.trace)
-    asked = Conversion(
-        frozenset(options.native), frozenset(options.spawn), frozenset(options.background)
-    )
-    workload = convert(workload, asked)
+    workload = loaded(options)
     gc.freeze()  # it stays: what collects a finished run need not look at it
     directory = None
     if options.out is not None:
@@ -70,9 +68,9 @@ def run(options: ReplayOptions) -> int:
     if directory is not None:
         from scenarios.replay_figures import write_figures
 
-        directory.write_results(_rows(options, workload, profile, results))
+        directory.write_results(rows(options, workload, profile, results))
         write_figures(Path(options.out or "."), workload, results)
-        directory.finish(document["ran"])
+        directory.finish({**document["ran"], "from": sources(options.trace, options.profile)})
     if options.json:
         print_json(document)
     else:
@@ -81,13 +79,32 @@ def run(options: ReplayOptions) -> int:
     return 1 if options.expect is not None and outcomes != {options.expect} else 0
 
 
+def loaded(options: ReplayOptions) -> Workload:
+    """The workload, with what the options turn into spawns. Raises InputError."""
+    asked = Conversion(
+        frozenset(options.native), frozenset(options.spawn), frozenset(options.background)
+    )
+    return convert(load_workload(options.trace), asked)
+
+
 def one_run(
     workload: Workload, profile: Profile, options: ReplayOptions, task: tuple[str, int]
 ) -> ReplayResult:
     """One scheme in one replication. Top-level, so that a pool can send it to a process."""
-    name, number = task
     gc.disable()
     gc.collect()
+    return result(carried_out(workload, profile, options, task), task[1])
+
+
+def carried_out(
+    workload: Workload,
+    profile: Profile,
+    options: ReplayOptions,
+    task: tuple[str, int],
+    watch: Watch | None = None,
+) -> ReplayRun:
+    """One scheme in one replication, with the machine as it is at the end."""
+    name, number = task
     ready = prepare(
         workload,
         schemes.get(name),
@@ -97,8 +114,9 @@ def one_run(
         options.processors,
         vfork=options.vfork == "era",
     )
+    ready.installation.watch = watch
     until_us = None if options.until_s is None else options.until_s * 1e6
-    return result(carry_out(ready, until_us), number)
+    return carry_out(ready, until_us)
 
 
 def _document(
@@ -150,9 +168,10 @@ def _manifest(options: ReplayOptions, workload: Workload, profile: Profile) -> M
     return Manifest(["replay", workload.name], options.seed, named, inputs)
 
 
-def _rows(
+def rows(
     options: ReplayOptions, workload: Workload, profile: Profile, results: list[ReplayResult]
 ) -> Iterator[ResultRow]:
+    """The rows of results.csv."""
     for r in results:
         document = r.document
         whose = ("replay", document["scheme"], options.system, profile.name, workload.name,

@@ -19,6 +19,7 @@ from scenarios.cli_output import print_json, print_table
 from scenarios.cli_words import unknown_name
 from scenarios.history import met
 from scenarios.options import RunOptions
+from scenarios.run_sources import sources
 from scenarios.spec import Outcome, Spec
 from scenarios.tasks import in_order
 from sim.errors import InputError
@@ -47,7 +48,7 @@ def run(options: RunOptions) -> int:
     began = time.perf_counter()
     module = importlib.import_module(f"scenarios.{options.scenario}")
     spec: Spec = module.SPEC
-    point = _point(spec, options)
+    point = design_point(spec, options)
     system = options.system or spec.system
     profile = load_profile(options.profile or spec.profile)
     names = options.schemes or spec.schemes
@@ -74,7 +75,8 @@ def run(options: RunOptions) -> int:
         directory.write_results(_rows(tasks, outcomes))
         for stem, figure in module.figures(first, point, system, profile, options.seed):
             plots.save(figure, Path(options.out or ".") / stem)
-        directory.finish(document["ran"])
+        where = sources(None, options.profile or spec.profile)
+        directory.finish({**document["ran"], "from": where})
     if options.json:
         print_json(document)
     else:
@@ -92,7 +94,7 @@ def one_run(task: Task) -> Outcome:
     return outcome
 
 
-def _point(spec: Spec, options: RunOptions) -> Any:
+def design_point(spec: Spec, options: RunOptions) -> Any:
     """The design point with what --set changes."""
     point = spec.point(options.quick)
     known = {field.name: getattr(point, field.name) for field in fields(point)}

@@ -16,7 +16,8 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import numpy.typing as npt
 
-from sim.block_map import Block, grouped, in_words, pieces
+from sim.block_drawing import draw_key, draw_map
+from sim.block_map import Block, grouped
 from sim.sequence_drawing import draw_chart
 from sim.sequence_layout import (
     Arrow,
@@ -155,25 +156,24 @@ def lines(
         return figure
 
 
-def heap_blocks(blocks: Sequence[Block], title: str) -> Figure:
-    """Blocks of a heap as a map, 4 KiB a row.
+def heap_blocks(
+    blocks: Sequence[Block], title: str, colours: Mapping[str, str] | None = None
+) -> Figure:
+    """Blocks of a heap as a map, 4 KiB a row; hatched blocks are free.
 
-    Colours stand for labels (the seven with the most bytes and `other`); hatched blocks are free.
+    Colours stand for labels: the seven with the most bytes and `other`, or `colours` has one for
+    each label, and the labels stand in the blocks too.
     """
-    from matplotlib.patches import Patch
-
     row_bytes = 4096
+    groups = grouped(blocks, len(colours or COLOURS))
+    shades = colours or dict(zip(groups, COLOURS, strict=False))
     with _style():
         top = max((b.offset_bytes + b.size_bytes for b in blocks), default=1)
         rows = -(-top // row_bytes)
-        groups = grouped(blocks, len(COLOURS))
         height = max(rows, 4)
-        figure, axes = _figure(7.6, 1.6 + 0.2 * height + 0.16 * len(groups), title)
-        key = []
-        for number, (label, some) in enumerate(groups.items()):
-            _draw_blocks(axes, some, row_bytes, number)
-            name = f"{label} ({in_words(some)})"
-            key.append(Patch(**_block_look(COLOURS[number], max(some, key=_used)), label=name))
+        figure, axes = _figure(7.6, 1.5 + 0.2 * height + 0.16 * len(groups), title)
+        draw_map(axes, groups, shades, row_bytes, colours is not None)
+        draw_key(axes, groups, shades, not colours and any(not b.in_use for b in blocks))
         axes.set(xlim=(0, row_bytes), ylim=(height, 0))
         axes.set(xlabel="offset in the row [bytes]", ylabel="row begins at [KiB]")
         axes.set_xticks(range(0, row_bytes + 1, 512))
@@ -181,10 +181,10 @@ def heap_blocks(blocks: Sequence[Block], title: str) -> Figure:
         marks = range(0, rows + 1, every)
         axes.set_yticks(marks, [str(row * row_bytes // 1024) for row in marks])
         axes.grid(visible=False)
-        if any(not b.in_use for b in blocks):
-            free = Block(0, 0, "", False)
-            key.append(Patch(**_block_look(GREY, free), label="hatched: free"))
-        figure.legend(handles=key, loc="outside lower left", fontsize=8)
+        handles, names = axes.get_legend_handles_labels()
+        wide = 2 if max(map(len, names), default=0) < 50 else 1
+        figure.set_figheight(1.5 + 0.2 * height + 0.17 * -(-len(names) // wide))
+        figure.legend(handles, names, loc="outside lower left", fontsize=8, ncols=wide)
         return figure
 
 
@@ -316,23 +316,6 @@ def _never(axes: Axes, xs: Sequence[float], number: int) -> None:
     colour = COLOURS[number % len(COLOURS)]
     height = 0.98 - 0.035 * (number % 4)
     axes.plot(xs, [height] * len(xs), marker="^", ls="none", color=colour, transform=transform)
-
-
-def _draw_blocks(axes: Axes, blocks: Sequence[Block], row_bytes: int, number: int) -> None:
-    colour = COLOURS[number % len(COLOURS)]
-    for block in blocks:
-        for row, start, length in pieces(block, row_bytes):
-            axes.broken_barh([(start, length)], (row + 0.08, 0.84), **_block_look(colour, block))
-
-
-def _used(block: Block) -> bool:
-    return block.in_use
-
-
-def _block_look(colour: str, block: Block) -> dict[str, Any]:
-    if block.in_use:
-        return {"facecolor": colour, "edgecolor": "white", "linewidth": 0.5}
-    return {"facecolor": "white", "edgecolor": colour, "hatch": "//////", "linewidth": 0.5}
 
 
 def _measure() -> Measure:

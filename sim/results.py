@@ -142,6 +142,21 @@ def read_rows(path: Path) -> list[ResultRow]:
     return rows
 
 
+def read_manifest(path: Path) -> dict[str, Any]:
+    """The manifest of a run's directory. Raises InputError if there is none that can be read."""
+    file = path / "manifest.json"
+    allowed = f"the --out directory of a run, with a manifest of {SCHEMA}"
+    try:
+        found = json.loads(file.read_text(encoding="utf-8"))
+    except OSError as error:
+        raise InputError(str(file), error.strerror or "cannot be read", allowed) from None
+    except ValueError:
+        raise InputError(str(file), "not JSON", allowed) from None
+    if not isinstance(found, dict) or found.get("schema") != SCHEMA:
+        raise InputError(str(file), "not a manifest of this program", allowed)
+    return found
+
+
 def csv_text(rows: Iterable[ResultRow]) -> str:
     """The text of results.csv: header and rows, LF."""
     out = io.StringIO()

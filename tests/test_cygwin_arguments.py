@@ -235,7 +235,7 @@ def test_argv_of_a_fork_child_of_an_image_is_still_there(world):
         seen.append(
             (
                 strings(p, vector(p.heap, p.argv, argc)[:argc]),
-                strings(p, memoryview(p.environment()).cast("I").tolist()),
+                strings(p, p.environment()),
             )
         )
 

@@ -15,6 +15,7 @@ from models.cygwin.cygheap import golden, golden_file, golden_ops
 from models.cygwin.cygheap.golden import Mismatch, Summary, replay
 from models.cygwin.cygheap.layout import ERAS
 from scenarios import heap_command
+from scenarios.options import HeapOptions
 from sim.errors import InputError
 
 GOLDEN = Path(__file__).parent / "data" / "golden"
@@ -235,7 +236,7 @@ def test_replay_files_prints_a_line_a_file_and_the_sums(tmp_path):
 
 
 def test_show_lists_the_blocks_after_a_line(capsys):
-    assert heap_command.show(H07, 9, None) == 0
+    assert heap_command.show(HeapOptions(str(H07), 9)) == 0
     title, head, *rows, sums = capsys.readouterr().out.splitlines()
     assert title == "h07_execchain, era B, after line 9"
     assert head.split() == ["offset", "size", "state", "type", "freed", "by"]
@@ -246,16 +247,16 @@ def test_show_lists_the_blocks_after_a_line(capsys):
 
 def test_show_fits_80_columns_and_draws(capsys, tmp_path):
     png = tmp_path / "heap.png"
-    assert heap_command.show(H07, None, png) == 0
+    assert heap_command.show(HeapOptions(str(H07), png=str(png))) == 0
     assert max(map(len, capsys.readouterr().out.splitlines())) <= 80
     assert png.read_bytes().startswith(b"\x89PNG")
 
 
 def test_show_refuses_a_line_that_is_not_there():
     with pytest.raises(InputError, match=r"no line 99999; the file has \d+ lines"):
-        heap_command.show(H07, 99999, None)
+        heap_command.show(HeapOptions(str(H07), 99999))
 
 
 def test_show_refuses_a_picture_without_an_ending():
     with pytest.raises(InputError, match="--out"):
-        heap_command.show(H07, None, "heap")
+        heap_command.show(HeapOptions(str(H07), png="heap"))

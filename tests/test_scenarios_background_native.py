@@ -83,7 +83,7 @@ def test_background_native_programs_of_a_recorded_make_hold_their_parents(cygsim
 
 
 def test_two_schemes_meet_the_same_durations(cygsim):
-    done = cygsim("replay", MINI, "--profile", "ideal", "--json")
+    done = cygsim("replay", MINI, "--profile", "ideal", "--vfork", "fork", "--json")
     runs = json.loads(done.stdout)["runs"]
     assert len({run["makespan_us"] for run in runs}) == 1
 

@@ -207,6 +207,8 @@ def waitpid(p: CygwinProcess, pid: int) -> Steps:
 def stop_waiting(p: CygwinProcess) -> Steps:
     """At exit: end wait_subproc and let go of all children, as proc_terminate does."""
     k, me = p.k, p.me
+    if p.installation.watch is not None:
+        p.installation.watch.ending(p)
     if not p.h_wait_subproc:
         return
     yield from k.set_event(me, p.wake_children)

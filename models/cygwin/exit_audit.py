@@ -53,7 +53,7 @@ class ExitAudit:
 
 def references(p: CygwinProcess) -> bytes:
     """What refers to blocks of the heap from outside: exec information, argv, environment."""
-    return array("I", [p.exec_info, p.argv]).tobytes() + p.environment()
+    return array("I", [p.exec_info, p.argv]).tobytes() + p.environment_words()
 
 
 def live_blocks(p: CygwinProcess) -> Addresses:
@@ -68,6 +68,6 @@ def live_blocks(p: CygwinProcess) -> Addresses:
         argc = word(p.exec_info - heap.base + 8)
         live.append(p.argv)
         live += memoryview(heap.memory.read(p.argv - heap.base, 4 * argc)).cast("I")
-        live += memoryview(p.environment()).cast("I")
+        live += p.environment()
     found: Addresses = np.array(live, np.int64)
     return found

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Generator
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Protocol
 
 from models.cygwin.version import Version
 from models.win32.kernel import Kernel
@@ -81,12 +81,23 @@ class Sizes:
     pipe_capacity: int = 16_384
 
 
+class Watch(Protocol):
+    """Somebody who looks at the images of a run, and changes nothing."""
+
+    def started(self, p: CygwinProcess) -> None:
+        """`p` has reached main()."""
+
+    def ending(self, p: CygwinProcess) -> None:
+        """`p` exits by itself; its memory is still there."""
+
+
 @dataclass(eq=False)
 class Installation:
     """One release of Cygwin on one machine.
 
     programs: what the child of a fork under way is to go on with, by the caller's pid -- state
     failures: messages that users saw -- output
+    watch: who looks on, None for nobody -- input
     """
 
     kernel: Kernel
@@ -95,6 +106,7 @@ class Installation:
     sizes: Sizes = field(default_factory=Sizes)
     programs: dict[int, Program] = field(default_factory=dict)
     failures: list[Failure] = field(default_factory=list)
+    watch: Watch | None = None
 
     def bracket(self, p: CygwinProcess, name: str, steps: Steps) -> Steps:
         """Run `steps` between two rows that carry the name of a function of Cygwin's own."""

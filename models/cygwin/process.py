@@ -290,8 +290,12 @@ class CygwinProcess:
             heap.memory.write32(heap.era.user_offset + 4 * i, heap.cstrdup(name))
         heap.memory.write32(self.shared_offset, self.h_shared)
 
-    def environment(self) -> bytes:
-        """Addresses of the environment's strings as words, from the vector in the user heap."""
+    def environment(self) -> list[int]:
+        """Addresses of the environment's strings, from the vector in the user heap."""
+        return memoryview(self.environment_words()).cast("I").tolist()
+
+    def environment_words(self) -> bytes:
+        """`environment` as 32-bit words."""
         if not self.environ:
             return b""
         memory = self.user_heap.memory

@@ -57,6 +57,8 @@ def _reached_main(p: CygwinProcess) -> None:
     creation = p.me.process.tag
     if isinstance(creation, Creation) and creation.main_us is None:
         creation.main_us = p.now()
+    if p.installation.watch is not None:
+        p.installation.watch.started(p)
 
 
 def _start(p: CygwinProcess, info: ChildInfo | None) -> Steps:

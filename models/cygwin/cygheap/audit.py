@@ -99,6 +99,20 @@ def blocks(heap: CAllocator) -> list[Block]:
     return found
 
 
+def listed_blocks(heap: CAllocator) -> set[int]:
+    """Addresses of the free blocks that the lists from bucket 3 on lead to: what can come back.
+
+    A list that leaves the heap's pages is followed up to there.
+    """
+    words, base = _words(heap), heap.base
+    found: set[int] = set()
+    for at in _heads(heap, words):
+        while at not in found and base < at < base + heap.max:
+            found.add(at)
+            at = words[(at - base) >> 2]
+    return found
+
+
 def garbage(heap: CAllocator, live: Collection[int]) -> tuple[int, int]:
     """Garbage that stays for ever, and garbage that the walks of coming execs free [bytes].
 
