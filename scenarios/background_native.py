@@ -30,16 +30,16 @@ from models.cygwin.arguments import Arguments
 from models.cygwin.blocked import blocked
 from models.cygwin.descriptors import CONSOLE
 from models.cygwin.images import native_image
-from models.cygwin.installation import Creation, Watch
+from models.cygwin.installation import Watch
 from models.cygwin.machine import Machine, build
 from models.cygwin.process import CygwinProcess
 from models.cygwin.protocol import P_DETACH, P_NOWAIT
-from models.cygwin.sequence import sequence
 from models.win32.cost_profile import Profile
 from models.win32.image import Image
 from models.win32.kernel import Kernel
 from models.win32.system import SYSTEMS
 from models.win32.thread import Thread
+from scenarios.creation_charts import charts
 from scenarios.spec import Measured, Outcome, Spec
 from sim.engine import Steps
 from sim.streams import Replication
@@ -138,7 +138,7 @@ def watched(
 
 def figures(results: dict[str, Outcome], point: Parameters, system: str, profile: Profile,
             seed: int) -> Iterator[tuple[str, Any]]:  # fmt: skip
-    """(file stem, figure): prompt over T, compilers at once, and one chart a scheme."""
+    """(file stem, figure): prompt over T, compilers at once, and a chart of each creation."""
     from sim import plots
 
     finite = [s for s in point.seconds if not math.isinf(s)]
@@ -164,10 +164,7 @@ def figures(results: dict[str, Outcome], point: Parameters, system: str, profile
             "compilers running at once, mean over the run [1]",
         ),
     )
-    for name in results:
-        rep = Replication(seed, 0)
-        chart = _chart(name, system, profile, rep)
-        yield f"sequence_{name}", chart
+    yield from charts(list(results), system, profile, Replication(seed, 0))
 
 
 def table(results: dict[str, Outcome], point: Parameters) -> Iterator[list[str]]:
@@ -240,12 +237,10 @@ def _native(machine: Machine, seconds: float) -> Image:
 
 def _prompt(
     scheme: str, system: str, profile: Profile, replication: Replication,
-    processors: int, way: str, seconds: float, calls: bool = False, watch: Watch | None = None,
+    processors: int, way: str, seconds: float, watch: Watch | None = None,
 ) -> tuple[Machine, list[float]]:  # fmt: skip
     """The machine at its end, and the time until the prompt was back [us], if it ever was."""
-    machine = build(
-        schemes.get(scheme), SYSTEMS[system], profile, replication, processors, 2, calls
-    )
+    machine = build(schemes.get(scheme), SYSTEMS[system], profile, replication, processors, 2)
     machine.installation.watch = watch
     back: list[float] = []
     machine.start("sh", lambda p: _shell(p, machine, way, _native(machine, seconds), back))
@@ -326,21 +321,6 @@ def _make_steps(p: CygwinProcess, machine: Machine, point: Parameters, native: I
         running.append(pid)
     for pid in running:
         yield from p.waitpid(pid)
-
-
-def _chart(scheme: str, system: str, profile: Profile, replication: Replication) -> Any:
-    """The sequence chart of one _P_NOWAIT spawn of a native program of 0.8 s."""
-    from sim import plots
-
-    machine, _ = _prompt(scheme, system, profile, replication, 2, "nowait", 0.8, calls=True)
-    creation = next(
-        r for r in machine.kernel.trace.records if isinstance(r, Creation) and r.kind == "spawn"
-    )
-    made = sequence(machine.kernel, creation)
-    return plots.sequence_chart(
-        made.lanes, made.steps, f"{scheme}: _P_NOWAIT of a native program of 0.8 s",
-        made.waits, made.arrows, made.objects, made.brackets,
-    )  # fmt: skip
 
 
 def main() -> int:

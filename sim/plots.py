@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -20,6 +21,8 @@ from sim.block_drawing import draw_key, draw_map
 from sim.block_map import Block, grouped
 from sim.sequence_drawing import draw_chart
 from sim.sequence_layout import (
+    MARGIN,
+    TITLE_PT,
     Arrow,
     Bracket,
     KernelObject,
@@ -203,7 +206,10 @@ def sequence_chart(
     reference to a step or lane that does not exist.
     """
     with _style():
-        layout = lay_out(lanes, steps, waits, arrows, objects, brackets, _measure())
+        measure = _measure()
+        layout = lay_out(lanes, steps, waits, arrows, objects, brackets, measure)
+        wide = 2 * MARGIN + measure(title, TITLE_PT, True)
+        layout = replace(layout, width=max(layout.width, wide))
         figure, axes = _sheet(layout, title)
         draw_chart(axes, layout, steps, waits, objects)
         return figure
@@ -320,17 +326,13 @@ def _never(axes: Axes, xs: Sequence[float], number: int) -> None:
 
 def _measure() -> Measure:
     from matplotlib.font_manager import FontProperties
-    from matplotlib.textpath import TextPath
-
-    fonts = {
-        bold: FontProperties(family="DejaVu Sans", weight="bold" if bold else "normal")
-        for bold in (False, True)
-    }
+    from matplotlib.textpath import text_to_path
 
     def width(text: str, size: float, bold: bool = False) -> float:
-        if not text.strip():
-            return 0.0
-        return float(TextPath((0, 0), text, size=size, prop=fonts[bold]).get_extents().x1) / 72
+        weight = "bold" if bold else "normal"
+        font = FontProperties(family="DejaVu Sans", weight=weight, size=size)
+        points, _, _ = text_to_path.get_text_width_height_descent(text or " ", font, ismath=False)
+        return float(points) / 72
 
     return width
 
@@ -345,5 +347,5 @@ def _sheet(layout: Layout, title: str) -> tuple[Figure, Axes]:
     axes = figure.add_axes((0, 0, 1, 1))
     axes.set(xlim=(0, layout.width), ylim=(layout.height, 0))
     axes.axis("off")
-    axes.text(0.18, 0.22, title, fontsize=11, va="center", weight="bold")
+    axes.text(MARGIN, 0.22, title, fontsize=TITLE_PT, va="center", weight="bold")
     return figure, axes

@@ -130,7 +130,7 @@ def _draw_key(
     if layout.bars:
         axes.plot([], [], color=PURPLE, lw=2.4, label="function")
     if objects:
-        axes.plot([], [], color=ORANGE, lw=5, label="kernel object")
+        axes.plot([], [], color=ORANGE, lw=5, solid_capstyle="butt", label="kernel object")
     names = axes.get_legend_handles_labels()[1]
     lines = -(-len(names) * 1.25 // layout.width)
     axes.legend(
@@ -138,7 +138,7 @@ def _draw_key(
         bbox_to_anchor=(0.01, (layout.height - layout.bottom - 0.06) / layout.height),
         ncols=int(-(-len(names) // lines)),
         fontsize=7.5,
-        handletextpad=0.4,
+        handletextpad=0.6,
         columnspacing=1.2,
     )
 

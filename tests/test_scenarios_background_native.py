@@ -24,7 +24,7 @@ def test_the_prompt_is_held_under_blocking_only(cygsim, tmp_path):
     assert away["blocking", "way=nowait seconds=never"] == ""
     for scheme in SCHEMES[1:]:
         assert float(away[scheme, "way=nowait seconds=never"]) < 50_000
-    assert {"manifest.json", "prompt_away.png", "sequence_blocking.svg"} <= {
+    assert {"manifest.json", "prompt_away.png", "sequence_exec_blocking.svg"} <= {
         p.name for p in out.iterdir()
     }
 
