@@ -8,11 +8,13 @@ program that is not linked with Cygwin and runs for 0.8 s.
 from __future__ import annotations
 
 from collections.abc import Iterator
+from contextlib import suppress
 from typing import Any
 
 from models.cygwin import schemes
 from models.cygwin.arguments import Arguments
 from models.cygwin.descriptors import CONSOLE
+from models.cygwin.errors import TryAgain
 from models.cygwin.images import cygwin_image, native_image
 from models.cygwin.installation import Creation, Program
 from models.cygwin.machine import Machine, build
@@ -41,12 +43,15 @@ _ARGUMENTS = Arguments([b"prog", b"file"], [b"PATH=/usr/bin:/bin", b"HOME=/home/
 def charts(
     names: Iterator[str] | list[str], system: str, profile: Profile, replication: Replication
 ) -> Iterator[tuple[str, Any]]:
-    """(file stem, figure) of each kind under each scheme."""
+    """(file stem, figure) of each kind under each scheme, without those that made no child."""
     from sim import plots
 
     for name in names:
         for kind, words in KINDS.items():
-            made = chart(kind, name, system, profile, replication)
+            try:
+                made = chart(kind, name, system, profile, replication)
+            except ValueError:  # memory did not suffice for one
+                continue
             title = f"{name}, {system}: {words}"
             figure = plots.sequence_chart(
                 made.lanes, made.steps, title, made.waits, made.arrows, made.objects, made.brackets
@@ -57,7 +62,10 @@ def charts(
 def chart(
     kind: str, scheme: str, system: str, profile: Profile, replication: Replication
 ) -> Sequence:
-    """What happens in one creation of `kind`. Raises KeyError for another kind or scheme."""
+    """What happens in one creation of `kind`.
+
+    Raises KeyError for another kind or scheme, ValueError if it made no child.
+    """
     machine = build(
         schemes.get(scheme), SYSTEMS[system], profile, replication, _PROCESSORS, 2, calls=True
     )
@@ -67,7 +75,10 @@ def chart(
     machine.kernel.engine.run()
     wanted = kind.partition("_")[0]
     records = machine.kernel.trace.records
-    creation = next(r for r in records if isinstance(r, Creation) and r.kind == wanted)
+    made = [r for r in records if isinstance(r, Creation) and r.kind == wanted]
+    if not made:
+        raise ValueError(f"there was no {wanted}")
+    creation = made[0]
     return sequence(machine.kernel, creation)
 
 
@@ -77,8 +88,7 @@ def _forks(machine: Machine, socket: bool = False) -> Program:
         if socket:
             p.socket(3)
             yield from p.work(1.0)
-        pid = yield from p.fork(_leaves)
-        yield from p.waitpid(pid)
+        yield from _fork_and_wait(p, _leaves)
 
     return steps
 
@@ -98,8 +108,7 @@ def _execs(machine: Machine) -> Program:
 
     def steps(p: CygwinProcess) -> Steps:
         yield from _begin(p, machine)
-        pid = yield from p.fork(child)
-        yield from p.waitpid(pid)
+        yield from _fork_and_wait(p, child)
 
     return steps
 
@@ -113,9 +122,16 @@ def _spawns(machine: Machine) -> Program:
 
     def steps(p: CygwinProcess) -> Steps:
         yield from _begin(p, machine)
-        yield from p.spawn(P_NOWAIT, image, _ARGUMENTS)
+        with suppress(TryAgain):  # the message is written down
+            yield from p.spawn(P_NOWAIT, image, _ARGUMENTS)
 
     return steps
+
+
+def _fork_and_wait(p: CygwinProcess, child: Program) -> Steps:
+    with suppress(TryAgain):  # the message is written down
+        pid = yield from p.fork(child)
+        yield from p.waitpid(pid)
 
 
 def _begin(p: CygwinProcess, machine: Machine) -> Steps:

@@ -137,8 +137,12 @@ def lines(
     ylabel: str,
     title: str,
     steps: bool = False,
+    logarithmic: bool = False,
 ) -> Figure:
-    """One line a series; None or inf (never) is a filled triangle at the upper edge."""
+    """One line a series; None or inf (never) is a filled triangle at the upper edge.
+
+    Both axes are logarithmic if asked, for values above 0.
+    """
     with _style():
         figure, axes = _figure(6.4, 4.0, title)
         for i, (label, (xs, ys)) in enumerate(series.items()):
@@ -153,8 +157,11 @@ def lines(
             _never(axes, never, i)
         axes.set(xlabel=xlabel, ylabel=ylabel)
         axes.margins(x=0.03)
-        axes.set_ylim(bottom=0)
-        axes.set_ylim(bottom=-0.02 * axes.get_ylim()[1])  # a line at 0 is seen whole
+        if logarithmic and any(y for _, ys in series.values() for y in ys):
+            _both_logarithmic(axes, series)
+        else:
+            axes.set_ylim(bottom=0)
+            axes.set_ylim(bottom=-0.02 * axes.get_ylim()[1])  # a line at 0 is seen whole
         _legend_below(figure, axes)
         return figure
 
@@ -279,6 +286,18 @@ def _logarithmic_if_wide(axes: Axes, arrays: Sequence[Any]) -> None:
         axes.xaxis.set_major_locator(LogLocator(subs=(1, 2, 5) if decades < 4 else (1,)))
         axes.xaxis.set_minor_locator(NullLocator())
         axes.xaxis.set_major_formatter(FuncFormatter(lambda x, _: f"{x:,g}"))
+
+
+def _both_logarithmic(axes: Axes, series: Mapping[str, tuple[Sequence[float], Any]]) -> None:
+    from matplotlib.ticker import FuncFormatter
+
+    axes.set(xscale="log", yscale="log")
+    axes.set_xlim(0.7 * min(min(xs) for xs, _ in series.values()),
+                  1.4 * max(max(xs) for xs, _ in series.values()))  # fmt: skip
+    low, high = axes.get_ylim()
+    axes.set_ylim(low / 1.5, high * 3)  # room for what never ends
+    for axis in (axes.xaxis, axes.yaxis):
+        axis.set_major_formatter(FuncFormatter(lambda x, _: f"{x:,g}"))
 
 
 def _legend_below(figure: Figure, axes: Axes) -> None:
