@@ -40,7 +40,7 @@ from models.win32.image import Image
 from models.win32.kernel import Kernel
 from models.win32.system import SYSTEMS
 from models.win32.thread import Thread
-from scenarios.creation_charts import charts
+from scenarios.creation_charts import KINDS, QUICK_KINDS, charts
 from scenarios.parameters import check, parameter
 from scenarios.spec import Measured, Outcome, Replicated, Spec, in_words
 from sim.engine import Steps
@@ -137,7 +137,7 @@ def watched(
 
 
 def figures(results: dict[str, Replicated], point: Parameters, system: str, profile: Profile,
-            seed: int) -> Iterator[tuple[str, Any]]:  # fmt: skip
+            seed: int, quick: bool) -> Iterator[tuple[str, Any]]:  # fmt: skip
     """(file stem, figure): prompt over T, compilers at once, and a chart of each creation."""
     from sim import plots
 
@@ -169,7 +169,8 @@ def figures(results: dict[str, Replicated], point: Parameters, system: str, prof
                 "compilers running at once, mean over the run [1]",
             ),
         )
-    yield from charts(list(results), system, profile, Replication(seed, 0))
+    kinds = QUICK_KINDS if quick else tuple(KINDS)
+    yield from charts(list(results), system, profile, Replication(seed, 0), kinds)
 
 
 def table(results: dict[str, Replicated], point: Parameters) -> Iterator[list[str]]:

@@ -7,7 +7,7 @@ program that is not linked with Cygwin and runs for 0.8 s.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import suppress
 from typing import Any
 
@@ -35,24 +35,29 @@ KINDS = {  # kind -> what the title says
     "exec": "exec of a Cygwin program",
     "spawn": "_P_NOWAIT spawn of a native program of 0.8 s",
 }
+QUICK_KINDS = ("fork_socket", "exec", "spawn")  # each function of the document is in one
 _NATIVE_US = 800_000.0  # how long the native program runs -- chosen
 _PROCESSORS = 2  # chosen
 _ARGUMENTS = Arguments([b"prog", b"file"], [b"PATH=/usr/bin:/bin", b"HOME=/home/user"])
 
 
 def charts(
-    names: Iterator[str] | list[str], system: str, profile: Profile, replication: Replication
+    names: Iterable[str],
+    system: str,
+    profile: Profile,
+    replication: Replication,
+    kinds: Iterable[str] = tuple(KINDS),
 ) -> Iterator[tuple[str, Any]]:
     """(file stem, figure) of each kind under each scheme, without those that made no child."""
     from sim import plots
 
     for name in names:
-        for kind, words in KINDS.items():
+        for kind in kinds:
             try:
                 made = chart(kind, name, system, profile, replication)
             except ValueError:  # memory did not suffice for one
                 continue
-            title = f"{name}, {system}: {words}"
+            title = f"{name}, {system}: {KINDS[kind]}"
             figure = plots.sequence_chart(
                 made.lanes, made.steps, title, made.waits, made.arrows, made.objects, made.brackets
             )

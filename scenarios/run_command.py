@@ -82,7 +82,8 @@ def report(options: RunOptions) -> dict[str, Any]:
         from sim import plots
 
         directory.write_results(_rows(tasks, outcomes))
-        for stem, figure in module.figures(results, point, system, profile, options.seed):
+        drawn = module.figures(results, point, system, profile, options.seed, options.quick)
+        for stem, figure in drawn:
             plots.save(figure, Path(options.out or ".") / stem)
         where = sources(None, options.profile or spec.profile)
         directory.finish({**document["ran"], "from": where})

@@ -11,6 +11,7 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
+from functools import cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -347,6 +348,7 @@ def _measure() -> Measure:
     from matplotlib.font_manager import FontProperties
     from matplotlib.textpath import text_to_path
 
+    @cache
     def width(text: str, size: float, bold: bool = False) -> float:
         weight = "bold" if bold else "normal"
         font = FontProperties(family="DejaVu Sans", weight=weight, size=size)
