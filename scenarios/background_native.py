@@ -29,18 +29,20 @@ from models.cygwin import schemes
 from models.cygwin.arguments import Arguments
 from models.cygwin.blocked import blocked
 from models.cygwin.descriptors import CONSOLE
+from models.cygwin.errors import TryAgain
 from models.cygwin.images import native_image
-from models.cygwin.installation import Creation, Watch
+from models.cygwin.installation import Watch
 from models.cygwin.machine import Machine, build
 from models.cygwin.process import CygwinProcess
 from models.cygwin.protocol import P_DETACH, P_NOWAIT
-from models.cygwin.sequence import sequence
 from models.win32.cost_profile import Profile
 from models.win32.image import Image
 from models.win32.kernel import Kernel
 from models.win32.system import SYSTEMS
 from models.win32.thread import Thread
-from scenarios.spec import Measured, Outcome, Spec
+from scenarios.creation_charts import KINDS, QUICK_KINDS, charts
+from scenarios.parameters import check, parameter
+from scenarios.spec import Measured, Outcome, Replicated, Spec, in_words
 from sim.engine import Steps
 from sim.streams import Replication
 
@@ -62,23 +64,16 @@ class Parameters:
     processors: of the machine -- input
     """
 
-    seconds: tuple[float, ...] = (0.1, 0.8, 2.0, 10.0, math.inf)
-    make_jobs: int = 4
-    compiles: int = 12
-    compile_seconds: float = 2.0
-    processors: int = 2
+    seconds: tuple[float, ...] = parameter(
+        (0.1, 0.8, 2.0, 10.0, math.inf), "s", 0, 86_400, above=True, never=True
+    )
+    make_jobs: int = parameter(4, "1", 1, 60)
+    compiles: int = parameter(12, "1", 1, 60)
+    compile_seconds: float = parameter(2.0, "s", 0, 86_400, above=True)
+    processors: int = parameter(2, "1", 1, 60)
 
     def __post_init__(self) -> None:
-        for value in self.seconds:
-            if not (0 < value <= 86_400 or math.isinf(value)):
-                raise ValueError(f"seconds ({value:g}) must be above 0 and at most 86400, or never")
-        if not 0 < self.compile_seconds <= 86_400:
-            raise ValueError(
-                f"compile_seconds ({self.compile_seconds:g}) must be above 0 and at most 86400"
-            )
-        for name in ("make_jobs", "compiles", "processors"):
-            if not 1 <= getattr(self, name) <= 60:
-                raise ValueError(f"{name} ({getattr(self, name)}) must be from 1 to 60")
+        check(self)
 
 
 SPEC = Spec(
@@ -102,15 +97,20 @@ def run_point(
             )
             away_us = back[0] if back else None
             who = _who_waits(machine)
-            outcome = "blocked" if who else "finished"
+            failed = _failures(machine)
+            outcome = "failed" if failed else "blocked" if who else "finished"
             at = _at(way, seconds)
             rows.append(Measured(at, "prompt_away_us", "us", away_us, int(away_us is None)))
             rows.append(Measured(at, "outcome", "", outcome, 0))
-            notes += [f"{scheme}, {way}, T = {_label(seconds)}: {line}" for line in who]
-    running, makespan_us = _make(point, scheme, system, profile, replication)
-    at = _at_make(point)
-    rows.append(Measured(at, "mean_running", "1", running, 0))
-    rows.append(Measured(at, "makespan_us", "us", makespan_us, 0))
+            where = f"{scheme}, {way}, T = {_label(seconds)}"
+            notes += [f"{where}: {line}" for line in (*failed, *who)]
+    machine, native = _make_machine(point, scheme, system, profile, replication)
+    running, makespan_us = _compilers(machine, native)
+    at, failed = _at_make(point), _failures(machine)
+    rows.append(Measured(at, "outcome", "", "failed" if failed else "finished", 0))
+    rows.append(Measured(at, "mean_running", "1", running, int(running is None)))
+    rows.append(Measured(at, "makespan_us", "us", makespan_us, int(makespan_us is None)))
+    notes += [f"{scheme}, make: {line}" for line in failed]
     return Outcome(rows, notes)
 
 
@@ -136,78 +136,133 @@ def watched(
     return machine
 
 
-def figures(results: dict[str, Outcome], point: Parameters, system: str, profile: Profile,
-            seed: int) -> Iterator[tuple[str, Any]]:  # fmt: skip
-    """(file stem, figure): prompt over T, compilers at once, and one chart a scheme."""
+def figures(results: dict[str, Replicated], point: Parameters, system: str, profile: Profile,
+            seed: int, quick: bool) -> Iterator[tuple[str, Any]]:  # fmt: skip
+    """(file stem, figure): prompt over T, compilers at once, and a chart of each creation."""
     from sim import plots
 
     finite = [s for s in point.seconds if not math.isinf(s)]
     xs = [s if not math.isinf(s) else 2 * max(finite, default=1.0) for s in point.seconds]
     series: dict[str, tuple[list[float], list[float | None]]] = {}
     drawn = [(name, "nowait", f"{name}: spawn") for name in results]
-    drawn.append((next(iter(results)), "shell", "any scheme: fork and exec"))
+    drawn.append((next(iter(results)), "shell", f"{next(iter(results))}: fork and exec"))
     for name, way, text in drawn:
-        ys = [results[name].value(_at(way, s), "prompt_away_us") for s in point.seconds]
-        series[text] = (xs, [None if y is None else y / 1e6 for y in ys])
+        means = [results[name].mean(_at(way, s), "prompt_away_us") for s in point.seconds]
+        series[text] = (xs, [None if m is None else m.mean / 1e6 for m in means])
+    count = len(next(iter(results.values())).outcomes)
+    averaged = f", means of {count} replications" if count > 1 else ""
     last = "; the last point never ends" if math.inf in point.seconds else ""
     yield "prompt_away", plots.lines(
         series, f"native program runs [s]{last}", "prompt away [s]",
-        "How long the prompt stays away",
+        f"How long the prompt stays away{averaged}", logarithmic=True,
     )  # fmt: skip
     at = _at_make(point)
-    yield (
-        "make_running",
-        plots.plain_bars(
-            list(results),
-            [float(outcome.value(at, "mean_running") or 0.0) for outcome in results.values()],
-            f"make -j{point.make_jobs} of native compilers",
-            "compilers running at once, mean over the run [1]",
-        ),
-    )
-    for name in results:
-        rep = Replication(seed, 0)
-        chart = _chart(name, system, profile, rep)
-        yield f"sequence_{name}", chart
+    running = {name: r.mean(at, "mean_running") for name, r in results.items()}
+    known = {name: mean.mean for name, mean in running.items() if mean is not None}
+    if known:
+        yield (
+            "make_running",
+            plots.plain_bars(
+                list(known),
+                list(known.values()),
+                f"make -j{point.make_jobs} of native compilers{averaged}",
+                "compilers running at once, mean over the run [1]",
+            ),
+        )
+    kinds = QUICK_KINDS if quick else tuple(KINDS)
+    yield from charts(list(results), system, profile, Replication(seed, 0), kinds)
 
 
-def table(results: dict[str, Outcome], point: Parameters) -> Iterator[list[str]]:
+def table(results: dict[str, Replicated], point: Parameters) -> Iterator[list[str]]:
     """Rows of the printed table, heads first: way, T, then one column a scheme."""
     yield ["way", "T [s]", *results]
     for seconds in point.seconds:
         label = _label(seconds)
         for way in WAYS:
-            at = _at(way, seconds)
-            cells = [_milliseconds(o.value(at, "prompt_away_us")) for o in results.values()]
-            yield [way, label, *cells]
+            yield [way, label, *(_cell(r, _at(way, seconds)) for r in results.values())]
             if label == "0.8" and way != "shell":
                 yield ["  (real code)", "", *(REAL.get(n, {}).get(way, "") for n in results)]
     at = _at_make(point)
-    cells = [f"{o.value(at, 'mean_running'):.2f}" for o in results.values()]
+    means = [r.mean(at, "mean_running") for r in results.values()]
+    cells = ["failed" if mean is None else f"{mean.mean:.2f}" for mean in means]
     yield [f"make -j{point.make_jobs}, at once", f"{point.compile_seconds:g}", *cells]
 
 
-def conclusions(results: dict[str, Outcome], point: Parameters) -> Iterator[tuple[str, str]]:
-    """(sentence, label): what follows from the numbers just found."""
-    for name, outcome in results.items():
-        held = [
-            outcome.value(_at("nowait", s), "prompt_away_us")
-            for s in point.seconds
-            if not math.isinf(s)
-        ]
-        times = [s * 1e6 for s in point.seconds if not math.isinf(s)]
-        waits = all(h is not None and h >= t for h, t in zip(held, times, strict=True))
-        if waits and times:
-            yield (
-                f"{name}: spawn holds its caller for as long as the native program runs",
-                "structural",
-            )
-        elif times:
-            longest = max(h or 0.0 for h in held)
-            yield f"{name}: spawn returns within {longest / 1000:.1f} ms, whatever T is", "assumed"
-    yield (
-        "a shell that forks and execs is never held: its stub is, under every scheme",
-        "structural",
-    )
+def conclusions(results: dict[str, Replicated], point: Parameters) -> Iterator[tuple[str, str]]:
+    """(sentence, label): what follows from all replications, and no more than that."""
+    finite = [s for s in point.seconds if not math.isinf(s)]
+    for name, r in results.items():
+        if _any_failed(r, point):
+            yield f"{name}: memory ran out or a program died; nothing follows", "structural"
+            continue
+        if finite:
+            yield _of_spawn(name, r, finite)
+        if math.inf in point.seconds:
+            away = r.values(_at("nowait", math.inf), "prompt_away_us")
+            never = sum(value is None for value in away)
+            if never:
+                yield (
+                    f"{name}: when the native program never ends, spawn never returns "
+                    f"(in {never} of {len(away)} replications)",
+                    "structural",
+                )
+        mean = r.mean(_at_make(point), "mean_running")
+        if mean is not None:
+            words = in_words(mean, 1.0, "")
+            yield f"{name}: make -j{point.make_jobs} has {words} compilers running", "assumed"
+    whole = {name: r for name, r in results.items() if not _any_failed(r, point)}
+    held = [name for name, r in whole.items() if _shell_is_held(r, point)]
+    if free := [name for name in whole if name not in held]:
+        which = "under every scheme" if len(free) == len(results) else "under " + ", ".join(free)
+        yield f"a shell that forks and execs is not held, whatever T is, {which}", "structural"
+    for name in held:
+        yield f"{name}: a shell that forks and execs is held as well", "structural"
+
+
+def _of_spawn(name: str, r: Replicated, finite: list[float]) -> tuple[str, str]:
+    """What spawn does to its caller, over all T that end."""
+    away = {s: r.values(_at("nowait", s), "prompt_away_us") for s in finite}
+    count = len(r.outcomes)
+    if all(v is not None and v >= s * 1e6 for s, values in away.items() for v in values):
+        often = "the one replication" if count == 1 else f"each of {count} replications"
+        return (
+            f"{name}: spawn holds its caller for as long as the native program runs (in {often})",
+            "structural",
+        )
+    means = [r.mean(_at("nowait", s), "prompt_away_us") for s in finite]
+    came = [mean for mean in means if mean is not None]
+    if len(came) < len(means):
+        return f"{name}: spawn does not return in every replication", "structural"
+    largest = max(came, key=lambda mean: mean.mean)
+    smallest = min(mean.mean for mean in came)
+    words = in_words(largest, 1e-3, "ms")
+    if largest.mean <= 1.05 * smallest:
+        return f"{name}: spawn returns after {words}, whatever T is", "assumed"
+    return f"{name}: spawn returns after {words} at the longest, and it depends on T", "assumed"
+
+
+def _shell_is_held(r: Replicated, point: Parameters) -> bool:
+    """Whether how long the prompt is away depends on T where a shell forks and execs."""
+    away = [v for s in point.seconds for v in r.values(_at("shell", s), "prompt_away_us")]
+    if any(v is None for v in away):
+        return True
+    rows = zip(*(r.values(_at("shell", s), "prompt_away_us") for s in point.seconds), strict=True)
+    return any(max(own) > 1.05 * min(own) for own in rows)
+
+
+def _any_failed(r: Replicated, point: Parameters) -> bool:
+    return any("failed" in r.values(place, "outcome") for place in places(point))
+
+
+def _cell(r: Replicated, at: str) -> str:
+    """The mean in a cell of the table; in how many replications it never came."""
+    if "failed" in r.values(at, "outcome"):
+        return "failed"
+    away = r.values(at, "prompt_away_us")
+    never = sum(value is None for value in away)
+    if never:
+        return "never" if never == len(away) else f"never in {never} of {len(away)}"
+    return f"{sum(away) / len(away) / 1000:,.1f} ms"
 
 
 def _label(seconds: float) -> str:
@@ -224,10 +279,6 @@ def _at_make(point: Parameters) -> str:
     return f"way=make jobs={point.make_jobs} seconds={point.compile_seconds:g}"
 
 
-def _milliseconds(value: float | None) -> str:
-    return "never" if value is None else f"{value / 1000:,.1f} ms"
-
-
 def _native(machine: Machine, seconds: float) -> Image:
     """A program without Cygwin that sleeps for `seconds` and exits with 6."""
 
@@ -240,12 +291,10 @@ def _native(machine: Machine, seconds: float) -> Image:
 
 def _prompt(
     scheme: str, system: str, profile: Profile, replication: Replication,
-    processors: int, way: str, seconds: float, calls: bool = False, watch: Watch | None = None,
+    processors: int, way: str, seconds: float, watch: Watch | None = None,
 ) -> tuple[Machine, list[float]]:  # fmt: skip
     """The machine at its end, and the time until the prompt was back [us], if it ever was."""
-    machine = build(
-        schemes.get(scheme), SYSTEMS[system], profile, replication, processors, 2, calls
-    )
+    machine = build(schemes.get(scheme), SYSTEMS[system], profile, replication, processors, 2)
     machine.installation.watch = watch
     back: list[float] = []
     machine.start("sh", lambda p: _shell(p, machine, way, _native(machine, seconds), back))
@@ -262,6 +311,13 @@ def _who_waits(machine: Machine) -> list[str]:
     ]
 
 
+def _failures(machine: Machine) -> list[str]:
+    """One line for each message that a user saw, and for each crash."""
+    crashes = [(program, text) for _, _, program, text in machine.kernel.crashes]
+    seen = [(f.program, f.message) for f in machine.installation.failures]
+    return [f"{program} failed: {text}" for program, text in (*seen, *crashes)]
+
+
 def _shell(p: CygwinProcess, machine: Machine, way: str, native: Image, back: list[float]) -> Steps:
     """A prompt, one command in the background, and the prompt again."""
     for fd in range(3):
@@ -270,11 +326,14 @@ def _shell(p: CygwinProcess, machine: Machine, way: str, native: Image, back: li
     yield from p.work(1.0)
     began = p.now()
     arguments = Arguments([b"nat", b"sleep"], _ENV)
-    if way == "shell":
-        yield from p.fork(lambda child: _exec(child, machine, native, arguments))
-    else:
-        mode = P_NOWAIT if way == "nowait" else P_DETACH
-        yield from p.spawn(mode, native, arguments)
+    try:
+        if way == "shell":
+            yield from p.fork(lambda child: _exec(child, machine, native, arguments))
+        else:
+            mode = P_NOWAIT if way == "nowait" else P_DETACH
+            yield from p.spawn(mode, native, arguments)
+    except TryAgain:
+        return  # the message is written down
     back.append(p.now() - began)
 
 
@@ -300,15 +359,14 @@ def _make_machine(
     return machine, native
 
 
-def _make(
-    point: Parameters, scheme: str, system: str, profile: Profile, replication: Replication
-) -> tuple[float, float]:
-    """make -jN: (mean number of compilers running at once, how long make runs [us])."""
-    machine, native = _make_machine(point, scheme, system, profile, replication)
-    process = next(iter(machine.kernel.processes.values()))
-    compilers = [q for q in machine.kernel.processes.values() if q.image is native]
+def _compilers(machine: Machine, native: Image) -> tuple[float | None, float | None]:
+    """(mean number of compilers running at once, how long make runs [us]); None without any."""
+    processes = list(machine.kernel.processes.values())
+    compilers = [q for q in processes if q.image is native]
+    if not compilers:
+        return None, None
     busy_us = sum((q.ended_us or 0.0) - q.created_us for q in compilers)
-    ended_us = process.ended_us or machine.kernel.engine.now
+    ended_us = processes[0].ended_us or machine.kernel.engine.now
     began_us = min(q.created_us for q in compilers)
     return busy_us / (ended_us - began_us), ended_us - began_us
 
@@ -322,25 +380,13 @@ def _make_steps(p: CygwinProcess, machine: Machine, point: Parameters, native: I
         if len(running) == point.make_jobs:
             yield from p.waitpid(running.pop(0))
         p.me.costs = machine.draws.at(number)
-        pid = yield from p.spawn(P_NOWAIT, native, Arguments([b"cc", b"-c"], _ENV))
+        try:
+            pid = yield from p.spawn(P_NOWAIT, native, Arguments([b"cc", b"-c"], _ENV))
+        except TryAgain:
+            break  # the message is written down
         running.append(pid)
     for pid in running:
         yield from p.waitpid(pid)
-
-
-def _chart(scheme: str, system: str, profile: Profile, replication: Replication) -> Any:
-    """The sequence chart of one _P_NOWAIT spawn of a native program of 0.8 s."""
-    from sim import plots
-
-    machine, _ = _prompt(scheme, system, profile, replication, 2, "nowait", 0.8, calls=True)
-    creation = next(
-        r for r in machine.kernel.trace.records if isinstance(r, Creation) and r.kind == "spawn"
-    )
-    made = sequence(machine.kernel, creation)
-    return plots.sequence_chart(
-        made.lanes, made.steps, f"{scheme}: _P_NOWAIT of a native program of 0.8 s",
-        made.waits, made.arrows, made.objects, made.brackets,
-    )  # fmt: skip
 
 
 def main() -> int:

@@ -9,20 +9,20 @@ from __future__ import annotations
 import importlib
 import time
 from collections.abc import Iterator
-from dataclasses import asdict, dataclass, fields, replace
+from dataclasses import asdict, dataclass, fields
 from pathlib import Path
 from types import ModuleType
 from typing import Any
 
 from models.win32.cost_profile import Profile, describe, load_profile
-from scenarios.cli_output import print_json, print_table
+from scenarios.cli_output import print_json, print_table, print_wrapped
 from scenarios.cli_words import unknown_name
 from scenarios.history import met
 from scenarios.options import RunOptions
+from scenarios.parameters import changed
 from scenarios.run_sources import sources
-from scenarios.spec import Outcome, Spec
+from scenarios.spec import Outcome, Replicated, Spec
 from scenarios.tasks import in_order
-from sim.errors import InputError
 from sim.estimators import mean_interval
 from sim.results import Manifest, ResultRow, content_digest, open_run
 from sim.streams import Replication
@@ -45,6 +45,12 @@ class Task:
 
 def run(options: RunOptions) -> int:
     """Run the command; its exit code. Raises InputError for bad input."""
+    report(options)
+    return 0
+
+
+def report(options: RunOptions) -> dict[str, Any]:
+    """Run the scenario and write what is asked for; the document. Raises InputError."""
     began = time.perf_counter()
     module = importlib.import_module(f"scenarios.{options.scenario}")
     spec: Spec = module.SPEC
@@ -66,22 +72,26 @@ def run(options: RunOptions) -> int:
         for number in range(count)
     ]
     outcomes = list(in_order(one_run, tasks, options.jobs))
-    first = {t.scheme: o for t, o in zip(tasks, outcomes, strict=True) if t.replication == 0}
-    document = _document(spec, module, tasks, outcomes, first)
+    results = {
+        name: Replicated(tuple(o for t, o in zip(tasks, outcomes, strict=True) if t.scheme == name))
+        for name in names
+    }
+    document = _document(spec, module, tasks, outcomes, results)
     document["ran"] = {"wall_s": round(time.perf_counter() - began, 3), "jobs": options.jobs}
     if directory is not None:
         from sim import plots
 
         directory.write_results(_rows(tasks, outcomes))
-        for stem, figure in module.figures(first, point, system, profile, options.seed):
+        drawn = module.figures(results, point, system, profile, options.seed, options.quick)
+        for stem, figure in drawn:
             plots.save(figure, Path(options.out or ".") / stem)
         where = sources(None, options.profile or spec.profile)
         directory.finish({**document["ran"], "from": where})
     if options.json:
         print_json(document)
     else:
-        _print(document, module, first, point)
-    return 0
+        _print(document, module, results, point)
+    return document
 
 
 def one_run(task: Task) -> Outcome:
@@ -95,26 +105,14 @@ def one_run(task: Task) -> Outcome:
 
 
 def design_point(spec: Spec, options: RunOptions) -> Any:
-    """The design point with what --set changes."""
+    """The design point with what --set changes. Raises InputError."""
     point = spec.point(options.quick)
-    known = {field.name: getattr(point, field.name) for field in fields(point)}
+    known = [field.name for field in fields(point)]
     for key, text in options.sets:
         if key not in known:
             raise unknown_name(f"--set {key}", "parameter", key, known)
-        try:
-            point = replace(point, **{key: _like(known[key], text)})
-        except ValueError as error:
-            raise InputError(f"--set {key}", str(error), f"the default is {known[key]}") from error
+        point = changed(point, key, text)
     return point
-
-
-def _like(default: Any, text: str) -> Any:
-    """`text` as a value of the default's type; a list is separated by commas."""
-    if isinstance(default, tuple):
-        return tuple(_like(default[0], part.strip()) for part in text.split(","))
-    if isinstance(default, float):
-        return float("inf") if text == "never" else float(text)
-    return type(default)(text)
 
 
 def _manifest(
@@ -156,7 +154,7 @@ def _document(
     module: ModuleType,
     tasks: list[Task],
     outcomes: list[Outcome],
-    first: dict[str, Outcome],
+    results: dict[str, Replicated],
 ) -> dict[str, Any]:
     task = tasks[0]
     return {
@@ -168,12 +166,13 @@ def _document(
         "profile": task.profile.name,
         "seed": task.seed,
         "replications": 1 + max(t.replication for t in tasks),
-        "counterfactual": [n for n in first if not met(n, task.profile, task.system)],
+        "counterfactual": [n for n in results if not met(n, task.profile, task.system)],
         "results": list(_means(tasks, outcomes)),
         "conclusions": [
-            {"text": text, "label": label} for text, label in module.conclusions(first, task.point)
+            {"text": text, "label": label}
+            for text, label in module.conclusions(results, task.point)
         ],
-        "notes": [note for outcome in first.values() for note in outcome.notes],
+        "notes": [note for replicated in results.values() for note in replicated.notes],
     }
 
 
@@ -200,22 +199,23 @@ def _means(tasks: list[Task], outcomes: list[Outcome]) -> Iterator[dict[str, Any
 
 
 def _print(
-    document: dict[str, Any], module: ModuleType, first: dict[str, Outcome], point: Any
+    document: dict[str, Any], module: ModuleType, results: dict[str, Replicated], point: Any
 ) -> None:
-    print(document["question"])
-    print(
+    count = document["replications"]
+    print_wrapped(document["question"])
+    print_wrapped(
         f"{document['system']}, profile {document['profile']}, seed {document['seed']}, "
-        f"{document['replications']} replication(s); the table shows the first"
+        + ("1 replication" if count == 1 else f"{count} replications; the table has their means")
     )
     print()
-    heads, *rows = module.table(first, point)
+    heads, *rows = module.table(results, point)
     print_table(heads, rows)
     print()
     for conclusion in document["conclusions"]:
-        print(f"[{conclusion['label']}] {conclusion['text']}")
+        print_wrapped(f"[{conclusion['label']}] {conclusion['text']}", "  ")
     for name in document["counterfactual"]:
-        print(f"[counterfactual] {name} never met such a machine")
+        print_wrapped(f"[counterfactual] {name} never met such a machine", "  ")
     if document["notes"]:
-        print("\nblocked:")
+        print("\nblocked or failed:")
         for note in document["notes"]:
-            print(f"  {note}")
+            print_wrapped(f"  {note}", "    ")

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import json
+import re
 from pathlib import Path
 
 import pytest
@@ -24,7 +25,7 @@ def test_the_prompt_is_held_under_blocking_only(cygsim, tmp_path):
     assert away["blocking", "way=nowait seconds=never"] == ""
     for scheme in SCHEMES[1:]:
         assert float(away[scheme, "way=nowait seconds=never"]) < 50_000
-    assert {"manifest.json", "prompt_away.png", "sequence_blocking.svg"} <= {
+    assert {"manifest.json", "prompt_away.png", "sequence_exec_blocking.svg"} <= {
         p.name for p in out.iterdir()
     }
 
@@ -110,3 +111,30 @@ def test_an_edited_profile_is_another_run_and_its_name_is_the_same_one(cygsim, t
     named = ("run", "background_native", "--quick", "--out", tmp_path / "named")
     assert cygsim(*named).returncode == 0
     assert cygsim(*named, "--profile", "p3-800-w2000").returncode == 0
+
+
+@pytest.mark.parametrize("limit_bytes", [4096, 620_000])
+def test_too_little_memory_is_a_result_and_no_traceback(cygsim, tmp_path, limit_bytes):
+    source = Path(__file__).parent.parent / "models" / "win32" / "profiles" / "ideal.toml"
+    text = source.read_text(encoding="utf-8")
+    at = text.index("[commit_limit_bytes]")
+    text = text[:at] + re.sub(r"value = \S+", f"value = {limit_bytes}", text[at:], count=1)
+    (tmp_path / "small.toml").write_text(text, encoding="utf-8")
+    done = cygsim("run", "background_native", "--quick", "--profile", tmp_path / "small.toml",
+                  "--out", tmp_path / "out")  # fmt: skip
+    assert done.returncode == 0, done.stderr
+    assert b"failed" in done.stdout
+    assert b"nothing follows" in done.stdout
+    assert b"holds its caller" not in done.stdout
+
+
+def test_reports_fit_80_columns(cygsim):
+    native = ("replay", TRACES / "make-j4-sed.jsonl.gz", "--native", "cc1", "--until", 6)
+    for words in (
+        ("run", "background_native", "--quick", "--profile", "p3-800-w98"),
+        (*native, "--profile", "p3-800-w98"),
+        ("replay", MINI, "--replications", 2, "--set", "commit_limit_bytes=800000"),
+    ):
+        done = cygsim(*words)
+        assert done.returncode == 0, done.stderr
+        assert max(len(line) for line in done.stdout.decode().splitlines()) <= 80
