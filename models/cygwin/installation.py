@@ -86,7 +86,8 @@ class Installation:
     """One release of Cygwin on one machine.
 
     programs: code that a fork child can go on with, by number -- state
-    failures: messages that users saw -- output
+    failures: messages that users saw of what failed for good -- output
+    messages: those after which the program went on -- output
     """
 
     kernel: Kernel
@@ -95,6 +96,11 @@ class Installation:
     sizes: Sizes = field(default_factory=Sizes)
     programs: list[Program] = field(default_factory=list)
     failures: list[Failure] = field(default_factory=list)
+    messages: list[Failure] = field(default_factory=list)
+
+    def say(self, pid: int, program: str, message: str) -> None:
+        """system_printf: a line on the program's stderr."""
+        self.messages.append(Failure(pid, program, self.kernel.engine.now, message))
 
     def register(self, program: Program) -> int:
         """A number by which a process that has it in its stack finds `program` again; from 1."""
