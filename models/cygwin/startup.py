@@ -47,7 +47,7 @@ def entry(installation: Installation, program: Program) -> children.EntryPoint:
             _reached_main(p)
             yield from main(p)
         except (ApiFatal, HeapFatal) as error:
-            p.fail(str(error))
+            p.fail(str(error).replace("%E", "Win32 error 0"))  # as users saw it (§i)
             yield from kernel.exit_process(thread, _EXIT_FATAL)
         yield from p.exit(0)
 
