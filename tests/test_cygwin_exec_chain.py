@@ -41,10 +41,15 @@ VARIABLES, SCRIPT_VARIABLES = (
 SHELL = b"/bin/sh"
 TERMINAL = b"/dev/tty", b"t" * 25  # POSIX and Win32 name; the second is assumed, 21 to 47 letters
 HIGH_FD = {A: 31, R: 255, B: 255}  # the last below getdtablesize(): 1.3.2 has only its 32 slots
-# ./chain.sh is called by its full name from the second time on.  cmd_len tells how long that is;
-# with PWD's 16 letters it is this one, and then its Win32 name follows.
-FIRST, FULL = b"./chain.sh", b"/cygdrive/c/demo/chain.sh"
-WIN32_NAMES = {FIRST: b".\\chain.sh", FULL: b"C:\\demo\\chain.sh"}
+# A script is called by its full name from the second time on.  cmd_len tells how long that is; with
+# the 16 letters of PWD it has this form, and from that its Win32 name follows.
+WIN32_NAMES = {
+    b"./chain.sh": b".\\chain.sh",
+    b"./chainv.sh": b".\\chainv.sh",
+    b"/cygdrive/c/demo/chain.sh": b"C:\\demo\\chain.sh",
+    b"/cygdrive/c/demo/chainv.sh": b"C:\\demo\\chainv.sh",
+}
+FIRST, FIRST_VARYING, FULL, FULL_VARYING = WIN32_NAMES
 
 
 def scheme_of(name: str):
@@ -227,6 +232,41 @@ def test_heap_commits_page_by_page_at_the_addresses_of_the_log(scheme):
     real = [c for c in commits(scheme, "chain-const-200") if c[0] >= second]
     assert [c for c in constant(scheme).committed if c[0] >= second] == real
     assert len(real) > (100 if scheme == A else 1)
+
+
+def varying_calls() -> list[list[bytes]]:
+    """./chainv.sh 200, and then with no, one or three more arguments; found from all cmd_len."""
+    calls = [[FIRST_VARYING, b"200"]]
+    for i in range(200, 0, -1):
+        one, two = b"x" * max(1, i * 37 % 140), b"x" * max(1, i * 53 % 97)
+        more = ([one], [one, two, one + two], [])[i % 3]
+        calls.append([FULL_VARYING, str(i - 1).encode(), *more])
+    return calls
+
+
+@cache
+def varying(scheme: str) -> Chain:
+    return Chain(scheme, sizes(scheme, "chain-vary-200")[0], varying_calls()).run()
+
+
+@pytest.mark.parametrize("scheme", [A, R])
+def test_sizes_over_200_execs_of_varying_shape_are_those_of_the_log(scheme):
+    """22,372 bytes in the end in 1.3.3; in 1.3.2 argument blocks are lost as well: 462,396."""
+    got, real = varying(scheme).transfers, sizes(scheme, "chain-vary-200")
+    assert got == real
+    assert real[-1] == {A: 462_396, R: 22_372}[scheme]
+    second = real[0]
+    assert [c for c in varying(scheme).committed if c[0] >= second] == [
+        c for c in commits(scheme, "chain-vary-200") if c[0] >= second
+    ]
+
+
+@pytest.mark.parametrize("scheme", [A, R])
+def test_command_lines_of_the_varying_chain_are_as_long_as_in_the_log(scheme):
+    asked = [r for r in log(scheme, "chain-vary-200").rows if "child_info" in r.get("args", {})]
+    real = [r["args"]["cmd_len"] for r in asked if r["ph"] == "call"]
+    command = len("C:\\cygwin\\bin\\sh.exe")
+    assert [command + sum(1 + len(arg) for arg in call) for call in varying_calls()] == real
 
 
 @cache
