@@ -3,14 +3,16 @@
 A program that is not linked with Cygwin runs for T seconds, or for ever.  It is started
 
 * by a shell that forks and execs (`&`): the shell goes on after the fork, its stub waits;
-* by a program that calls spawn with _P_NOWAIT, and with _P_DETACH;
+* by a program that vforks and execs, as make does: its release's own vfork;
+* by a program that calls spawn with a mode that does not wait: _P_NOWAIT, _P_NOWAITO, _P_VFORK and
+  _P_DETACH;
 * by a make -jN that spawns native compilers: how many run at once, on average?
 
 Under `blocking` spawn waits for the child to say that it has read the heap.  A native child never
 says so, and what ends the wait is its own end: nothing here declares it, the handles waited on do.
 
 Measured on the real code (Cygwin 1.3.2 rebuilt; spec of the logs): an 800 ms native program holds
-_P_NOWAIT 826 ms and _P_DETACH 821 ms in 1.3.2, 10 to 30 ms in 1.3.3.
+_P_NOWAIT 826, _P_NOWAITO 819, _P_VFORK 871 and _P_DETACH 821 ms in 1.3.2, 10 to 30 ms in 1.3.3.
 """
 
 from __future__ import annotations
@@ -25,33 +27,21 @@ from typing import Any
 if __name__ == "__main__":
     sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 
-from models.cygwin import schemes
-from models.cygwin.arguments import Arguments
-from models.cygwin.blocked import blocked
-from models.cygwin.descriptors import CONSOLE
-from models.cygwin.errors import TryAgain
-from models.cygwin.images import native_image
 from models.cygwin.installation import Watch
-from models.cygwin.machine import Machine, build
-from models.cygwin.process import CygwinProcess
-from models.cygwin.protocol import P_DETACH, P_NOWAIT
+from models.cygwin.machine import Machine
 from models.win32.cost_profile import Profile
 from models.win32.image import Image
-from models.win32.kernel import Kernel
-from models.win32.system import SYSTEMS
-from models.win32.thread import Thread
+from scenarios.background_machines import MODES, compilers, failures, make, prompt, who_waits
 from scenarios.creation_charts import KINDS, QUICK_KINDS, charts
 from scenarios.parameters import check, parameter
 from scenarios.spec import Measured, Outcome, Replicated, Spec, in_words
-from sim.engine import Steps
 from sim.streams import Replication
 
-WAYS = ("shell", "nowait", "detach")
+WAYS = ("shell", "vfork", *MODES)
 REAL = {  # 800 ms native program, CYGWIN.md §i: scheme -> way -> [ms]
-    "blocking": {"nowait": "826", "detach": "821"},
-    "shared-memory-1.3.3": {"nowait": "10..30", "detach": "10..30"},
+    "blocking": {"nowait": "826", "nowaito": "819", "p_vfork": "871", "detach": "821"},
+    "shared-memory-1.3.3": dict.fromkeys(MODES, "10..30"),
 }
-_ENV = [b"PATH=/usr/local/bin:/usr/bin:/bin", b"HOME=/home/user", b"TERM=cygwin"]
 
 
 @dataclass(frozen=True)
@@ -92,21 +82,21 @@ def run_point(
     notes: list[str] = []
     for seconds in point.seconds:
         for way in WAYS:
-            machine, back = _prompt(
+            machine, back = prompt(
                 scheme, system, profile, replication, point.processors, way, seconds
             )
             away_us = back[0] if back else None
-            who = _who_waits(machine)
-            failed = _failures(machine)
+            who = who_waits(machine)
+            failed = failures(machine)
             outcome = "failed" if failed else "blocked" if who else "finished"
             at = _at(way, seconds)
             rows.append(Measured(at, "prompt_away_us", "us", away_us, int(away_us is None)))
             rows.append(Measured(at, "outcome", "", outcome, 0))
             where = f"{scheme}, {way}, T = {_label(seconds)}"
             notes += [f"{where}: {line}" for line in (*failed, *who)]
-    machine, native = _make_machine(point, scheme, system, profile, replication)
-    running, makespan_us = _compilers(machine, native)
-    at, failed = _at_make(point), _failures(machine)
+    machine, native = _make(point, scheme, system, profile, replication)
+    running, makespan_us = compilers(machine, native)
+    at, failed = _at_make(point), failures(machine)
     rows.append(Measured(at, "outcome", "", "failed" if failed else "finished", 0))
     rows.append(Measured(at, "mean_running", "1", running, int(running is None)))
     rows.append(Measured(at, "makespan_us", "us", makespan_us, int(makespan_us is None)))
@@ -128,11 +118,11 @@ def watched(
     for seconds in point.seconds:
         for way in WAYS:
             if place == _at(way, seconds):
-                return _prompt(scheme, system, profile, replication, point.processors, way,
+                return prompt(scheme, system, profile, replication, point.processors, way,
                                seconds, watch=watch)[0]  # fmt: skip
     if place != _at_make(point):
         raise KeyError(place)
-    machine, _ = _make_machine(point, scheme, system, profile, replication, watch)
+    machine, _ = _make(point, scheme, system, profile, replication, watch)
     return machine
 
 
@@ -180,7 +170,7 @@ def table(results: dict[str, Replicated], point: Parameters) -> Iterator[list[st
         label = _label(seconds)
         for way in WAYS:
             yield [way, label, *(_cell(r, _at(way, seconds)) for r in results.values())]
-            if label == "0.8" and way != "shell":
+            if label == "0.8" and way in MODES:
                 yield ["  (real code)", "", *(REAL.get(n, {}).get(way, "") for n in results)]
     at = _at_make(point)
     means = [r.mean(at, "mean_running") for r in results.values()]
@@ -211,12 +201,13 @@ def conclusions(results: dict[str, Replicated], point: Parameters) -> Iterator[t
             words = in_words(mean, 1.0, "")
             yield f"{name}: make -j{point.make_jobs} has {words} compilers running", "assumed"
     whole = {name: r for name, r in results.items() if not _any_failed(r, point)}
-    held = [name for name, r in whole.items() if _shell_is_held(r, point)]
-    if free := [name for name in whole if name not in held]:
-        which = "under every scheme" if len(free) == len(results) else "under " + ", ".join(free)
-        yield f"a shell that forks and execs is not held, whatever T is, {which}", "structural"
-    for name in held:
-        yield f"{name}: a shell that forks and execs is held as well", "structural"
+    for way, what in (("shell", "a shell that forks"), ("vfork", "a program that vforks")):
+        held = [name for name, r in whole.items() if _is_held(r, way, point)]
+        if free := [name for name in whole if name not in held]:
+            which = "every scheme" if len(free) == len(results) else ", ".join(free)
+            yield f"{what} and execs is not held, whatever T is, under {which}", "structural"
+        for name in held:
+            yield f"{name}: {what} and execs is held as well", "structural"
 
 
 def _of_spawn(name: str, r: Replicated, finite: list[float]) -> tuple[str, str]:
@@ -241,12 +232,12 @@ def _of_spawn(name: str, r: Replicated, finite: list[float]) -> tuple[str, str]:
     return f"{name}: spawn returns after {words} at the longest, and it depends on T", "assumed"
 
 
-def _shell_is_held(r: Replicated, point: Parameters) -> bool:
-    """Whether how long the prompt is away depends on T where a shell forks and execs."""
-    away = [v for s in point.seconds for v in r.values(_at("shell", s), "prompt_away_us")]
+def _is_held(r: Replicated, way: str, point: Parameters) -> bool:
+    """Whether how long the prompt is away depends on T where a program is started in that way."""
+    away = [v for s in point.seconds for v in r.values(_at(way, s), "prompt_away_us")]
     if any(v is None for v in away):
         return True
-    rows = zip(*(r.values(_at("shell", s), "prompt_away_us") for s in point.seconds), strict=True)
+    rows = zip(*(r.values(_at(way, s), "prompt_away_us") for s in point.seconds), strict=True)
     return any(max(own) > 1.05 * min(own) for own in rows)
 
 
@@ -279,114 +270,12 @@ def _at_make(point: Parameters) -> str:
     return f"way=make jobs={point.make_jobs} seconds={point.compile_seconds:g}"
 
 
-def _native(machine: Machine, seconds: float) -> Image:
-    """A program without Cygwin that sleeps for `seconds` and exits with 6."""
-
-    def steps(kernel: Kernel, thread: Thread) -> Steps:
-        yield from kernel.sleep(thread, None if math.isinf(seconds) else seconds * 1e6)
-        return 6
-
-    return native_image(machine.installation.version, "nat", steps)
-
-
-def _prompt(
-    scheme: str, system: str, profile: Profile, replication: Replication,
-    processors: int, way: str, seconds: float, watch: Watch | None = None,
-) -> tuple[Machine, list[float]]:  # fmt: skip
-    """The machine at its end, and the time until the prompt was back [us], if it ever was."""
-    machine = build(schemes.get(scheme), SYSTEMS[system], profile, replication, processors, 2)
-    machine.installation.watch = watch
-    back: list[float] = []
-    machine.start("sh", lambda p: _shell(p, machine, way, _native(machine, seconds), back))
-    machine.kernel.engine.run()
-    return machine, back
-
-
-def _who_waits(machine: Machine) -> list[str]:
-    """One line for each program that is still held, and for what."""
-    return [
-        f"{e['program']} since {e['since_us'] / 1e6:.3f} s for "
-        + ", ".join(w["name"] for w in e["waits_for"])
-        for e in blocked(machine.kernel)
-    ]
-
-
-def _failures(machine: Machine) -> list[str]:
-    """One line for each message that a user saw, and for each crash."""
-    crashes = [(program, text) for _, _, program, text in machine.kernel.crashes]
-    seen = [(f.program, f.message) for f in machine.installation.failures]
-    return [f"{program} failed: {text}" for program, text in (*seen, *crashes)]
-
-
-def _shell(p: CygwinProcess, machine: Machine, way: str, native: Image, back: list[float]) -> Steps:
-    """A prompt, one command in the background, and the prompt again."""
-    for fd in range(3):
-        p.open(fd, CONSOLE)
-    p.me.costs = machine.draws.at(0)
-    yield from p.work(1.0)
-    began = p.now()
-    arguments = Arguments([b"nat", b"sleep"], _ENV)
-    try:
-        if way == "shell":
-            yield from p.fork(lambda child: _exec(child, machine, native, arguments))
-        else:
-            mode = P_NOWAIT if way == "nowait" else P_DETACH
-            yield from p.spawn(mode, native, arguments)
-    except TryAgain:
-        return  # the message is written down
-    back.append(p.now() - began)
-
-
-def _exec(p: CygwinProcess, machine: Machine, native: Image, arguments: Arguments) -> Steps:
-    """What the shell's child does: become the native program."""
-    p.me.costs = machine.draws.at(1)
-    yield from p.execute(native, arguments)
-
-
-def _make_machine(
+def _make(
     point: Parameters, scheme: str, system: str, profile: Profile, replication: Replication,
     watch: Watch | None = None,
 ) -> tuple[Machine, Image]:  # fmt: skip
-    """make -jN: the machine at its end, and the compilers' image."""
-    machine = build(
-        schemes.get(scheme), SYSTEMS[system], profile, replication, point.processors,
-        point.compiles,
-    )  # fmt: skip
-    machine.installation.watch = watch
-    native = _native(machine, point.compile_seconds)
-    machine.start("make", lambda p: _make_steps(p, machine, point, native))
-    machine.kernel.engine.run()
-    return machine, native
-
-
-def _compilers(machine: Machine, native: Image) -> tuple[float | None, float | None]:
-    """(mean number of compilers running at once, how long make runs [us]); None without any."""
-    processes = list(machine.kernel.processes.values())
-    compilers = [q for q in processes if q.image is native]
-    if not compilers:
-        return None, None
-    busy_us = sum((q.ended_us or 0.0) - q.created_us for q in compilers)
-    ended_us = processes[0].ended_us or machine.kernel.engine.now
-    began_us = min(q.created_us for q in compilers)
-    return busy_us / (ended_us - began_us), ended_us - began_us
-
-
-def _make_steps(p: CygwinProcess, machine: Machine, point: Parameters, native: Image) -> Steps:
-    """Keep N compilers running until all have been started, then wait for the rest."""
-    for fd in range(3):
-        p.open(fd, CONSOLE)
-    running: list[int] = []
-    for number in range(point.compiles):
-        if len(running) == point.make_jobs:
-            yield from p.waitpid(running.pop(0))
-        p.me.costs = machine.draws.at(number)
-        try:
-            pid = yield from p.spawn(P_NOWAIT, native, Arguments([b"cc", b"-c"], _ENV))
-        except TryAgain:
-            break  # the message is written down
-        running.append(pid)
-    for pid in running:
-        yield from p.waitpid(pid)
+    return make(scheme, system, profile, replication, point.processors, point.make_jobs,
+                point.compiles, point.compile_seconds, watch)  # fmt: skip
 
 
 def main() -> int:

@@ -191,7 +191,8 @@ class CygwinProcess:
             for h in (source.handle, source.second)
         ]  # fmt: skip
         win32_name, name = self.fds.names(source)
-        self.fds.add(new, source.kind, copies[0], copies[1], cloexec, win32_name, name)
+        a, b = copies
+        self.fds.add(new, source.kind, a, b, cloexec, win32_name, name, extend_first=False)
 
     def close(self, fd: int) -> Steps:
         """close()."""
