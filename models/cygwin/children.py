@@ -96,7 +96,7 @@ def remember(p: CygwinProcess, h_process: int, winpid: int) -> Steps:
     h_pinfo, _ = k.create_file_mapping(
         me, p.version.pinfo_bytes, name=pinfo_name(winpid), role="pinfo"
     )
-    view = k.map_view_of_file_ex(me, h_pinfo, name="cygpid")
+    view = k.map_view_of_file_ex(me, h_pinfo, name="cygpid", ex=p.version.pinfo_view_ex)
     assert view.memory is not None
     if len(p.children) >= MAX_CHILDREN:
         return None
@@ -156,7 +156,9 @@ def signal_thread(p: CygwinProcess, thread: Thread, info: ChildInfo | None, read
     if info is not None and info.type is ChildType.EXEC:
         name = pinfo_name(p.me.process.pid)
         link, _ = k.create_file_mapping(thread, p.version.pid_link_bytes, name=name)
-        k.map_view_of_file_ex(thread, link, name="cygpid link")
+        k.map_view_of_file_ex(
+            thread, link, name="cygpid link", ex=p.version.pinfo_view_ex
+        )
     yield from k.set_event(thread, ready)
     while True:
         yield from k.wait_for_single_object(thread, p.sigcatch)

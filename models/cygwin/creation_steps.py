@@ -13,9 +13,15 @@ from models.cygwin.child_info import ChildInfo, ChildType
 from models.cygwin.descriptors import SOCKET
 from models.cygwin.errors import TryAgain
 from models.cygwin.installation import Creation
+from models.cygwin.protocol import P_DETACH
 from models.cygwin.version import EXIT_REPARENTED, FORK_WAIT_MS, MAX_SIGNAL_WAKES
 from models.win32.errors import Win32Error
 from models.win32.handles import CURRENT_PROCESS
+from models.win32.process_calls import (
+    CREATE_SUSPENDED,
+    DETACHED_PROCESS,
+    NORMAL_PRIORITY_CLASS,
+)
 from models.win32.waits import INFINITE, WAIT_OBJECT_0, WAIT_TIMEOUT
 from sim.engine import Steps
 
@@ -32,7 +38,7 @@ def fork_info(
     heap = p.heap
     return ChildInfo(
         ChildType.FORK, p.version.child_info_bytes["fork"], 1, ready, parent, parent_handle(p),
-        p.h_root, heap.base, heap.base + heap.max, section, finished,
+        0, heap.base, heap.base + heap.max, section, finished,
         heapbase=p.user_heap.base, heap_bytes=p.user_heap_bytes,
     )  # fmt: skip
 
@@ -47,11 +53,24 @@ def exec_info(
 ) -> ChildInfo:
     """child_info of an exec or spawn. cygheap_max is the end of the heap now, not before."""
     heap = p.heap
-    cygpid = p.pid if kind is ChildType.EXEC else 1
+    cygpid = p.pid if blocks.pinfo else 1
     return ChildInfo(
         kind, p.version.child_info_bytes["exec"], cygpid, ready, parent, parent_handle(p),
         p.h_root, heap.base, heap.base + heap.max, section, moreinfo=blocks.info,
     )  # fmt: skip
+
+
+def creation_flags(p: CygwinProcess, suspended: bool, mode: str = "") -> int:
+    """Flags of CreateProcess; `mode` is that of an exec or spawn.
+
+    A child of a process without a console gets none either, nor does one that is detached.
+    """
+    flags = p.version.spawn_flags if mode else NORMAL_PRIORITY_CLASS
+    if suspended:
+        flags |= CREATE_SUSPENDED
+    if mode == P_DETACH or not p.me.process.console:
+        flags |= DETACHED_PROCESS
+    return flags
 
 
 def parent_handle(p: CygwinProcess) -> int:
@@ -88,7 +107,7 @@ def fixup_before(p: CygwinProcess, child_winpid: int, execed: bool) -> Steps:
 
 
 def write_fork_memory(p: CygwinProcess, h_process: int) -> Steps:
-    """The six ranges that a fork parent writes into its child, one after the other."""
+    """The six ranges that a fork parent writes into its child, then those of linked DLLs."""
     version, k, me = p.version, p.k, p.me
     p.save_dll_data()
     ranges = [
@@ -98,6 +117,7 @@ def write_fork_memory(p: CygwinProcess, h_process: int) -> Steps:
         p.stack_range(),
         version.dll_data,
         version.dll_bss,
+        *version.linked,
     ]
     for address, size_bytes in ranges:
         if size_bytes:

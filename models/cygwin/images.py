@@ -67,9 +67,15 @@ def _native_parts(version: Version) -> Layout:
         Part(bss[0], after_bss - bss[0], "program bss", writable=True),
         Part(stack, touched - stack, "stack", kind="stack"),
         Part(touched, top - touched, "stack", writable=True, kind="stack"),
+        *(_linked_part(*range_) for range_ in version.linked),
         *_SYSTEM,
     ]
     return Layout(part for part in parts if part.size_bytes > 0)
+
+
+def _linked_part(address: int, size_bytes: int) -> Part:
+    start = address & -PAGE_BYTES
+    return Part(start, _page_end(address, size_bytes) - start, "linked DLL", writable=True)
 
 
 def _page_end(address: int, size_bytes: int) -> int:

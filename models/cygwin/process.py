@@ -50,7 +50,7 @@ class CygwinProcess:
     handed: argv and environment as an exec left them in the heap, until start-up is over -- state
     environ: address of the environment vector in the user heap -- state
     argv, exec_info: addresses of argument vector and exec information, 0 if none -- state
-    user_heap: region of malloc -- state
+    user_heap: region of malloc; stack_bytes: of the stack that fork copies -- state
     """
 
     def __init__(self, installation: Installation, me: Thread) -> None:
@@ -84,6 +84,7 @@ class CygwinProcess:
         self.handed: Handed | None = None
         self.user_heap: Region
         self.user_heap_bytes = 0
+        self.stack_bytes = installation.sizes.stack
 
     # ---- what a program calls ----------------------------------------------------------------
 
@@ -345,12 +346,12 @@ class CygwinProcess:
 
     def stack_range(self) -> tuple[int, int]:
         """What fork copies of the stack: (address, bytes)."""
-        return self._jmp_buf(), self.installation.sizes.stack
+        return self._jmp_buf(), self.stack_bytes
 
     def _jmp_buf(self) -> int:
         version = self.version
         top = version.stack_base + version.stack_reserve_bytes
-        return (top - self.installation.sizes.stack) & -4
+        return (top - self.stack_bytes) & -4
 
     def _stack_word(self, number: int) -> None:
         memory, at = self.me.process.space.memory_at(self._jmp_buf(), "write")

@@ -203,7 +203,7 @@ def _pinfo(p: CygwinProcess, info: ChildInfo | None) -> None:
     else:
         name = children.pinfo_name(me.process.pid)
         p.h_pinfo, _ = k.create_file_mapping(me, p.version.pinfo_bytes, name=name, role="pinfo")
-    region = k.map_view_of_file_ex(me, p.h_pinfo, name="cygpid")
+    region = k.map_view_of_file_ex(me, p.h_pinfo, name="cygpid", ex=p.version.pinfo_view_ex)
     assert region.memory is not None
     p.pinfo = region.memory
     if info is not None and info.type is ChildType.EXEC:

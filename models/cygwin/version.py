@@ -12,6 +12,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 
 from models.cygwin.cygheap.layout import Era
+from models.win32.process_calls import CREATE_DEFAULT_ERROR_MODE, NORMAL_PRIORITY_CLASS
 
 FORK_WAIT_MS = 300_000  # FORK_WAIT_TIMEOUT, fork.cc of every era
 MAX_CHILDREN = 62  # PSIZE - 1, sigproc.cc
@@ -54,6 +55,9 @@ class Version:
     pinfo_bytes, pid_link_bytes: the cygpid sections of a process and of an exec'ed Windows pid
     dll_data, dll_bss: (address, size) of the DLL's own data, copied by fork
     exe_data, exe_bss: the same of a program
+    linked: the same of the DLLs that the program is linked with, data and bss in turn
+    pinfo_view_ex: a pinfo is mapped by MapViewOfFileEx, not MapViewOfFile
+    spawn_flags: of CreateProcess in an exec or spawn, beside suspension and console
     user_heap_reserve_bytes: address space that malloc may grow into
     """
 
@@ -63,6 +67,8 @@ class Version:
     child_info_bytes: Mapping[str, int]
     pinfo_bytes: int = 988
     pid_link_bytes: int = 12
+    pinfo_view_ex: bool = False
+    spawn_flags: int = NORMAL_PRIORITY_CLASS | CREATE_DEFAULT_ERROR_MODE
     dll_base: int = 0x61000000
     dll_bytes: int = 0xFB000
     dll_data: tuple[int, int] = (0x61095000, 14_184)
@@ -70,6 +76,7 @@ class Version:
     exe_base: int = 0x400000
     exe_data: tuple[int, int] = (0x485000, 21_688)
     exe_bss: tuple[int, int] = (0x48B000, 31_708)
+    linked: tuple[tuple[int, int], ...] = ()
     stack_base: int = 0x4A0000
     stack_reserve_bytes: int = 0x200000
     shared_address: int = 0xA000000

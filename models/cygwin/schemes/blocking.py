@@ -24,6 +24,7 @@ from models.cygwin import children
 from models.cygwin.arguments import free_arguments
 from models.cygwin.child_info import ChildInfo, ChildType
 from models.cygwin.creation_steps import (
+    creation_flags,
     exec_info,
     fixup_before,
     fork_handshake,
@@ -39,7 +40,6 @@ from models.cygwin.protocol import P_DETACH, P_OVERLAY, P_WAIT, Request
 from models.cygwin.version import FIRST_STARTUP_A, Version
 from models.win32.errors import Win32Error
 from models.win32.handles import CURRENT_PROCESS
-from models.win32.process_calls import CREATE_SUSPENDED
 from models.win32.waits import WAIT_OBJECT_0
 from sim.engine import Steps
 
@@ -100,7 +100,7 @@ class Blocking:
         k.virtual_query(me, p.stack_range()[0])
         info = fork_info(p, parent, ready, finished)
         creation.heap_bytes = info.n
-        flags = CREATE_SUSPENDED if p.fds.sockets else 0
+        flags = creation_flags(p, suspended=p.fds.sockets > 0)
         h_process, h_thread, pid = yield from k.create_process(
             me, request.image, True, flags, info, creation
         )
@@ -131,7 +131,7 @@ class Blocking:
         creation.heap_bytes = info.n
         suspended = not overlay or p.fds.sockets > 0
         h_process, h_thread, pid = yield from k.create_process(
-            me, request.image, True, CREATE_SUSPENDED if suspended else 0, info, creation
+            me, request.image, True, creation_flags(p, suspended, mode), info, creation
         )
         if p.fds.sockets:
             yield from p.installation.bracket(

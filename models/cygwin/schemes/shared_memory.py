@@ -25,6 +25,7 @@ from models.cygwin import children
 from models.cygwin.arguments import free_arguments
 from models.cygwin.child_info import ChildInfo, ChildType
 from models.cygwin.creation_steps import (
+    creation_flags,
     exec_info,
     fixup_before,
     fork_handshake,
@@ -44,7 +45,6 @@ from models.cygwin.section_transfer import (
 )
 from models.cygwin.version import Version
 from models.win32.handles import CURRENT_PROCESS
-from models.win32.process_calls import CREATE_SUSPENDED
 from sim.engine import Steps
 
 
@@ -83,7 +83,7 @@ class SharedMemory:
         section = yield from self._setup(p, two_steps)
         info = fork_info(p, parent, ready, finished, section.handle)
         creation.heap_bytes, creation.section_steps = info.n, 2 if two_steps else 1
-        flags = CREATE_SUSPENDED if two_steps else 0
+        flags = creation_flags(p, suspended=two_steps)
         h_process, h_thread, pid = yield from k.create_process(
             me, request.image, True, flags, info, creation
         )
@@ -120,7 +120,7 @@ class SharedMemory:
         creation.heap_bytes, creation.section_steps = info.n, 2 if two_steps else 1
         suspended = not overlay or two_steps
         h_process, h_thread, pid = yield from k.create_process(
-            me, request.image, True, CREATE_SUSPENDED if suspended else 0, info, creation
+            me, request.image, True, creation_flags(p, suspended, mode), info, creation
         )
         if two_steps:
             yield from p.installation.bracket(

@@ -23,6 +23,7 @@ from models.cygwin import children
 from models.cygwin.arguments import free_arguments
 from models.cygwin.child_info import ChildInfo, ChildType
 from models.cygwin.creation_steps import (
+    creation_flags,
     exec_info,
     fixup_before,
     fork_handshake,
@@ -42,7 +43,6 @@ from models.cygwin.section_transfer import (
 )
 from models.cygwin.version import Version
 from models.win32.handles import CURRENT_PROCESS
-from models.win32.process_calls import CREATE_SUSPENDED
 from sim.engine import Steps
 
 
@@ -80,7 +80,7 @@ class SharedMemory133:
         section = yield from self._snapshot(p)
         info = fork_info(p, parent, ready, finished, section.handle)
         creation.heap_bytes, creation.section_steps = info.n, 1
-        flags = CREATE_SUSPENDED if p.fds.sockets else 0
+        flags = creation_flags(p, suspended=p.fds.sockets > 0)
         h_process, h_thread, pid = yield from k.create_process(
             me, request.image, True, flags, info, creation
         )
@@ -115,7 +115,7 @@ class SharedMemory133:
         creation.heap_bytes, creation.section_steps = info.n, 1
         suspended = not overlay or p.fds.sockets > 0
         h_process, h_thread, pid = yield from k.create_process(
-            me, request.image, True, CREATE_SUSPENDED if suspended else 0, info, creation
+            me, request.image, True, creation_flags(p, suspended, mode), info, creation
         )
         k.close_handle(me, section.handle)
         if p.fds.sockets:
