@@ -22,6 +22,7 @@ from typing import Any
 
 from models.cygwin.call_log import Call
 
+_NOT_OURS = ("#process_start", "#dll_detach", "ExitProcess")  # with these alone it never ran
 FORK, EXEC, SPAWN = "fork", "exec", "spawn"
 
 
@@ -181,6 +182,8 @@ def _child_part(window: Window, threads: Threads, calls: Sequence[Call]) -> None
     starts = [c for c in mine if c.api in ("#process_start", "#native_start")]
     if not starts:
         return
+    if starts[0].api != "#native_start" and not any(c.api not in _NOT_OURS for c in mine):
+        return
     window.native = starts[0].api == "#native_start"
     if window.native:
         return
@@ -198,26 +201,39 @@ def _child_part(window: Window, threads: Threads, calls: Sequence[Call]) -> None
 
 
 def _waiter_part(window: Window, threads: Threads, tid: Any) -> None:
-    """What wait_subproc does about this child: from its wake-up to the end of the child."""
+    """What wait_subproc does about this child: from its wake-up to the end of the child.
+
+    Its waits are told as if they were for this child alone; which others live is not its matter.
+    """
     if tid is None or window.kind == EXEC or window.made is None:
         return
-    child = window.made.args.get("hproc")
-    registered = False
-    watched = child
+    watched: Any = None
+    slot = 0
+    add = window.waiter.append
     for call in threads.get(tid, []):
-        if call.api != "WaitForMultipleObjects":
-            if registered and call.api == "CloseHandle" and call.args["h"] == watched:
-                window.waiter.append(call)
-                watched = None
-            elif registered and call.api == "ReleaseSemaphore":
-                window.waiter.append(call)
-                return
+        args = call.args
+        if call.api == "WaitForMultipleObjects" and call.phase == "call":
+            if watched is None and not slot:
+                if window.made.args.get("hproc") in args["hs"]:
+                    watched = window.made.args["hproc"]
+                    slot = args["hs"].index(watched)
+                    add(_for_one(call, watched))
+            elif watched is None:
+                watched = args["hs"][slot]
+                add(_for_one(call, watched))
+            else:
+                slot = args["hs"].index(watched) if watched in args["hs"] else slot
+        elif watched is None:
             continue
-        if not registered and call.phase == "call" and child in call.args["hs"]:
-            registered = True
-            window.waiter.append(call)
-        elif registered and watched is None and call.phase == "call":
-            window.waiter.append(call)
-            watched = call.args["hs"][-1]
-        elif registered and call.phase == "return" and call.args.get("woke") == watched:
-            window.waiter.append(call)
+        elif call.api == "WaitForMultipleObjects" and args.get("woke") == watched:
+            add(_for_one(call, watched))
+        elif call.api == "CloseHandle" and args["h"] == watched:
+            add(call)
+            watched = None
+        elif call.api == "ReleaseSemaphore" and window.waiter[-1].phase == "return":
+            add(call)
+            return
+
+
+def _for_one(call: Call, child: Any) -> Call:
+    return call._replace(args={**call.args, "hs": [call.args["hs"][0], child]})

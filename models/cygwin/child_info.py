@@ -31,6 +31,7 @@ class ChildInfo(NamedTuple):
     cygheap_h: section with a copy of it
     moreinfo: address of cygheap_exec_info, argv and environment; 0 for a fork
     heapbase, heap_bytes: the parent's user heap (fork)
+    stack_bytes: of the parent's stack that fork copies
     """
 
     type: ChildType
@@ -47,6 +48,7 @@ class ChildInfo(NamedTuple):
     moreinfo: int = 0
     heapbase: int = 0
     heap_bytes: int = 0
+    stack_bytes: int = 0
 
     @property
     def n(self) -> int:

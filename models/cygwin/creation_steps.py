@@ -8,7 +8,13 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from models.cygwin import children
-from models.cygwin.arguments import ArgumentBlocks, Arguments, put_argv, put_environment
+from models.cygwin.arguments import (
+    ArgumentBlocks,
+    Arguments,
+    put_argv,
+    put_environment,
+    put_info,
+)
 from models.cygwin.child_info import ChildInfo, ChildType
 from models.cygwin.descriptors import SOCKET
 from models.cygwin.errors import TryAgain
@@ -39,7 +45,7 @@ def fork_info(
     return ChildInfo(
         ChildType.FORK, p.version.child_info_bytes["fork"], 1, ready, parent, parent_handle(p),
         0, heap.base, heap.base + heap.max, section, finished,
-        heapbase=p.user_heap.base, heap_bytes=p.user_heap_bytes,
+        heapbase=p.user_heap.base, heap_bytes=p.user_heap_bytes, stack_bytes=p.stack_bytes,
     )  # fmt: skip
 
 
@@ -82,14 +88,15 @@ def parent_handle(p: CygwinProcess) -> int:
 
 
 def put_arguments(p: CygwinProcess, arguments: Arguments, overlay: bool) -> ArgumentBlocks:
-    """argv, then for an exec the handle of our pinfo, then the environment (§b4, §c3)."""
+    """argv and environment, then for an exec the handle of our pinfo (§b4, §c3; order: logs)."""
     blocks = put_argv(p.heap, arguments)
+    put_environment(p.heap, blocks, arguments)
     pinfo = 0
     if overlay:
         pinfo = p.k.duplicate_handle(
             p.me, CURRENT_PROCESS, p.h_pinfo, CURRENT_PROCESS, inherit=True
         )
-    put_environment(p.heap, blocks, arguments, pinfo)
+    put_info(p.heap, blocks, pinfo)
     return blocks
 
 

@@ -20,7 +20,7 @@ from models.cygwin.descriptors import SOCKET, DescriptorTable
 from models.cygwin.errors import ApiFatal
 from models.cygwin.installation import Creation, Installation, Program
 from models.cygwin.process import CygwinProcess
-from models.cygwin.version import FORK_WAIT_MS
+from models.cygwin.version import FORK_WAIT_MS, Version
 from models.win32.errors import Win32Error
 from models.win32.handles import CURRENT_PROCESS, CURRENT_THREAD
 from models.win32.kernel import Kernel
@@ -31,11 +31,17 @@ from sim.engine import Steps
 _EXIT_FATAL = 1  # api_fatal's exit code
 
 
-def entry(installation: Installation, program: Program) -> children.EntryPoint:
-    """The entry point of an image that is linked with Cygwin and whose main() is `program`."""
+def entry(
+    installation: Installation, program: Program, version: Version | None = None
+) -> children.EntryPoint:
+    """The entry point of an image that is linked with Cygwin and whose main() is `program`.
+
+    `version` has the addresses of this image where they are not the installation's.
+    """
 
     def steps(kernel: Kernel, thread: Thread) -> Steps:
         p = CygwinProcess(installation, thread)
+        p.version = version or installation.version
         info = thread.process.startup
         try:
             if info is not None and info.type is ChildType.FORK:
@@ -190,6 +196,8 @@ def _walk(p: CygwinProcess, info: ChildInfo | None) -> None:
 
 
 def _stack(p: CygwinProcess, info: ChildInfo | None) -> None:
+    if info is not None:
+        p.stack_bytes = info.stack_bytes
     p.k.virtual_query(p.me, p.stack_range()[0])
 
 

@@ -1,0 +1,116 @@
+"""Hold the creations of a run against those of a real log: the first difference.
+
+Objects are paired as they are met: an object of the log stands for one of the run from then on, in
+every process and every later window.  A call about another object than its partner's is a
+difference, as is another name, flag, size, time-out, or another object that ended a wait.
+
+Source: CONTRACT §8.
+"""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Sequence
+from typing import Any, NamedTuple
+
+from models.cygwin.call_log import Call
+from models.cygwin.call_windows import Window
+from models.cygwin.call_words import Sight, Word, sight, words
+
+PARTS = ("parent", "child", "signal", "waiter")
+
+
+class Difference(NamedTuple):
+    """creation: its number; call: place in the log, 0 past its end; real, simulated: in words."""
+
+    creation: int
+    call: int
+    real: str
+    simulated: str
+
+
+class Pairs:
+    """Which object of the log is which of the run."""
+
+    def __init__(self) -> None:
+        self._there: dict[Any, Any] = {}
+        self._back: dict[int, Any] = {}
+
+    def same(self, real: Any, simulated: Any) -> bool:
+        """Whether both are none, or partners, or not met before; then they are partners now."""
+        if not real or not simulated:
+            return not real and not simulated
+        if real in self._there or id(simulated) in self._back:
+            return self._there.get(real) is simulated and self._back.get(id(simulated)) == real
+        self._there[real] = simulated
+        self._back[id(simulated)] = real
+        return True
+
+    def partner(self, real: Any) -> Any:
+        """The partner of an object of the log, or None."""
+        return self._there.get(real)
+
+
+def compare(
+    real: Sequence[Window], real_calls: Sequence[Call], made: Sequence[Window],
+    made_calls: Sequence[Call],
+) -> tuple[int, Difference | None]:  # fmt: skip
+    """How many calls were compared, and the first difference if there is one."""
+    if not real:
+        return 0, None
+    here = sight(real_calls, real[0].info.get("cygheap", 0))
+    there = sight(made_calls, made[0].info["cygheap"] if made else 0)
+    of_process: dict[Any, list[Window]] = defaultdict(list)
+    for window in made:
+        of_process[window.anchor.pid].append(window)
+    full = any(call.api == "#process_start" for call in real_calls)
+    pairs = Pairs()
+    first = real_calls[0].pid
+    pairs.same(f"{first}.proc", made_calls[0].pid if made_calls else None)
+    compared = 0
+    for window in real:
+        process = pairs.partner(f"{window.anchor.pid}.proc")
+        mine = of_process.get(process, [])
+        if not mine:
+            return compared, Difference(window.number, window.anchor.place, "a creation", "none")
+        other = mine.pop(0)
+        count, found = _window(window, other, pairs, here, there, full)
+        compared += count
+        if found is not None:
+            return compared, found
+    left = next((w for rest in of_process.values() for w in rest), None)
+    if left is not None:
+        return compared, Difference(len(real) + 1, 0, "no creation", f"a {left.kind}")
+    return compared, None
+
+
+def _window(
+    real: Window, made: Window, pairs: Pairs, here: Sight, there: Sight, full: bool
+) -> tuple[int, Difference | None]:
+    number, place = real.number, real.anchor.place
+    for what in ("kind", "native") if full else ("kind",):
+        a, b = getattr(real, what), getattr(made, what)
+        if a != b:
+            return 0, Difference(number, place, f"{what} {a}", f"{what} {b}")
+    compared = 0
+    for part in PARTS:
+        mine = words(getattr(real, part), here)
+        other = words(getattr(made, part), there)
+        for a, b in zip(mine, other, strict=False):
+            compared += 1
+            if not _same(a, b, pairs):
+                return compared, Difference(number, a.place, f"{part} {a}", f"{part} {b}")
+        if len(mine) != len(other):
+            i = min(len(mine), len(other))
+            one = f"{part} {mine[i]}" if i < len(mine) else f"the end of {part}"
+            two = f"{part} {other[i]}" if i < len(other) else f"the end of {part}"
+            return compared, Difference(number, mine[i].place if i < len(mine) else 0, one, two)
+    return compared, None
+
+
+def _same(real: Word, made: Word, pairs: Pairs) -> bool:
+    if (real.name, real.facts) != (made.name, made.facts) or len(real.objects) != len(made.objects):
+        return False
+    return all(
+        pairs.same(a, b) for (_, a), (_, b) in zip(real.objects, made.objects, strict=True)
+    )

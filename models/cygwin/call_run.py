@@ -1,0 +1,268 @@
+"""A log's processes, run on the simulator: the same requests, made by simulated processes.
+
+One run is one lineage: the first process boots, its life goes on in steps, its children are forked,
+exec'ed or spawned by the scheme and live theirs.  What the programs did beyond that is only how
+long they took to end.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field, replace
+from typing import TYPE_CHECKING
+
+from models.cygwin.call_arguments import arguments_of
+from models.cygwin.call_lives import (
+    CLOEXEC,
+    CLOSE,
+    CREATE,
+    DUP,
+    EXIT,
+    GROW,
+    OPEN,
+    REAP,
+    SLEEP,
+    Act,
+    Life,
+)
+from models.cygwin.call_log import Call, CallLog
+from models.cygwin.call_rows import calls_of
+from models.cygwin.call_versions import Program, Variant
+from models.cygwin.cygheap.layout import HeapType
+from models.cygwin.descriptors import DISK, PIPE, SOCKET
+from models.cygwin.errors import TryAgain
+from models.cygwin.images import cygwin_image, native_image
+from models.cygwin.installation import Creation, Installation
+from models.cygwin.installation import Program as Steppable
+from models.cygwin.protocol import P_DETACH, P_NOWAIT, P_WAIT
+from models.cygwin.startup import entry
+from models.win32.costs import CostRow
+from models.win32.image import Image
+from models.win32.kernel import Kernel
+from models.win32.objects import File
+from models.win32.processors import Processors
+from models.win32.system import SYSTEMS
+from models.win32.thread import Thread
+from sim.engine import Engine, Steps
+from sim.trace import Trace
+
+if TYPE_CHECKING:
+    from models.cygwin import children
+    from models.cygwin.call_windows import Window
+    from models.cygwin.process import CygwinProcess
+    from models.cygwin.protocol import Scheme
+    from models.cygwin.version import Version
+
+# Every call takes a while, so that threads meet at different times -- chosen
+COSTS = CostRow(
+    create_process_us=2000.0, loader_us=6000.0, init_us=500.0, exit_us=400.0, wake_us=20.0,
+    handle_us=2.0, map_us=30.0, thread_us=60.0, winsock_us=100.0, call_us=3.0, page_us=1.0,
+    copy_us_per_byte=0.002,
+)  # fmt: skip
+PROCESSORS = 4  # so that nobody waits for one -- chosen
+QUANTUM_US = 20_000.0
+LINGER_US = 30_000.0  # how long a program runs that the log says nothing about -- chosen
+TAKEN_BYTES = 0x10000  # the least that can be
+HORIZON_US = 600e6  # longer than any log; what still waits then waits for ever
+_DEVICES = {  # native and POSIX names; a new fhandler's native name is made with 16 spare bytes
+    "nul": (b"nul", b"/dev/null"), PIPE: (b"\\dev\\piper", b"/dev/piper"),
+    SOCKET: (b"\\dev\\socket", b"/dev/socket"),
+}  # fmt: skip
+_MODES = {0: "_P_VFORK", 1: P_WAIT, 2: P_NOWAIT, 4: "_P_NOWAITO", 5: P_DETACH}
+
+
+@dataclass
+class LogRun:
+    """One lineage on the simulator.
+
+    log, windows, lives, variant, scheme: what is run -- input
+    pads: number of a window -> untagged bytes put into the heap before it -- input
+    kernel, installation: where it runs -- state
+    pids: window's number -> Cygwin pid of the child -- state
+    """
+
+    log: CallLog
+    windows: list[Window]
+    lives: Mapping[str, Life]
+    variant: Variant
+    scheme: Scheme
+    pads: Mapping[int, int] = field(default_factory=dict)
+    console: bool = False
+    kernel: Kernel = field(init=False)
+    installation: Installation = field(init=False)
+    pids: dict[int, int] = field(default_factory=dict)
+
+    def run(self) -> list[Call]:
+        """The calls of the whole run, by time."""
+        engine = Engine()
+        system = SYSTEMS[self.variant.system]
+        self.kernel = Kernel(engine, Processors(engine, PROCESSORS, QUANTUM_US), system, Trace(True))
+        self.installation = Installation(self.kernel, self.scheme, self.variant.version)
+        first = next(iter(self.lives.values()))
+        self.kernel.boot(self.image(first), COSTS).console = self.console
+        engine.run(until=HORIZON_US)
+        return calls_of(self.kernel)
+
+    def image(self, life: Life) -> Image:
+        """The program of a process that is not forked."""
+        if life.native:
+            return native_image(self.variant.version, life.image, self._native(life))
+        version = self.version_of(life.image)
+        start = entry(self.installation, self.program(life), version)
+        return cygwin_image(version, life.image, self._or_dies(start))
+
+    def _or_dies(self, start: children.EntryPoint) -> children.EntryPoint:
+        """The same in the surroundings that the log shows.
+
+        What the log found taken is taken.  A child that never came to life ends before the DLL
+        starts.
+        """
+
+        def steps(k: Kernel, me: Thread) -> Steps:
+            tag = me.process.tag
+            window = self.windows[tag.place - 1] if isinstance(tag, Creation) else None
+            if window is not None and window.native is None and self._full:
+                yield from k.exit_process(me, _exit_code(window))
+            life = self._child(window) if window else next(iter(self.lives.values()))
+            for address in life.taken:
+                me.process.space.reserve(address, TAKEN_BYTES, "taken")
+            yield from start(k, me)
+
+        return steps
+
+    @property
+    def _full(self) -> bool:
+        """Whether the log kept all calls."""
+        return any(call.api == "#process_start" for call in self.log.calls)
+
+    def version_of(self, image: str) -> Version:
+        """The release's numbers with the data of a program."""
+        program = self.variant.programs.get(image)
+        version = self.variant.version
+        if program is None:
+            return version
+        return _with_program(version, program)
+
+    def program(self, life: Life) -> Steppable:
+        """What the process does after its start-up."""
+
+        def steps(p: CygwinProcess) -> Steps:
+            if life.made_by is None:
+                for fd in (0, 1, 2):
+                    self._open(p, fd, DISK, b"", b"", False)
+            if life.image.startswith("sh") and (life.made_by is None or life.made_by.kind != "fork"):
+                _look_for_terminal(p)
+            for act in life.acts:
+                yield from self._act(p, life, act)
+            yield from p.sleep(None)
+
+        return steps
+
+    def _act(self, p: CygwinProcess, life: Life, act: Act) -> Steps:
+        what = act.what
+        if what == GROW:
+            p.grow_user_heap(p.user_heap_bytes + act.fd)
+        elif what == OPEN:
+            self._open(p, act.fd, act.kind, *_names(act), False)
+        elif what == DUP:
+            yield from p.dup2(act.other, act.fd)
+        elif what == CLOSE:
+            yield from p.close(act.fd)
+        elif what == CLOEXEC:
+            p.set_cloexec(act.fd, True)
+        elif what == CREATE:
+            yield from self._create(p, self.windows[act.fd - 1])
+        elif what == REAP and act.fd in self.pids:
+            yield from p.waitpid(self.pids[act.fd])
+        elif what == EXIT:
+            yield from p.work(LINGER_US)
+            yield from p.exit(act.fd)
+
+    def _open(
+        self, p: CygwinProcess, fd: int, kind: str, win32_name: bytes, name: bytes, cloexec: bool
+    ) -> None:
+        handle = p.k.new_handle(p.me, File(kind), not cloexec and kind != SOCKET)
+        p.fds.add(fd, kind, handle, 0, cloexec, win32_name, name)
+
+    def _create(self, p: CygwinProcess, window: Window) -> Steps:
+        life = self._child(window)
+        pad = self.pads.get(window.number, 0)
+        if pad:
+            _put_block(p, pad)
+        creation = Creation(window.number, window.kind, p.pid, str(window.anchor.args["image"]))
+        try:
+            if window.kind == "fork":
+                p.stack_bytes = int(window.info["stack_bytes"]) - self.variant.frame_bytes
+                program = self.program(life)
+                self.pids[window.number] = yield from p.fork(program, creation)
+                return
+            image = self.image(life)
+            arguments = arguments_of(window, life.command, self.log.command, self.variant)
+            if window.kind == "exec":
+                yield from p.execute(image, arguments, creation)
+            mode = _MODES[self._mode(window)]
+            self.pids[window.number] = yield from p.spawn(mode, image, arguments, creation)
+        except TryAgain:
+            return
+
+    def _mode(self, window: Window) -> int:
+        before = [c for c in self.log.calls if c.tid == window.anchor.tid and c.place < window.anchor.place]
+        said = [int(c.args["mode"]) for c in before if c.api == "#app_spawn_call"]
+        return said[-1] if said else 2
+
+    def _child(self, window: Window) -> Life:
+        child = str(window.made.args.get("child")) if window.made else ""
+        made = Life(child, str(window.anchor.args["image"]), False, window)
+        return self.lives.get(child, made)
+
+    def _native(self, life: Life) -> children.EntryPoint:
+        def steps(k: Kernel, me: Thread) -> Steps:
+            code = 0
+            for act in life.acts:
+                if act.what == SLEEP:
+                    yield from k.sleep(me, act.fd * 1000.0)
+                elif act.what == EXIT:
+                    code = act.fd
+            yield from k.exit_process(me, code)
+
+        return steps
+
+
+def _exit_code(window: Window) -> int:
+    """What the parent read as the exit code of a child that never came to life."""
+    codes = [c.args["code"] for c in window.parent if c.api == "GetExitCodeProcess"]
+    return int(codes[0]) if codes else 1
+
+
+def _names(act: Act) -> tuple[bytes, bytes]:
+    """Win32 and POSIX name of what is opened; a device's first name has room for 16 more."""
+    device = _DEVICES.get(act.name if act.kind == DISK else act.kind)
+    if device is not None:
+        return b"x" * (len(device[0]) + 15), device[1]
+    name = act.name.encode()
+    return b"c:\\work\\" + name, b"./" + name
+
+
+def _look_for_terminal(p: CygwinProcess) -> None:
+    """sh opens /dev/tty at its start, in vain: the fhandler and its name are freed again."""
+    heap = p.heap
+    blocks = [heap.ccalloc(HeapType.HEAP_FHANDLER, 1, heap.era.fhandler_bytes[DISK])]
+    blocks.append(heap.cstrdup(b"/dev/tty"))
+    heap.cfree_many(blocks[::-1])
+
+
+def _put_block(p: CygwinProcess, size_bytes: int) -> None:
+    """One untagged block of that size, by whatever the program did before."""
+    heap = p.heap
+    offset = heap.csbrk(size_bytes) - heap.base
+    heap.memory.write32(offset, 3)
+    heap.memory.write32(offset + 4, heap.head)
+    heap.memory.write32(offset + 8, int(HeapType.HEAP_STR))
+    heap.memory.write32(heap.era.chain_offset, heap.base + offset)
+
+
+def _with_program(version: Version, program: Program) -> Version:
+    return replace(
+        version, exe_data=program.data, exe_bss=program.bss, linked=program.linked,
+        stack_base=program.stack_base,
+    )  # fmt: skip

@@ -1,0 +1,78 @@
+"""The releases whose call logs exist, as numbers: what they add to a scheme.
+
+A variant is a scheme with the plain numbers of one DLL: header, CYGHEAPSIZE, child_info, names of
+its types, addresses, the programs that ran on it.  Two variants of one scheme differ here only.
+
+Source: the call logs of each folder; sizes of program and DLL data from their WriteProcessMemory.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+from types import MappingProxyType
+
+from models.cygwin import schemes
+from models.cygwin.version import Version
+
+Range = tuple[int, int]  # address, bytes
+
+
+@dataclass(frozen=True)
+class Program:
+    """Where a program file has its data. Every field is *constant*; (address, bytes).
+
+    data, bss: its own; linked: those of the DLLs that it is linked with, in pairs
+    stack_base: of its main thread
+    """
+
+    data: Range
+    bss: Range
+    linked: tuple[Range, ...] = ()
+    stack_base: int = 0x4A0000
+
+
+@dataclass(frozen=True, eq=False)
+class Variant:
+    """One DLL of the logs. Every field is *constant*.
+
+    scheme: name of how it hands the heap over
+    version: its numbers
+    types: what child_info's types are called
+    programs: by image name; of others only the size of what they write is unknown
+    frame_bytes: stack between fork's own frame and what it copies
+    env_base_bytes: the Windows environment without "_"
+    environment: lengths of "NAME=value" that sh passes on without "_", no closing zero
+    """
+
+    scheme: str
+    version: Version
+    programs: Mapping[str, Program]
+    types: Mapping[str, str]
+    frame_bytes: int
+    env_base_bytes: int
+    environment: tuple[int, ...]
+    system: str = "nt"
+
+
+# Lengths that sh passes on, in its order (`env_lengths.json` of the logs; values are left out).
+_ENVIRONMENT = (
+    20, 15, 37, 11, 68, 17, 22, 26, 13, 30, 29, 13, 17, 33, 48, 32, 14, 13, 17, 148, 20, 14, 41,
+    25, 18, 16, 6, 42, 33, 16, 40, 26, 29, 7, 56, 12, 35, 31, 21, 23, 14, 29, 22, 19, 15, 46,
+)  # fmt: skip
+_FORK1 = MappingProxyType({"FORK1": "FORK", "EXEC": "EXEC", "SPAWN": "SPAWN"})
+_PERL = Program(
+    (0x402000, 24), (0x403000, 44), ((0x678B4000, 32_396), (0x678BC000, 15_820)), 0x410000
+)
+_SH = Program((0x485000, 21_688), (0x48B000, 31_708))
+_PROGRAMS = MappingProxyType({"sh.exe": _SH, "shc.exe": _SH, "perl.exe": _PERL})
+
+
+def variants() -> dict[str, Variant]:
+    """All variants, by the name of their logs' folder."""
+    release = replace(schemes.get("shared-memory-1.3.3").version)
+    r133 = Variant("shared-memory-1.3.3", release, _PROGRAMS, _FORK1, 1272, 1277, _ENVIRONMENT)
+    return {
+        "cygwin-1.3.3": r133,
+        "cygwin-1.3.3-w98": replace(r133, system="9x"),
+    }
