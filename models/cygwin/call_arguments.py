@@ -18,16 +18,19 @@ from models.cygwin.arguments import Arguments
 from models.cygwin.call_versions import Variant
 from models.cygwin.call_windows import Window
 
-LONG_VARIABLE_BYTES = (97, 3007)  # of the runs `env-N`: VAR000=..., LONG00=...
+# Bytes and number of variables that the runs `env-N` add: LONG00=..., VAR000=...
+MORE_VARIABLES = ((3007, 10), (97, 100))
 _SEPARATORS = {";", "&", "|", "&&", "||", "(", ")"}
 
 
 def arguments_of(window: Window, command: str, shell: str, variant: Variant) -> Arguments:
     """What the window's child was started with. `command` is its own, `shell` what sh was given."""
+    if len(command) + 1 < int(window.anchor.args["cmd_len"]):
+        command = ""  # it was cut off
     words = _words(command)
     image = str(window.anchor.args["image"])
     said = _said(image, words, shell)
-    tail = words[1:] if len(words) > 1 or not shell else _tail(said, shell)
+    tail = words[1:] if len(words) > 1 else _tail(said, shell)
     script = _is_script(image, words, shell, tail)
     argv = ["/bin/sh", *tail] if script else [said, *tail]
     text = [b"a" * len(word) for word in argv]
@@ -38,12 +41,12 @@ def environment(window: Window, variant: Variant) -> list[int]:
     """Lengths of the variables that were passed."""
     lengths = list(variant.environment)
     more = int(window.anchor.args.get("env_bytes", 0)) - variant.env_base_bytes
-    for size in LONG_VARIABLE_BYTES:
-        while more > 100 * (size + 1) - 1 >= 0 and more >= 10 * (size + 1):
-            lengths += [size] * 10
-            more -= 10 * (size + 1)
+    for size, count in MORE_VARIABLES:
+        if more >= count * (size + 1):
+            lengths += [size] * count
+            more -= count * (size + 1)
     if more > 0:
-        lengths.append(more - 1)
+        lengths.insert(variant.underscore, more - 1)
     return lengths
 
 

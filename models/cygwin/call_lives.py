@@ -4,8 +4,7 @@ A life is the list of acts of one process: what it opened, duplicated and closed
 grew, whom it made and when it ended.  Descriptors are followed by their handle values through forks
 and execs, so that a run can do the same on descriptors of its own.
 
-The logs leave out failed opens, files that are not inheritable, and what a program opens only to
-look at it; acts have none of these.
+The logs leave out failed opens and files that are not inheritable; acts have neither.
 
 Source: the calls of the logs; dtable.cc (a dup makes a descriptor, close-on-exec a new handle).
 """
@@ -21,12 +20,13 @@ from models.cygwin.call_windows import Window, by_thread
 from models.cygwin.descriptors import DISK, PIPE, SOCKET
 from models.win32.errors import ERROR_INVALID_ADDRESS
 
-OPEN, DUP, CLOSE, CLOEXEC, GROW, CREATE, EXIT, REAP, SLEEP = (
-    "open", "dup", "close", "cloexec", "grow", "create", "exit", "reap", "sleep",
+OPEN, LOOK, DUP, CLOSE, CLOEXEC, GROW, CREATE, EXIT, REAP, SLEEP = (
+    "open", "look", "dup", "close", "cloexec", "grow", "create", "exit", "reap", "sleep",
 )  # fmt: skip
 _STANDARD = {8: 0, 12: 1, 16: 2}  # handle values of stdin, stdout, stderr in the logs
 _FILES = ("F", "PIPE", "SOCK", "CON", "STD")
 FIRST_FD = 3
+HIGHEST = 0x7FFE0000  # a process has nothing there -- constant
 CHUNK_BYTES = 1 << 28  # address space of malloc, at least; nothing else reserves as much
 
 
@@ -120,11 +120,13 @@ def _live(life: Life, main: list[Call], mine: list[Window], calls: Sequence[Call
 
 def _taken(main: list[Call]) -> list[int]:
     """Addresses that the process asked for and could not have."""
-    asked = [
-        c.args["addr"] for c in main
-        if c.error == ERROR_INVALID_ADDRESS and c.api in ("MapViewOfFileEx", "VirtualAlloc")
-    ]  # fmt: skip
-    return sorted(set(asked))
+    asked = {c.args["addr"] for c in main if c.error == ERROR_INVALID_ADDRESS and _places(c)}
+    return sorted(address for address in asked if 0 < address < HIGHEST)
+
+
+def _places(call: Call) -> bool:
+    """Whether a call wants a place in the address space, not pages of one that it has."""
+    return call.api == "MapViewOfFileEx" or call.args.get("type") == "RESERVE"
 
 
 def _ended(window: Window) -> bool:
@@ -162,7 +164,9 @@ def _act(life: Life, main: list[Call], i: int, heap: tuple[int, int]) -> None:
     elif call.api == "#native_sleep":
         life.acts.append(Act(SLEEP, args["ms"]))
     elif call.api == "CreateFile" and args.get("inherit"):
-        if not _only_looked_at(main, i):
+        if _only_looked_at(main, i):
+            life.acts.append(Act(LOOK, name=args["name"]))
+        else:
             _open(life, args["hv"], DISK, args["name"])
     elif call.api == "CreatePipe":
         _pipe(life, main, i)

@@ -42,6 +42,8 @@ def _call(kernel: Kernel, number: int, row: Row) -> Call:
         error = ERROR_ALREADY_EXISTS
     elif row.name in ("MapViewOfFileEx", "VirtualAlloc") and not args["ret"]:
         error = ERROR_INVALID_ADDRESS
+    elif row.name == "WSADuplicateSocket":
+        args["target"] = kernel.processes[args["target"]]
     elif row.name == "WSASocket":
         error = args.get("err", 0)
     name = row.name

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
 from models.cygwin.call_arguments import arguments_of
 from models.cygwin.call_lives import (
@@ -19,6 +19,7 @@ from models.cygwin.call_lives import (
     DUP,
     EXIT,
     GROW,
+    LOOK,
     OPEN,
     REAP,
     SLEEP,
@@ -64,6 +65,7 @@ QUANTUM_US = 20_000.0
 LINGER_US = 30_000.0  # how long a program runs that the log says nothing about -- chosen
 TAKEN_BYTES = 0x10000  # the least that can be
 HORIZON_US = 600e6  # longer than any log; what still waits then waits for ever
+_ROOT = ("tmp", "bin", "etc", "usr")  # folders of the root
 _DEVICES = {  # native and POSIX names; a new fhandler's native name is made with 16 spare bytes
     "nul": (b"nul", b"/dev/null"), PIPE: (b"\\dev\\piper", b"/dev/piper"),
     SOCKET: (b"\\dev\\socket", b"/dev/socket"),
@@ -71,12 +73,23 @@ _DEVICES = {  # native and POSIX names; a new fhandler's native name is made wit
 _MODES = {0: "_P_VFORK", 1: P_WAIT, 2: P_NOWAIT, 4: "_P_NOWAITO", 5: P_DETACH}
 
 
+class Seed(NamedTuple):
+    """Heap that a log's first process has and the log does not show.
+
+    untagged_bytes: one block in use; freed: sizes of blocks that were freed again
+    """
+
+    untagged_bytes: int
+    freed: tuple[int, ...] = ()
+
+
 @dataclass
 class LogRun:
     """One lineage on the simulator.
 
     log, windows, lives, variant, scheme: what is run -- input
-    pads: number of a window -> untagged bytes put into the heap before it -- input
+    seed: what else is in the first process's heap at its first creation -- input
+    console: the first process has one -- input
     kernel, installation: where it runs -- state
     pids: window's number -> Cygwin pid of the child -- state
     """
@@ -86,7 +99,7 @@ class LogRun:
     lives: Mapping[str, Life]
     variant: Variant
     scheme: Scheme
-    pads: Mapping[int, int] = field(default_factory=dict)
+    seed: Seed = field(default_factory=lambda: Seed(0))
     console: bool = False
     kernel: Kernel = field(init=False)
     installation: Installation = field(init=False)
@@ -164,6 +177,8 @@ class LogRun:
             p.grow_user_heap(p.user_heap_bytes + act.fd)
         elif what == OPEN:
             self._open(p, act.fd, act.kind, *_names(act), False)
+        elif what == LOOK:
+            p.heap.cfree(p.heap.cstrdup(_path(act.name)))
         elif what == DUP:
             yield from p.dup2(act.other, act.fd)
         elif what == CLOSE:
@@ -186,9 +201,11 @@ class LogRun:
 
     def _create(self, p: CygwinProcess, window: Window) -> Steps:
         life = self._child(window)
-        pad = self.pads.get(window.number, 0)
-        if pad:
-            _put_block(p, pad)
+        if window.number == 1:
+            if self.seed.untagged_bytes:
+                _put_block(p, self.seed.untagged_bytes)
+            for size in self.seed.freed:
+                _put_freed(p, size)
         creation = Creation(window.number, window.kind, p.pid, str(window.anchor.args["image"]))
         try:
             if window.kind == "fork":
@@ -243,12 +260,24 @@ def _names(act: Act) -> tuple[bytes, bytes]:
     return b"c:\\work\\" + name, b"./" + name
 
 
+def _path(name: str) -> bytes:
+    """The POSIX path of a file that the log names; where it lies is what these runs had."""
+    if name in _ROOT:
+        return f"/{name}".encode()
+    folder = "/usr/bin" if name.endswith(".exe") else "/cygdrive/c/work"
+    return folder.encode() if name == "work" else f"{folder}/{name}".encode()
+
+
 def _look_for_terminal(p: CygwinProcess) -> None:
-    """sh opens /dev/tty at its start, in vain: the fhandler and its name are freed again."""
+    """sh opens /dev/tty at its start, in vain: the fhandler is freed again."""
     heap = p.heap
-    blocks = [heap.ccalloc(HeapType.HEAP_FHANDLER, 1, heap.era.fhandler_bytes[DISK])]
-    blocks.append(heap.cstrdup(b"/dev/tty"))
-    heap.cfree_many(blocks[::-1])
+    heap.cfree(heap.ccalloc(HeapType.HEAP_FHANDLER, 1, heap.era.fhandler_bytes[DISK]))
+
+
+def _put_freed(p: CygwinProcess, size_bytes: int) -> None:
+    """A block that the program had and freed."""
+    n = size_bytes - 8 - 8 - p.heap.era.search_slack_bytes
+    p.heap.cfree(p.heap.cmalloc(HeapType.HEAP_STR, max(n, 0)))
 
 
 def _put_block(p: CygwinProcess, size_bytes: int) -> None:

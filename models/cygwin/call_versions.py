@@ -43,6 +43,8 @@ class Variant:
     frame_bytes: stack between fork's own frame and what it copies
     env_base_bytes: the Windows environment without "_"
     environment: lengths of "NAME=value" that sh passes on without "_", no closing zero
+    sh_bytes: heap of a fresh sh that its visible calls do not explain
+    underscore: where "_" stands among them
     """
 
     scheme: str
@@ -52,6 +54,8 @@ class Variant:
     frame_bytes: int
     env_base_bytes: int
     environment: tuple[int, ...]
+    sh_bytes: int = 0
+    underscore: int = 46
     system: str = "nt"
 
 
@@ -71,7 +75,7 @@ _PROGRAMS = MappingProxyType({"sh.exe": _SH, "shc.exe": _SH, "perl.exe": _PERL})
 def variants() -> dict[str, Variant]:
     """All variants, by the name of their logs' folder."""
     release = replace(schemes.get("shared-memory-1.3.3").version)
-    r133 = Variant("shared-memory-1.3.3", release, _PROGRAMS, _FORK1, 1272, 1277, _ENVIRONMENT)
+    r133 = Variant("shared-memory-1.3.3", release, _PROGRAMS, _FORK1, 1272, 1277, _ENVIRONMENT, 136)
     return {
         "cygwin-1.3.3": r133,
         "cygwin-1.3.3-w98": replace(r133, system="9x"),

@@ -58,11 +58,13 @@ class Sight:
 
     heap: base of the cygheap -- constant
     user_heaps: process -> base of malloc's space -- constant
+    looked_at: files that the DLL opened for itself, inherited by nobody -- constant
     views: (process, address) -> (place, section) of each mapping there, by time -- constant
     """
 
     heap: int
     user_heaps: dict[Any, int] = field(default_factory=dict)
+    looked_at: set[Any] = field(default_factory=set)
     views: dict[tuple[Any, int], list[tuple[int, Any]]] = field(default_factory=dict)
 
     def view(self, call: Call, address: int) -> Any:
@@ -74,6 +76,7 @@ class Sight:
 def sight(calls: Sequence[Call], heap: int) -> Sight:
     """Learn the addresses of a log or run."""
     known = Sight(heap)
+    known.looked_at = _looked_at(calls)
     for call in calls:
         args = call.args
         if call.api == "VirtualAlloc" and args["type"] == "RESERVE" and args["size"] >= CHUNK_BYTES:
@@ -84,6 +87,19 @@ def sight(calls: Sequence[Call], heap: int) -> Sight:
     return known
 
 
+def _looked_at(calls: Sequence[Call]) -> set[Any]:
+    """Files of the log whose opening it left out, the script that is to be started, say."""
+    opened: set[Any] = set()
+    closed: set[Any] = set()
+    for call in calls:
+        if call.api == "CreateFile" and isinstance(call.args["h"], str):
+            opened.add(call.args["h"])
+        elif call.api == "CloseHandle" and is_file(call.args["h"]):
+            if call.args["h"].startswith("F"):
+                closed.add(call.args["h"])
+    return closed - opened
+
+
 def words(calls: Sequence[Call], known: Sight) -> list[Word]:
     """The calls of one part of a window in words; files closed in a row become one word."""
     said: list[Word] = []
@@ -92,7 +108,7 @@ def words(calls: Sequence[Call], known: Sight) -> list[Word]:
         if call.api.startswith("#") or call.api in LEFT_OUT:
             continue
         if _closes_file(call):
-            closed += 1
+            closed += call.args.get("h", call.args.get("s")) not in known.looked_at
             continue
         word = _word(call, known)
         if word is None:
@@ -250,7 +266,8 @@ def _code(call: Call, known: Sight) -> _Parts:
 
 
 def _duplicate_socket(call: Call, known: Sight) -> _Parts:
-    return (), (("target", _process(call.args["target"])),)
+    target = call.args["target"]
+    return (), (("target", f"{target}.proc" if isinstance(target, str) else target),)
 
 
 def _socket(call: Call, known: Sight) -> _Parts:

@@ -154,6 +154,7 @@ def _sync(p: CygwinProcess, creation: Creation, h_process: int, ready: int, pid:
     if woke == WAIT_TIMEOUT:
         yield from k.terminate_process(me, h_process, 1)
         raise TryAgain("WaitForMultipleObjects timed out")
+    yield from k.wait_for_single_object(me, ready, 0)  # it may have been both
     code = k.get_exit_code_process(me, h_process)
     raise TryAgain(
         f"child {pid}({h_process:#x}) died before initialization with status code {code:#x}"
@@ -192,18 +193,18 @@ def leave_to_child(
     k, me = p.k, p.me
     if woke == WAIT_OBJECT_0 + 2:
         parent = parent_handle(p)
-        if parent:
-            alive = (yield from k.wait_for_single_object(me, parent, 0)) == WAIT_TIMEOUT
+        if parent and (yield from k.wait_for_single_object(me, parent, 0)) == WAIT_TIMEOUT:
             k.close_handle(me, ready)
-            if alive:
-                given = k.duplicate_handle(me, CURRENT_PROCESS, h_process, parent)
-                p.pinfo.write32(children.H_PROCESS, given)
-                k.close_handle(me, h_process)
-                yield from k.exit_process(me, EXIT_REPARENTED)
+            given = k.duplicate_handle(me, CURRENT_PROCESS, h_process, parent)
+            p.pinfo.write32(children.H_PROCESS, given)
+            k.close_handle(me, h_process)
+            yield from k.exit_process(me, EXIT_REPARENTED)
         yield from k.set_event(me, p.signal_arrived)  # no more signals (§i, ten logs)
         woke = yield from p.wait_for_child(creation, watched, INFINITE)
         while woke != WAIT_OBJECT_0:
             yield from k.reset_event(me, p.signal_arrived)
             woke = yield from p.wait_for_child(creation, watched, INFINITE)
     code = k.get_exit_code_process(me, h_process)
-    yield from p.exit(code)
+    k.close_handle(me, ready)
+    k.close_handle(me, h_process)
+    yield from k.exit_process(me, code)
