@@ -20,6 +20,7 @@ from models.cygwin.call_windows import Window
 
 # Bytes and number of variables that the runs `env-N` add: LONG00=..., VAR000=...
 MORE_VARIABLES = ((3007, 10), (97, 100))
+TEXT_BYTES = 600  # a log keeps no more of a command
 _SEPARATORS = {";", "&", "|", "&&", "||", "(", ")"}
 
 
@@ -31,6 +32,8 @@ def arguments_of(window: Window, command: str, shell: str, variant: Variant) -> 
     image = str(window.anchor.args["image"])
     said = _said(image, words, shell)
     tail = words[1:] if len(words) > 1 else _tail(said, shell)
+    if len(shell) == TEXT_BYTES and not command:
+        tail = _completed(tail, int(window.anchor.args["cmd_len"]))
     script = _is_script(image, words, shell, tail)
     argv = ["/bin/sh", *tail] if script else [said, *tail]
     text = [b"a" * len(word) for word in argv]
@@ -81,6 +84,11 @@ def _tail(said: str, shell: str) -> list[str]:
             break
         tail.append(word)
     return tail
+
+
+def _completed(words: list[str], cmd_len: int) -> list[str]:
+    """The words of a text that was cut off: all like the first, as many as the length says."""
+    return [words[0]] * (cmd_len // (len(words[0]) + 1)) if words else words
 
 
 def _is_script(image: str, words: Sequence[str], shell: str, tail: Sequence[str]) -> bool:

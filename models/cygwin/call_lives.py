@@ -4,7 +4,9 @@ A life is the list of acts of one process: what it opened, duplicated and closed
 grew, whom it made and when it ended.  Descriptors are followed by their handle values through forks
 and execs, so that a run can do the same on descriptors of its own.
 
-The logs leave out failed opens and files that are not inheritable; acts have neither.
+The logs leave out failed opens and files that are not inheritable; acts have neither, nor what a
+program opened only to look at it, which leaves nothing in the heap.  A console is opened once more
+for each image, but stays the same descriptors.
 
 Source: the calls of the logs; dtable.cc (a dup makes a descriptor, close-on-exec a new handle).
 """
@@ -20,8 +22,8 @@ from models.cygwin.call_windows import Window, by_thread
 from models.cygwin.descriptors import DISK, PIPE, SOCKET
 from models.win32.errors import ERROR_INVALID_ADDRESS
 
-OPEN, LOOK, DUP, CLOSE, CLOEXEC, GROW, CREATE, EXIT, REAP, SLEEP = (
-    "open", "look", "dup", "close", "cloexec", "grow", "create", "exit", "reap", "sleep",
+OPEN, DUP, CLOSE, CLOEXEC, GROW, CREATE, EXIT, REAP, SLEEP = (
+    "open", "dup", "close", "cloexec", "grow", "create", "exit", "reap", "sleep",
 )  # fmt: skip
 _STANDARD = {8: 0, 12: 1, 16: 2}  # handle values of stdin, stdout, stderr in the logs
 _FILES = ("F", "PIPE", "SOCK", "CON", "STD")
@@ -164,9 +166,7 @@ def _act(life: Life, main: list[Call], i: int, heap: tuple[int, int]) -> None:
     elif call.api == "#native_sleep":
         life.acts.append(Act(SLEEP, args["ms"]))
     elif call.api == "CreateFile" and args.get("inherit"):
-        if _only_looked_at(main, i):
-            life.acts.append(Act(LOOK, name=args["name"]))
-        else:
+        if not _only_looked_at(main, i) and not args["name"].startswith("CON"):
             _open(life, args["hv"], DISK, args["name"])
     elif call.api == "CreatePipe":
         _pipe(life, main, i)

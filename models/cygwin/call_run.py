@@ -19,7 +19,6 @@ from models.cygwin.call_lives import (
     DUP,
     EXIT,
     GROW,
-    LOOK,
     OPEN,
     REAP,
     SLEEP,
@@ -30,7 +29,7 @@ from models.cygwin.call_log import Call, CallLog
 from models.cygwin.call_rows import calls_of
 from models.cygwin.call_versions import Program, Variant
 from models.cygwin.cygheap.layout import HeapType
-from models.cygwin.descriptors import DISK, PIPE, SOCKET
+from models.cygwin.descriptors import CONSOLE, DISK, PIPE, SOCKET
 from models.cygwin.errors import TryAgain
 from models.cygwin.images import cygwin_image, native_image
 from models.cygwin.installation import Creation, Installation
@@ -64,8 +63,8 @@ PROCESSORS = 4  # so that nobody waits for one -- chosen
 QUANTUM_US = 20_000.0
 LINGER_US = 30_000.0  # how long a program runs that the log says nothing about -- chosen
 TAKEN_BYTES = 0x10000  # the least that can be
+KILLED = 0x900  # exit code of what was killed by signal 9
 HORIZON_US = 600e6  # longer than any log; what still waits then waits for ever
-_ROOT = ("tmp", "bin", "etc", "usr")  # folders of the root
 _DEVICES = {  # native and POSIX names; a new fhandler's native name is made with 16 spare bytes
     "nul": (b"nul", b"/dev/null"), PIPE: (b"\\dev\\piper", b"/dev/piper"),
     SOCKET: (b"\\dev\\socket", b"/dev/socket"),
@@ -162,12 +161,15 @@ class LogRun:
         def steps(p: CygwinProcess) -> Steps:
             if life.made_by is None:
                 for fd in (0, 1, 2):
-                    self._open(p, fd, DISK, b"", b"", False)
+                    self._open(p, fd, CONSOLE if self.console else DISK, b"", b"", False)
             if life.image.startswith("sh") and (life.made_by is None or life.made_by.kind != "fork"):
                 _look_for_terminal(p)
             for act in life.acts:
                 yield from self._act(p, life, act)
-            yield from p.sleep(None)
+            yield from p.work(LINGER_US)
+            if life.acts and self._full:
+                yield from p.k.exit_process(p.me, KILLED)  # the log has no end of it
+            yield from p.exit(0)
 
         return steps
 
@@ -176,9 +178,7 @@ class LogRun:
         if what == GROW:
             p.grow_user_heap(p.user_heap_bytes + act.fd)
         elif what == OPEN:
-            self._open(p, act.fd, act.kind, *_names(act), False)
-        elif what == LOOK:
-            p.heap.cfree(p.heap.cstrdup(_path(act.name)))
+            self._open(p, act.fd, act.kind, *_names(act), self._closes_at_exec(life, act))
         elif what == DUP:
             yield from p.dup2(act.other, act.fd)
         elif what == CLOSE:
@@ -196,8 +196,12 @@ class LogRun:
     def _open(
         self, p: CygwinProcess, fd: int, kind: str, win32_name: bytes, name: bytes, cloexec: bool
     ) -> None:
-        handle = p.k.new_handle(p.me, File(kind), not cloexec and kind != SOCKET)
-        p.fds.add(fd, kind, handle, 0, cloexec, win32_name, name)
+        handle = p.k.new_handle(p.me, File(kind), not cloexec)
+        p.fds.add(fd, kind, handle, 0, cloexec, name, win32_name)  # this order: seen in the logs
+
+    def _closes_at_exec(self, life: Life, act: Act) -> bool:
+        """perl's sockets are closed at exec unless the script lifts $^F; no call shows it."""
+        return act.kind == SOCKET and life.image == "perl.exe" and "$^F" not in self.log.command
 
     def _create(self, p: CygwinProcess, window: Window) -> Steps:
         life = self._child(window)
@@ -260,18 +264,12 @@ def _names(act: Act) -> tuple[bytes, bytes]:
     return b"c:\\work\\" + name, b"./" + name
 
 
-def _path(name: str) -> bytes:
-    """The POSIX path of a file that the log names; where it lies is what these runs had."""
-    if name in _ROOT:
-        return f"/{name}".encode()
-    folder = "/usr/bin" if name.endswith(".exe") else "/cygdrive/c/work"
-    return folder.encode() if name == "work" else f"{folder}/{name}".encode()
-
-
 def _look_for_terminal(p: CygwinProcess) -> None:
-    """sh opens /dev/tty at its start, in vain: the fhandler is freed again."""
+    """sh opens /dev/tty at its start, in vain: fhandler and name are freed again."""
     heap = p.heap
-    heap.cfree(heap.ccalloc(HeapType.HEAP_FHANDLER, 1, heap.era.fhandler_bytes[DISK]))
+    fhandler = heap.ccalloc(HeapType.HEAP_FHANDLER, 1, heap.era.fhandler_bytes[DISK])
+    heap.cfree(heap.cstrdup(b"/dev/tty"))
+    heap.cfree(fhandler)
 
 
 def _put_freed(p: CygwinProcess, size_bytes: int) -> None:

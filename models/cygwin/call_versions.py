@@ -13,7 +13,7 @@ from dataclasses import dataclass, replace
 from types import MappingProxyType
 
 from models.cygwin import schemes
-from models.cygwin.version import Version
+from models.cygwin.version import FIRST_STARTUP, Version
 
 Range = tuple[int, int]  # address, bytes
 
@@ -72,10 +72,15 @@ _SH = Program((0x485000, 21_688), (0x48B000, 31_708))
 _PROGRAMS = MappingProxyType({"sh.exe": _SH, "shc.exe": _SH, "perl.exe": _PERL})
 
 
+def _startup(words: tuple[str, ...]) -> tuple[str, ...]:
+    """A first process's start-up without what its program asked for later."""
+    return tuple("fdtab" if word == "descriptors" else word for word in words)
+
+
 def variants() -> dict[str, Variant]:
     """All variants, by the name of their logs' folder."""
-    release = replace(schemes.get("shared-memory-1.3.3").version)
-    r133 = Variant("shared-memory-1.3.3", release, _PROGRAMS, _FORK1, 1272, 1277, _ENVIRONMENT, 136)
+    release = replace(schemes.get("shared-memory-1.3.3").version, first_startup=_startup(FIRST_STARTUP))
+    r133 = Variant("shared-memory-1.3.3", release, _PROGRAMS, _FORK1, 1272, 1277, _ENVIRONMENT, 936)
     return {
         "cygwin-1.3.3": r133,
         "cygwin-1.3.3-w98": replace(r133, system="9x"),

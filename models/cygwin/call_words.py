@@ -20,7 +20,8 @@ from typing import Any, NamedTuple
 from models.cygwin.call_lives import CHUNK_BYTES, is_file
 from models.cygwin.call_log import Call
 from models.cygwin.child_info import ChildType
-from models.win32.objects import KernelObject
+from models.cygwin.descriptors import CONSOLE
+from models.win32.objects import File, KernelObject
 from models.win32.thread import Process
 from models.win32.waits import INFINITE
 
@@ -58,7 +59,7 @@ class Sight:
 
     heap: base of the cygheap -- constant
     user_heaps: process -> base of malloc's space -- constant
-    looked_at: files that the DLL opened for itself, inherited by nobody -- constant
+    looked_at: files that the DLL opened for itself, inherited by nobody, and consoles -- constant
     views: (process, address) -> (place, section) of each mapping there, by time -- constant
     """
 
@@ -76,7 +77,7 @@ class Sight:
 def sight(calls: Sequence[Call], heap: int) -> Sight:
     """Learn the addresses of a log or run."""
     known = Sight(heap)
-    known.looked_at = _looked_at(calls)
+    known.looked_at = _looked_at(calls) | _consoles(calls)
     for call in calls:
         args = call.args
         if call.api == "VirtualAlloc" and args["type"] == "RESERVE" and args["size"] >= CHUNK_BYTES:
@@ -100,6 +101,17 @@ def _looked_at(calls: Sequence[Call]) -> set[Any]:
     return closed - opened
 
 
+def _consoles(calls: Sequence[Call]) -> set[Any]:
+    """Consoles, which every image opens anew: the simulator keeps the one that it has."""
+    opened = [call.args["h"] for call in calls if call.api == "CreateFile"]
+    closed = [call.args["h"] for call in calls if call.api == "CloseHandle"]
+    return {
+        obj for obj in (*opened, *closed)
+        if (isinstance(obj, str) and obj.startswith("CON"))
+        or (isinstance(obj, File) and obj.what == CONSOLE)
+    }  # fmt: skip
+
+
 def words(calls: Sequence[Call], known: Sight) -> list[Word]:
     """The calls of one part of a window in words; files closed in a row become one word."""
     said: list[Word] = []
@@ -110,7 +122,7 @@ def words(calls: Sequence[Call], known: Sight) -> list[Word]:
         if _closes_file(call):
             closed += call.args.get("h", call.args.get("s")) not in known.looked_at
             continue
-        word = _word(call, known)
+        word = None if _does_nothing(call) else _word(call, known)
         if word is None:
             continue
         if closed:
@@ -129,6 +141,11 @@ def _closes_file(call: Call) -> bool:
         return False
     obj = call.args["h"]
     return obj.kind in ("file", "pipe") if isinstance(obj, KernelObject) else is_file(obj)
+
+
+def _does_nothing(call: Call) -> bool:
+    """SetEvent of no event at all, as api_fatal does before there are signals."""
+    return call.api == "SetEvent" and call.args["h"] is None
 
 
 def _word(call: Call, known: Sight) -> Word | None:

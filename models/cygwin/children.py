@@ -123,6 +123,13 @@ def keep_pid(p: CygwinProcess, h_process: int) -> None:
     p.ring.append(p.k.duplicate_handle(p.me, CURRENT_PROCESS, h_process, CURRENT_PROCESS))
 
 
+def keep_zombie(p: CygwinProcess, h_process: int) -> None:
+    """The parent closes its handle of a child that came to nothing; its record has another."""
+    for child in p.children:
+        if child.h_process == h_process:
+            child.h_process = child.h_first
+
+
 def wait_subproc(p: CygwinProcess, thread: Thread) -> Steps:
     """Steps of the thread that waits for children, and for word of new ones."""
     k = p.k
@@ -184,7 +191,8 @@ def reap(p: CygwinProcess, by: Thread, child: Child) -> Steps:
     p.waiter.code = k.get_exit_code_process(by, child.h_process)
     yield from k.set_event(by, p.h_wait)
     k.close_handle(by, child.h_process)
-    k.close_handle(by, child.h_first)
+    if child.h_first != child.h_process:
+        k.close_handle(by, child.h_first)
     k.unmap_view_of_file(by, child.view.base)
     k.close_handle(by, child.h_pinfo)
 

@@ -145,6 +145,27 @@ def fork_handshake(
     yield from _sync(p, creation, h_process, ready, pid)
 
 
+def finish_fork(
+    p: CygwinProcess, creation: Creation, child: tuple[int, int], events: tuple[int, int], pid: int
+) -> Steps:
+    """The hand-shake, and what the parent closes after it. Raises TryAgain.
+
+    child: handles of its process and thread; events: subproc_ready and forker_finished.
+    The child's own handle stays open for wait_subproc, unless the child came to nothing.
+    """
+    (h_process, h_thread), (ready, finished) = child, events
+    k, me = p.k, p.me
+    try:
+        yield from fork_handshake(p, creation, h_process, ready, finished, pid)
+    except TryAgain:
+        children.keep_zombie(p, h_process)
+        for handle in (h_process, h_thread, ready, finished):
+            k.close_handle(me, handle)
+        raise
+    for handle in (ready, h_thread, finished):
+        k.close_handle(me, handle)
+
+
 def _sync(p: CygwinProcess, creation: Creation, h_process: int, ready: int, pid: int) -> Steps:
     """sync_with_child: until the child is ready, has died or 300 s are over."""
     k, me = p.k, p.me

@@ -101,14 +101,14 @@ class DescriptorTable:
         win32_name: bytes,
         name: bytes,
     ) -> Descriptor:
-        """Open `fd`, which must be free: a new fhandler with its names; b"" for no POSIX name."""
+        """Open `fd`, which must be free: a new fhandler with its names; b"" for none."""
         heap = self._heap
         if fd >= self._size:
             self._extend(fd)
         size = heap.era.fhandler_bytes[kind]
         address = heap.ccalloc(HeapType.HEAP_FHANDLER, 1, size)
         made = Descriptor(address, kind, handle, second, cloexec)
-        made.win32_name = heap.cstrdup(win32_name)
+        made.win32_name = heap.cstrdup(win32_name) if win32_name else 0
         made.name = heap.cstrdup(name) if name else 0
         made.texts = win32_name, name
         if kind == SOCKET:

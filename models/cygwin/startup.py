@@ -24,6 +24,7 @@ from models.cygwin.version import FORK_WAIT_MS, Version
 from models.win32.errors import Win32Error
 from models.win32.handles import CURRENT_PROCESS, CURRENT_THREAD
 from models.win32.kernel import Kernel
+from models.win32.objects import File
 from models.win32.thread import Thread
 from models.win32.waits import WAIT_OBJECT_0
 from sim.engine import Steps
@@ -125,8 +126,14 @@ def _new_socket(
         try:
             made.append(p.k.wsa_socket(p.me, raw[8 * i :], inherit=False))
         except Win32Error:
-            made.append(_fetch(p, parent, handle))
+            made.append(handle if _is_socket(p, handle) else _fetch(p, parent, handle))
     return made[0], made[1]
+
+
+def _is_socket(p: CygwinProcess, handle: int) -> bool:
+    """Whether the socket itself was inherited."""
+    obj = p.me.process.handles.table().get(handle)
+    return isinstance(obj, File) and obj.what == SOCKET
 
 
 def _sigproc_init(p: CygwinProcess, info: ChildInfo | None, wait: bool) -> Steps:
@@ -249,6 +256,13 @@ def _descriptors(p: CygwinProcess, info: ChildInfo | None) -> None:
             p.fds.store(d)
 
 
+def _fdtab(p: CygwinProcess, info: ChildInfo | None) -> None:
+    """The table alone: names of user and directory come when somebody asks for them."""
+    p.fds = DescriptorTable(p.heap)
+    p.fds.create()
+    p.heap.memory.write32(p.shared_offset, p.h_shared)
+
+
 def _parent(p: CygwinProcess, info: ChildInfo | None) -> None:
     assert info is not None
     p.k.close_handle(p.me, info.parent)
@@ -332,6 +346,7 @@ _CALLS: dict[str, Callable[[CygwinProcess, ChildInfo | None], None]] = {
     "pinfo": _pinfo,
     "arguments": _arguments,
     "descriptors": _descriptors,
+    "fdtab": _fdtab,
     "shared": _shared,
     "user-heap": _user_heap,
     "heap-page": _heap_page,

@@ -26,8 +26,8 @@ from models.cygwin.child_info import ChildInfo, ChildType
 from models.cygwin.creation_steps import (
     creation_flags,
     exec_info,
+    finish_fork,
     fixup_before,
-    fork_handshake,
     fork_info,
     leave_to_child,
     put_arguments,
@@ -112,9 +112,7 @@ class Blocking:
             yield from k.resume_thread(me, h_thread)
         yield from children.remember(p, h_process, pid)
         children.keep_pid(p, h_process)
-        yield from fork_handshake(p, creation, h_process, ready, finished, pid)
-        for handle in (ready, h_thread, finished):
-            k.close_handle(me, handle)
+        yield from finish_fork(p, creation, (h_process, h_thread), (ready, finished), pid)
         return pid
 
     def _spawn(self, p: CygwinProcess, request: Request) -> Steps:
