@@ -60,6 +60,8 @@ class Life:
     handles: dict[int, int] = field(default_factory=dict)  # handle value -> descriptor
     cloexec: set[int] = field(default_factory=set)
     command: str = ""
+    consoles: int = 0  # how many of the standard descriptors have been opened on the console
+    running: bool = False  # start-up has come to the signal thread
     taken: list[int] = field(default_factory=list)
     given: dict[int, tuple[dict[int, int], set[int]]] = field(default_factory=dict)
 
@@ -117,6 +119,7 @@ def _live(life: Life, main: list[Call], mine: list[Window], calls: Sequence[Call
         if call.api == "VirtualAlloc" and call.args["type"] == "COMMIT" and not started:
             started = heap[0] <= call.args["addr"] < heap[1]  # start-up's own
             continue
+        life.running = life.running or call.api == "CreateThread"
         _act(life, main, i, heap)
 
 
@@ -165,6 +168,10 @@ def _act(life: Life, main: list[Call], i: int, heap: tuple[int, int]) -> None:
         life.acts.append(Act(EXIT, args["code"]))
     elif call.api == "#native_sleep":
         life.acts.append(Act(SLEEP, args["ms"]))
+    elif call.api == "CreateFile" and args["name"] == "CONIN$" and args["inherit"]:
+        if life.consoles < len(_STANDARD):  # in the order of the descriptors
+            life.handles[args["hv"]] = life.consoles
+            life.consoles += 1
     elif call.api == "CreateFile" and args.get("inherit"):
         if not _only_looked_at(main, i) and not args["name"].startswith("CON"):
             _open(life, args["hv"], DISK, args["name"])
@@ -175,7 +182,10 @@ def _act(life: Life, main: list[Call], i: int, heap: tuple[int, int]) -> None:
     elif call.api == "DuplicateHandle":
         _duplicate(life, call)
     elif call.api == "CloseHandle" and args["hv"] in life.handles and is_file(args["h"]):
-        _close(life, args["hv"])
+        if life.running:
+            _close(life, args["hv"])
+        elif life.handles[args["hv"]] != life.consoles - 1:
+            del life.handles[args["hv"]]  # start-up has another one instead
 
 
 def is_file(obj: Any) -> bool:

@@ -161,17 +161,32 @@ class LogRun:
         def steps(p: CygwinProcess) -> Steps:
             if life.made_by is None:
                 for fd in (0, 1, 2):
-                    self._open(p, fd, CONSOLE if self.console else DISK, b"", b"", False)
+                    self._standard(p, fd)
             if life.image.startswith("sh") and (life.made_by is None or life.made_by.kind != "fork"):
-                _look_for_terminal(p)
+                yield from self._as_shell(p, life)
+                return
             for act in life.acts:
                 yield from self._act(p, life, act)
-            yield from p.work(LINGER_US)
-            if life.acts and self._full:
-                yield from p.k.exit_process(p.me, KILLED)  # the log has no end of it
-            yield from p.exit(0)
-
+            yield from self._end(p, life)
         return steps
+
+    def _as_shell(self, p: CygwinProcess, life: Life) -> Steps:
+        """sh looks for its terminal first, in vain, and lets go of that a little later."""
+        terminal = _look_for_terminal(p)
+        held = self.variant.holds_terminal and life.made_by is not None
+        for act in life.acts:
+            if terminal and (act.what in (CLOSE, CREATE, EXIT) or not held):
+                p.heap.cfree(terminal)
+                terminal = 0
+            yield from self._act(p, life, act)
+        yield from self._end(p, life)
+
+    def _end(self, p: CygwinProcess, life: Life) -> Steps:
+        """The end of a process whose end the log does not have."""
+        yield from p.work(LINGER_US)
+        if life.acts and self._full:
+            yield from p.k.exit_process(p.me, KILLED)
+        yield from p.exit(0)
 
     def _act(self, p: CygwinProcess, life: Life, act: Act) -> Steps:
         what = act.what
@@ -197,7 +212,14 @@ class LogRun:
         self, p: CygwinProcess, fd: int, kind: str, win32_name: bytes, name: bytes, cloexec: bool
     ) -> None:
         handle = p.k.new_handle(p.me, File(kind), not cloexec)
-        p.fds.add(fd, kind, handle, 0, cloexec, name, win32_name)  # this order: seen in the logs
+        # POSIX name first, as the logs show; the room behind a device's name is not copied by dup
+        p.fds.add(fd, kind, handle, 0, cloexec, name, win32_name).texts = None
+
+    def _standard(self, p: CygwinProcess, fd: int) -> None:
+        """stdin, stdout and stderr as the logs had them: stdout alone is a pipe with names."""
+        kind = CONSOLE if self.console else DISK
+        names = _names(Act(OPEN, kind=PIPE)) if fd == 1 and not self.console else (b"", b"")
+        self._open(p, fd, kind, *names, False)
 
     def _closes_at_exec(self, life: Life, act: Act) -> bool:
         """perl's sockets are closed at exec unless the script lifts $^F; no call shows it."""
@@ -259,17 +281,17 @@ def _names(act: Act) -> tuple[bytes, bytes]:
     """Win32 and POSIX name of what is opened; a device's first name has room for 16 more."""
     device = _DEVICES.get(act.name if act.kind == DISK else act.kind)
     if device is not None:
-        return b"x" * (len(device[0]) + 15), device[1]
+        return device[0] + bytes(15), device[1]
     name = act.name.encode()
     return b"c:\\work\\" + name, b"./" + name
 
 
-def _look_for_terminal(p: CygwinProcess) -> None:
-    """sh opens /dev/tty at its start, in vain: fhandler and name are freed again."""
+def _look_for_terminal(p: CygwinProcess) -> int:
+    """sh opens /dev/tty at its start, in vain: the name is freed again; the fhandler."""
     heap = p.heap
     fhandler = heap.ccalloc(HeapType.HEAP_FHANDLER, 1, heap.era.fhandler_bytes[DISK])
     heap.cfree(heap.cstrdup(b"/dev/tty"))
-    heap.cfree(fhandler)
+    return fhandler
 
 
 def _put_freed(p: CygwinProcess, size_bytes: int) -> None:

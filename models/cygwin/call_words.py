@@ -29,6 +29,7 @@ LEFT_OUT = (
     "VirtualQuery", "CreateSemaphore", "OpenSemaphore", "ReleaseSemaphore", "CreateFile", "Sleep",
     "GetHandleInformation", "SetHandleInformation",
 )  # fmt: skip
+CONSOLE_BYTES = (132, 140)  # sections that describe a console, in the releases of the logs
 _HEAP_BYTES = 6 << 20  # more than any CYGHEAPSIZE
 _FLAGS = {
     0x4: "CREATE_SUSPENDED", 0x8: "DETACHED_PROCESS", 0x20: "NORMAL_PRIORITY_CLASS",
@@ -60,12 +61,14 @@ class Sight:
     heap: base of the cygheap -- constant
     user_heaps: process -> base of malloc's space -- constant
     looked_at: files that the DLL opened for itself, inherited by nobody, and consoles -- constant
+    consoles: sections that describe a console, which the simulator does not have -- constant
     views: (process, address) -> (place, section) of each mapping there, by time -- constant
     """
 
     heap: int
     user_heaps: dict[Any, int] = field(default_factory=dict)
     looked_at: set[Any] = field(default_factory=set)
+    consoles: set[Any] = field(default_factory=set)
     views: dict[tuple[Any, int], list[tuple[int, Any]]] = field(default_factory=dict)
 
     def view(self, call: Call, address: int) -> Any:
@@ -80,7 +83,9 @@ def sight(calls: Sequence[Call], heap: int) -> Sight:
     known.looked_at = _looked_at(calls) | _consoles(calls)
     for call in calls:
         args = call.args
-        if call.api == "VirtualAlloc" and args["type"] == "RESERVE" and args["size"] >= CHUNK_BYTES:
+        if call.api == "CreateFileMapping" and args["size"] in CONSOLE_BYTES:
+            known.consoles.add(args["h"])
+        elif call.api == "VirtualAlloc" and args["type"] == "RESERVE" and args["size"] >= CHUNK_BYTES:
             known.user_heaps[call.pid] = args["ret"]
         elif call.api in ("MapViewOfFile", "MapViewOfFileEx") and args["ret"]:
             mapped = known.views.setdefault((call.pid, args["ret"]), [])
@@ -193,8 +198,10 @@ def _open_mapping(call: Call, known: Sight) -> _Parts:
     return (("inherit", bool(call.args["inherit"])),), (("h", call.args["h"]),)
 
 
-def _map(call: Call, known: Sight) -> _Parts:
+def _map(call: Call, known: Sight) -> _Parts | None:
     a = call.args
+    if a["h"] in known.consoles:
+        return None
     where = _where(a.get("addr", 0), call, known)
     return (("addr", where), ("fails", not a["ret"])), (("h", a["h"]),)
 
