@@ -46,9 +46,24 @@ class Pairs:
         self._back[id(simulated)] = real
         return True
 
-    def partner(self, real: Any) -> Any:
-        """The partner of an object of the log, or None."""
-        return self._there.get(real)
+def pair_windows(
+    real: Sequence[Window], made: Sequence[Window]
+) -> list[tuple[Window, Window | None]]:
+    """Each creation of the log with that of the run: same parent, same place among its own."""
+    of_process: dict[Any, list[Window]] = defaultdict(list)
+    for window in made:
+        of_process[window.anchor.pid].append(window)
+    partner: dict[Any, Any] = {}
+    if real and made:
+        partner[real[0].anchor.pid] = made[0].anchor.pid
+    found: list[tuple[Window, Window | None]] = []
+    for window in real:
+        mine = of_process.get(partner.get(window.anchor.pid), [])
+        other = mine.pop(0) if mine else None
+        found.append((window, other))
+        if other is not None and window.made is not None and other.made is not None:
+            partner[window.made.args.get("child")] = other.made.args.get("child")
+    return found
 
 
 def compare(
@@ -60,27 +75,19 @@ def compare(
         return 0, None
     here = sight(real_calls, real[0].info.get("cygheap", 0))
     there = sight(made_calls, made[0].info["cygheap"] if made else 0)
-    of_process: dict[Any, list[Window]] = defaultdict(list)
-    for window in made:
-        of_process[window.anchor.pid].append(window)
     full = any(call.api == "#process_start" for call in real_calls)
     pairs = Pairs()
-    first = real_calls[0].pid
-    pairs.same(f"{first}.proc", made_calls[0].pid if made_calls else None)
+    pairs.same(f"{real_calls[0].pid}.proc", made_calls[0].pid if made_calls else None)
     compared = 0
-    for window in real:
-        process = pairs.partner(f"{window.anchor.pid}.proc")
-        mine = of_process.get(process, [])
-        if not mine:
+    for window, other in pair_windows(real, made):
+        if other is None:
             return compared, Difference(window.number, window.anchor.place, "a creation", "none")
-        other = mine.pop(0)
         count, found = _window(window, other, pairs, here, there, full)
         compared += count
         if found is not None:
             return compared, found
-    left = next((w for rest in of_process.values() for w in rest), None)
-    if left is not None:
-        return compared, Difference(len(real) + 1, 0, "no creation", f"a {left.kind}")
+    if len(made) > len(real):
+        return compared, Difference(len(real) + 1, 0, "no creation", f"a {made[-1].kind}")
     return compared, None
 
 

@@ -60,6 +60,7 @@ class Life:
     handles: dict[int, int] = field(default_factory=dict)  # handle value -> descriptor
     cloexec: set[int] = field(default_factory=set)
     command: str = ""
+    high: set[int] = field(default_factory=set)  # descriptors that sh moved out of the way
     consoles: int = 0  # how many of the standard descriptors have been opened on the console
     running: bool = False  # start-up has come to the signal thread
     taken: list[int] = field(default_factory=list)
@@ -92,7 +93,7 @@ def _born(call: Call, window: Window | None, before: dict[str, Life]) -> Life:
         return life
     assert window is not None
     handles, cloexec = parent.given[window.number]
-    life.handles, life.cloexec = dict(handles), set(cloexec)
+    life.handles, life.cloexec, life.high = dict(handles), set(cloexec), set(parent.high)
     if window.kind != "fork":
         life.handles = {hv: fd for hv, fd in life.handles.items() if fd not in life.cloexec}
         life.cloexec = set()
@@ -254,6 +255,9 @@ def _duplicate(life: Life, call: Call) -> None:
         fd = life.handles.pop(source)
         life.handles[new] = fd
         life.cloexec.add(fd)
+        dup = next((act for act in reversed(life.acts) if act.what in (OPEN, DUP)), None)
+        if life.image.startswith("sh") and dup is not None and dup[:2] == (DUP, fd):
+            life.high.add(fd)
         life.acts.append(Act(CLOEXEC, fd, 1))
 
 

@@ -73,7 +73,7 @@ _MODES = {0: "_P_VFORK", 1: P_WAIT, 2: P_NOWAIT, 4: "_P_NOWAITO", 5: P_DETACH}
 
 
 class Seed(NamedTuple):
-    """Heap that a log's first process has and the log does not show.
+    """Heap that a process has and the log does not show.
 
     untagged_bytes: one block in use; freed: sizes of blocks that were freed again
     """
@@ -87,7 +87,7 @@ class LogRun:
     """One lineage on the simulator.
 
     log, windows, lives, variant, scheme: what is run -- input
-    seed: what else is in the first process's heap at its first creation -- input
+    seeds: number of a creation -> what else is in the heap before it -- input
     console: the first process has one -- input
     kernel, installation: where it runs -- state
     pids: window's number -> Cygwin pid of the child -- state
@@ -98,7 +98,7 @@ class LogRun:
     lives: Mapping[str, Life]
     variant: Variant
     scheme: Scheme
-    seed: Seed = field(default_factory=lambda: Seed(0))
+    seeds: Mapping[int, Seed] = field(default_factory=dict)
     console: bool = False
     kernel: Kernel = field(init=False)
     installation: Installation = field(init=False)
@@ -163,23 +163,11 @@ class LogRun:
                 for fd in (0, 1, 2):
                     self._standard(p, fd)
             if life.image.startswith("sh") and (life.made_by is None or life.made_by.kind != "fork"):
-                yield from self._as_shell(p, life)
-                return
+                _look_for_terminal(p)
             for act in life.acts:
                 yield from self._act(p, life, act)
             yield from self._end(p, life)
         return steps
-
-    def _as_shell(self, p: CygwinProcess, life: Life) -> Steps:
-        """sh looks for its terminal first, in vain, and lets go of that a little later."""
-        terminal = _look_for_terminal(p)
-        held = self.variant.holds_terminal and life.made_by is not None
-        for act in life.acts:
-            if terminal and (act.what in (CLOSE, CREATE, EXIT) or not held):
-                p.heap.cfree(terminal)
-                terminal = 0
-            yield from self._act(p, life, act)
-        yield from self._end(p, life)
 
     def _end(self, p: CygwinProcess, life: Life) -> Steps:
         """The end of a process whose end the log does not have."""
@@ -195,11 +183,11 @@ class LogRun:
         elif what == OPEN:
             self._open(p, act.fd, act.kind, *_names(act), self._closes_at_exec(life, act))
         elif what == DUP:
-            yield from p.dup2(act.other, act.fd)
+            yield from p.dup2(self._fd(life, act.other), self._fd(life, act.fd))
         elif what == CLOSE:
-            yield from p.close(act.fd)
+            yield from p.close(self._fd(life, act.fd))
         elif what == CLOEXEC:
-            p.set_cloexec(act.fd, True)
+            p.set_cloexec(self._fd(life, act.fd), True)
         elif what == CREATE:
             yield from self._create(p, self.windows[act.fd - 1])
         elif what == REAP and act.fd in self.pids:
@@ -215,6 +203,10 @@ class LogRun:
         # POSIX name first, as the logs show; the room behind a device's name is not copied by dup
         p.fds.add(fd, kind, handle, 0, cloexec, name, win32_name).texts = None
 
+    def _fd(self, life: Life, fd: int) -> int:
+        """The descriptor's own number: sh moves its script out of the way."""
+        return self.variant.high_fd if fd in life.high else fd
+
     def _standard(self, p: CygwinProcess, fd: int) -> None:
         """stdin, stdout and stderr as the logs had them: stdout alone is a pipe with names."""
         kind = CONSOLE if self.console else DISK
@@ -227,11 +219,11 @@ class LogRun:
 
     def _create(self, p: CygwinProcess, window: Window) -> Steps:
         life = self._child(window)
-        if window.number == 1:
-            if self.seed.untagged_bytes:
-                _put_block(p, self.seed.untagged_bytes)
-            for size in self.seed.freed:
-                _put_freed(p, size)
+        seed = self.seeds.get(window.number, Seed(0))
+        if seed.untagged_bytes:
+            _put_block(p, seed.untagged_bytes)
+        for size in seed.freed:
+            _put_freed(p, size)
         creation = Creation(window.number, window.kind, p.pid, str(window.anchor.args["image"]))
         try:
             if window.kind == "fork":
@@ -286,12 +278,12 @@ def _names(act: Act) -> tuple[bytes, bytes]:
     return b"c:\\work\\" + name, b"./" + name
 
 
-def _look_for_terminal(p: CygwinProcess) -> int:
-    """sh opens /dev/tty at its start, in vain: the name is freed again; the fhandler."""
+def _look_for_terminal(p: CygwinProcess) -> None:
+    """sh opens /dev/tty at its start, in vain: fhandler and name are freed again."""
     heap = p.heap
     fhandler = heap.ccalloc(HeapType.HEAP_FHANDLER, 1, heap.era.fhandler_bytes[DISK])
     heap.cfree(heap.cstrdup(b"/dev/tty"))
-    return fhandler
+    heap.cfree(fhandler)
 
 
 def _put_freed(p: CygwinProcess, size_bytes: int) -> None:

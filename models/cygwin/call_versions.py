@@ -44,8 +44,7 @@ class Variant:
     env_base_bytes: the Windows environment without "_"
     environment: lengths of "NAME=value" that sh passes on without "_", no closing zero
     sh_bytes: heap of a fresh sh that its visible calls do not explain
-    holds_terminal: a sh that is exec'ed has what it opened for its terminal until it has opened
-        its script (fits the sizes; why is unknown)
+    high_fd: where sh keeps its script: getdtablesize() - 1
     underscore: where "_" stands among them
     """
 
@@ -57,7 +56,7 @@ class Variant:
     env_base_bytes: int
     environment: tuple[int, ...]
     sh_bytes: int = 0
-    holds_terminal: bool = False
+    high_fd: int = 255
     underscore: int = 46
     system: str = "nt"
 
@@ -83,7 +82,7 @@ def _startup(words: tuple[str, ...]) -> tuple[str, ...]:
 def variants() -> dict[str, Variant]:
     """All variants, by the name of their logs' folder."""
     release = replace(schemes.get("shared-memory-1.3.3").version, first_startup=_startup(FIRST_STARTUP))
-    r133 = Variant("shared-memory-1.3.3", release, _PROGRAMS, _FORK1, 1272, 1277, _ENVIRONMENT, 824, True)
+    r133 = Variant("shared-memory-1.3.3", release, _PROGRAMS, _FORK1, 1272, 1277, _ENVIRONMENT, 824)
     return {
         "cygwin-1.3.3": r133,
         "cygwin-1.3.3-w98": replace(r133, system="9x"),
