@@ -53,6 +53,12 @@ def environment(window: Window, variant: Variant) -> list[int]:
     return lengths
 
 
+def order_unknown(window: Window, variant: Variant) -> bool:
+    """Whether variables were added whose place among the others is not known."""
+    more = int(window.anchor.args.get("env_bytes", 0)) - variant.env_base_bytes
+    return any(more >= count * (size + 1) for size, count in MORE_VARIABLES)
+
+
 def _words(command: str) -> list[str]:
     """A Windows command line in words: double quotes, a backslash before one."""
     found = re.findall(r'(?:[^\s"]|"(?:\\.|[^"\\])*")+', command)

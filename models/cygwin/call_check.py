@@ -14,6 +14,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from models.cygwin import schemes
+from models.cygwin.call_arguments import order_unknown
 from models.cygwin.call_compare import Difference, compare, pair_windows
 from models.cygwin.call_lives import lives
 from models.cygwin.call_log import Call, CallLog
@@ -67,6 +68,8 @@ def _run(
     sh = first.image.startswith("sh")
     seeds = {1: Seed(variant.sh_bytes if sh else 0)}
     freed = sh and not console
+    for window in real:
+        window.loose = not sh or order_unknown(window, variant)
     while True:
         run = LogRun(log, real, all_lives, variant, scheme, seeds, console)
         calls = run.run()
@@ -80,6 +83,7 @@ def _run(
             seeds = {1: Seed(untagged, more or old.freed)}
         elif number > 1 and number not in seeds and _may_be_seeded(real[number - 1], missing, log):
             seeds = {**seeds, number: Seed(missing)}
+            real[number - 1].loose = True
         else:
             return calls, made, len(seeds) - 1
 

@@ -101,8 +101,8 @@ def _window(
             return 0, Difference(number, place, f"{what} {a}", f"{what} {b}")
     compared = 0
     for part in PARTS:
-        mine = words(getattr(real, part), here)
-        other = words(getattr(made, part), there)
+        mine = words(getattr(real, part), here, real.loose)
+        other = words(getattr(made, part), there, real.loose)
         for a, b in zip(mine, other, strict=False):
             compared += 1
             if not _same(a, b, pairs):

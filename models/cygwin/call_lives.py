@@ -28,6 +28,7 @@ OPEN, DUP, CLOSE, CLOEXEC, GROW, CREATE, EXIT, REAP, SLEEP = (
 _STANDARD = {8: 0, 12: 1, 16: 2}  # handle values of stdin, stdout, stderr in the logs
 _FILES = ("F", "PIPE", "SOCK", "CON", "STD")
 FIRST_FD = 3
+_EVENTS = ("CreateProcess", "WaitForSingleObject", "WaitForMultipleObjects", "ResumeThread")
 HIGHEST = 0x7FFE0000  # a process has nothing there -- constant
 CHUNK_BYTES = 1 << 28  # address space of malloc, at least; nothing else reserves as much
 
@@ -60,6 +61,7 @@ class Life:
     handles: dict[int, int] = field(default_factory=dict)  # handle value -> descriptor
     cloexec: set[int] = field(default_factory=set)
     command: str = ""
+    killed: int | None = None
     high: set[int] = field(default_factory=set)  # descriptors that sh moved out of the way
     consoles: int = 0  # how many of the standard descriptors have been opened on the console
     running: bool = False  # start-up has come to the signal thread
@@ -78,9 +80,17 @@ def lives(calls: Sequence[Call], found: Sequence[Window]) -> dict[str, Life]:
         window = made_by.get(call.pid)
         life = _born(call, window, all_lives)
         all_lives[call.pid] = life
+        _kill(life, calls)
         life.taken = _taken(threads[f"{call.pid}.t1"])
         _live(life, threads[f"{call.pid}.t1"], [w for w in found if w.anchor.pid == call.pid], calls)
     return all_lives
+
+
+def _kill(life: Life, calls: Sequence[Call]) -> None:
+    """Somebody ended the process: that is its end."""
+    for call in calls:
+        if call.api == "TerminateProcess" and call.args.get("h") == f"{life.pid}.proc":
+            life.killed = int(call.args["code"])
 
 
 def _born(call: Call, window: Window | None, before: dict[str, Life]) -> Life:
@@ -164,7 +174,7 @@ def _act(life: Life, main: list[Call], i: int, heap: tuple[int, int]) -> None:
         if heap[0] <= args["addr"] < heap[1]:
             life.acts.append(Act(GROW, args["size"]))
     elif call.api == "ExitProcess":
-        life.acts.append(Act(EXIT, args["code"]))
+        life.acts.append(Act(EXIT, args["code"], int(call.t_us - _last_event(life, main, i))))
     elif call.api == "#native_exit":
         life.acts.append(Act(EXIT, args["code"]))
     elif call.api == "#native_sleep":
@@ -183,10 +193,16 @@ def _act(life: Life, main: list[Call], i: int, heap: tuple[int, int]) -> None:
     elif call.api == "DuplicateHandle":
         _duplicate(life, call)
     elif call.api == "CloseHandle" and args["hv"] in life.handles and is_file(args["h"]):
-        if life.running:
+        if life.running and not 0 < life.consoles < len(_STANDARD):
             _close(life, args["hv"])
-        elif life.handles[args["hv"]] != life.consoles - 1:
-            del life.handles[args["hv"]]  # start-up has another one instead
+        else:  # start-up has another one instead
+            life.handles = {hv: fd for hv, fd in life.handles.items() if hv != args["hv"]}
+
+
+def _last_event(life: Life, main: list[Call], i: int) -> float:
+    """When the process last made or reaped a child, or came to its main() [us]."""
+    window_end = next((c.t_us for c in reversed(main[:i]) if c.api in _EVENTS), main[0].t_us)
+    return window_end
 
 
 def is_file(obj: Any) -> bool:

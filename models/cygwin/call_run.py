@@ -34,7 +34,7 @@ from models.cygwin.errors import TryAgain
 from models.cygwin.images import cygwin_image, native_image
 from models.cygwin.installation import Creation, Installation
 from models.cygwin.installation import Program as Steppable
-from models.cygwin.protocol import P_DETACH, P_NOWAIT, P_WAIT
+from models.cygwin.protocol import P_DETACH, P_NOWAIT, P_NOWAITO, P_VFORK, P_WAIT
 from models.cygwin.startup import entry
 from models.win32.costs import CostRow
 from models.win32.image import Image
@@ -69,7 +69,7 @@ _DEVICES = {  # native and POSIX names; a new fhandler's native name is made wit
     "nul": (b"nul", b"/dev/null"), PIPE: (b"\\dev\\piper", b"/dev/piper"),
     SOCKET: (b"\\dev\\socket", b"/dev/socket"),
 }  # fmt: skip
-_MODES = {0: "_P_VFORK", 1: P_WAIT, 2: P_NOWAIT, 4: "_P_NOWAITO", 5: P_DETACH}
+_MODES = {0: P_VFORK, 1: P_WAIT, 2: P_NOWAIT, 4: P_NOWAITO, 5: P_DETACH}
 
 
 class Seed(NamedTuple):
@@ -163,7 +163,7 @@ class LogRun:
                 for fd in (0, 1, 2):
                     self._standard(p, fd)
             if life.image.startswith("sh") and (life.made_by is None or life.made_by.kind != "fork"):
-                _look_for_terminal(p)
+                _look_for_terminal(p, first=life.made_by is None)
             for act in life.acts:
                 yield from self._act(p, life, act)
             yield from self._end(p, life)
@@ -193,7 +193,7 @@ class LogRun:
         elif what == REAP and act.fd in self.pids:
             yield from p.waitpid(self.pids[act.fd])
         elif what == EXIT:
-            yield from p.work(LINGER_US)
+            yield from p.work(act.other)
             yield from p.exit(act.fd)
 
     def _open(
@@ -252,7 +252,7 @@ class LogRun:
 
     def _native(self, life: Life) -> children.EntryPoint:
         def steps(k: Kernel, me: Thread) -> Steps:
-            code = 0
+            code = life.killed or 0
             for act in life.acts:
                 if act.what == SLEEP:
                     yield from k.sleep(me, act.fd * 1000.0)
@@ -275,14 +275,18 @@ def _names(act: Act) -> tuple[bytes, bytes]:
     if device is not None:
         return device[0] + bytes(15), device[1]
     name = act.name.encode()
-    return b"c:\\work\\" + name, b"./" + name
+    return name, b"./" + name  # the Win32 name is relative to the directory
 
 
-def _look_for_terminal(p: CygwinProcess) -> None:
-    """sh opens /dev/tty at its start, in vain: fhandler and name are freed again."""
+def _look_for_terminal(p: CygwinProcess, first: bool) -> None:
+    """sh opens /dev/tty at its start, in vain: fhandler and names are freed again.
+
+    In the first process something else takes the place of the native name at once.
+    """
     heap = p.heap
     fhandler = heap.ccalloc(HeapType.HEAP_FHANDLER, 1, heap.era.fhandler_bytes[DISK])
-    heap.cfree(heap.cstrdup(b"/dev/tty"))
+    names = [b"/dev/tty"] if first else [b"/dev/tty", b"\\dev\\tty" + bytes(15)]
+    heap.cfree_many([heap.cstrdup(name) for name in names])
     heap.cfree(fhandler)
 
 

@@ -38,6 +38,8 @@ class Window:
     parent: what T did, without the file that a script is read from -- constant
     child, signal, waiter: main and signal thread of the child, wait_subproc -- constant
     native: the child is not linked with Cygwin; None if it never ran -- constant
+    loose: the order of what is put into the heap is not known, so neither is where a page is
+        committed
     ended: the log has the end of the parent's part -- constant
     """
 
@@ -53,6 +55,7 @@ class Window:
     signal: list[Call] = field(default_factory=list)
     waiter: list[Call] = field(default_factory=list)
     native: bool | None = None
+    loose: bool = False
     ended: bool = True
 
     @property

@@ -117,8 +117,11 @@ def _consoles(calls: Sequence[Call]) -> set[Any]:
     }  # fmt: skip
 
 
-def words(calls: Sequence[Call], known: Sight) -> list[Word]:
-    """The calls of one part of a window in words; files closed in a row become one word."""
+def words(calls: Sequence[Call], known: Sight, loose: bool = False) -> list[Word]:
+    """The calls of one part of a window in words; files closed in a row become one word.
+
+    `loose` leaves out the heap's growth, as its places are not known.
+    """
     said: list[Word] = []
     closed = 0
     for call in calls:
@@ -128,7 +131,7 @@ def words(calls: Sequence[Call], known: Sight) -> list[Word]:
             closed += call.args.get("h", call.args.get("s")) not in known.looked_at
             continue
         word = None if _does_nothing(call) else _word(call, known)
-        if word is None:
+        if word is None or (loose and _grows_heap(word)):
             continue
         if closed:
             said.append(Word("close files", (("count", closed),), (), call.place))
@@ -146,6 +149,13 @@ def _closes_file(call: Call) -> bool:
         return False
     obj = call.args["h"]
     return obj.kind in ("file", "pipe") if isinstance(obj, KernelObject) else is_file(obj)
+
+
+def _grows_heap(word: Word) -> bool:
+    facts = dict(word.facts)
+    return word.name == "VirtualAlloc" and str(facts.get("addr", "")).startswith("cygheap+0x") and (
+        facts["type"] == "COMMIT" and facts["addr"] != "cygheap+0x0"
+    )
 
 
 def _does_nothing(call: Call) -> bool:

@@ -139,6 +139,9 @@ def wait_subproc(p: CygwinProcess, thread: Thread) -> Steps:
         woke = yield from k.wait_polling(thread, handles, POLL_MS)
         if woke == 0:
             if p.exiting:
+                alive = [child for child in p.children if not child.zombie]
+                handles = [p.wake_children, *(child.h_process for child in alive)]
+                yield from k.wait_for_multiple_objects(thread, handles, False, 0)  # a last look
                 k.close_handle(thread, p.wake_children)
                 yield from k.exit_thread(thread)
             continue

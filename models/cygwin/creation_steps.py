@@ -46,6 +46,7 @@ def fork_info(
         ChildType.FORK, p.version.child_info_bytes["fork"], 1, ready, parent, parent_handle(p),
         0, heap.base, heap.base + heap.max, section, finished,
         heapbase=p.user_heap.base, heap_bytes=p.user_heap_bytes, stack_bytes=p.stack_bytes,
+        hexec=p.h_exec,
     )  # fmt: skip
 
 
@@ -63,6 +64,7 @@ def exec_info(
     return ChildInfo(
         kind, p.version.child_info_bytes["exec"], cygpid, ready, parent, parent_handle(p),
         p.h_root, heap.base, heap.base + heap.max, section, moreinfo=blocks.info,
+        hexec=p.h_exec,
     )  # fmt: skip
 
 

@@ -22,6 +22,8 @@ P_WAIT = "_P_WAIT"
 P_NOWAIT = "_P_NOWAIT"
 P_OVERLAY = "_P_OVERLAY"
 P_DETACH = "_P_DETACH"
+P_NOWAITO = "_P_NOWAITO"
+P_VFORK = "_P_VFORK"
 
 
 class Request(NamedTuple):

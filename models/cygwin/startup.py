@@ -85,7 +85,9 @@ def _fork_child(p: CygwinProcess, info: ChildInfo) -> Steps:
     if woke != WAIT_OBJECT_0:
         raise ApiFatal("WFSO timed out")
     p.load_dll_data()
-    k.duplicate_handle(me, CURRENT_PROCESS, p.h_self, CURRENT_PROCESS, inherit=True)
+    if info.hexec:
+        k.close_handle(me, info.hexec)  # the parent's came along
+    p.h_exec = k.duplicate_handle(me, CURRENT_PROCESS, p.h_self, CURRENT_PROCESS, inherit=True)
     p.fds = DescriptorTable(p.heap)
     p.fds.read()
     _fixup_after_fork(p, info.parent)
@@ -176,6 +178,15 @@ def _grandparent(p: CygwinProcess, info: ChildInfo | None) -> None:
             p.ppid_handle = info.pppid_handle
         else:
             p.k.close_handle(p.me, info.pppid_handle)
+
+
+def _hexec(p: CygwinProcess, info: ChildInfo | None) -> None:
+    """An exec hands on what the caller has for its own execs; in a spawn child it is closed."""
+    if info is not None and info.hexec:
+        if info.type is ChildType.EXEC:
+            p.h_exec = info.hexec
+        else:
+            p.k.close_handle(p.me, info.hexec)
 
 
 def _muto(p: CygwinProcess, info: ChildInfo | None) -> None:
@@ -354,5 +365,6 @@ _CALLS: dict[str, Callable[[CygwinProcess, ChildInfo | None], None]] = {
     "open-root": _open_root,
     "title": _title,
     "grandparent": _grandparent,
+    "hexec": _hexec,
     "parent": _parent,
 }

@@ -38,7 +38,7 @@ FORK_STARTUP = (
     "user-heap", "muto", "open-root", "title", "muto", "muto",
 )
 EXEC_STARTUP = (
-    "self", "thread", "grandparent", "muto", "heap", "walk", "muto", "pinfo", "arguments",
+    "self", "thread", "grandparent", "muto", "hexec", "heap", "walk", "muto", "pinfo", "arguments",
     "descriptors", "parent", "shared", "user-heap", "muto", "heap-page", "root", "title", "muto",
     "muto",
 )

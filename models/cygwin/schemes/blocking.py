@@ -36,7 +36,7 @@ from models.cygwin.creation_steps import (
 from models.cygwin.cygheap import layout
 from models.cygwin.errors import ApiFatal
 from models.cygwin.process import CygwinProcess
-from models.cygwin.protocol import P_DETACH, P_OVERLAY, P_WAIT, Request
+from models.cygwin.protocol import P_DETACH, P_OVERLAY, P_VFORK, P_WAIT, Request
 from models.cygwin.version import FIRST_STARTUP_A, Version
 from models.win32.errors import Win32Error
 from models.win32.handles import CURRENT_PROCESS
@@ -124,7 +124,7 @@ class Blocking:
         parent = k.duplicate_handle(me, CURRENT_PROCESS, p.h_self, CURRENT_PROCESS, inherit=True)
         assert request.arguments is not None
         blocks = put_arguments(p, request.arguments, overlay)
-        kind = ChildType.EXEC if overlay else ChildType.SPAWN
+        kind = ChildType.EXEC if overlay or mode == P_VFORK else ChildType.SPAWN
         info = exec_info(p, kind, blocks, parent, ready)
         creation.heap_bytes = info.n
         suspended = not overlay or p.fds.sockets > 0

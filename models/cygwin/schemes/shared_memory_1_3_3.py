@@ -34,7 +34,7 @@ from models.cygwin.creation_steps import (
 )
 from models.cygwin.cygheap import layout
 from models.cygwin.process import CygwinProcess
-from models.cygwin.protocol import P_DETACH, P_OVERLAY, P_WAIT, Request
+from models.cygwin.protocol import P_DETACH, P_OVERLAY, P_VFORK, P_WAIT, Request
 from models.cygwin.section_transfer import (
     HeapSection,
     cygheap_fixup_in_child,
@@ -108,7 +108,7 @@ class SharedMemory133:
         assert request.arguments is not None
         blocks = put_arguments(p, request.arguments, overlay)
         section = yield from self._snapshot(p)
-        kind = ChildType.EXEC if overlay else ChildType.SPAWN
+        kind = ChildType.EXEC if overlay or mode == P_VFORK else ChildType.SPAWN
         info = exec_info(p, kind, blocks, parent, ready, section.handle)
         creation.heap_bytes, creation.section_steps = info.n, 1
         suspended = not overlay or p.fds.sockets > 0
