@@ -24,8 +24,14 @@ TEXT_BYTES = 600  # a log keeps no more of a command
 _SEPARATORS = {";", "&", "|", "&&", "||", "(", ")"}
 
 
-def arguments_of(window: Window, command: str, shell: str, variant: Variant) -> Arguments:
-    """What the window's child was started with. `command` is its own, `shell` what sh was given."""
+def arguments_of(
+    window: Window, command: str, shell: str, variant: Variant, by_script: bool = False
+) -> Arguments:
+    """What the window's child was started with.
+
+    command: its own command line; shell: what the first sh was given; by_script: a sh that runs a
+    script asks for it.
+    """
     if len(command) + 1 < int(window.anchor.args["cmd_len"]):
         command = ""  # it was cut off
     words = _words(command)
@@ -37,12 +43,12 @@ def arguments_of(window: Window, command: str, shell: str, variant: Variant) -> 
     script = _is_script(image, words, shell, tail)
     argv = ["/bin/sh", *tail] if script else [said, *tail]
     text = [b"a" * len(word) for word in argv]
-    return Arguments(text, [b"v" * n for n in environment(window, variant)], script)
+    return Arguments(text, [b"v" * n for n in environment(window, variant, by_script)], script)
 
 
-def environment(window: Window, variant: Variant) -> list[int]:
+def environment(window: Window, variant: Variant, by_script: bool) -> list[int]:
     """Lengths of the variables that were passed."""
-    lengths = list(variant.environment)
+    lengths = list(variant.script_environment if by_script else variant.environment)
     more = int(window.anchor.args.get("env_bytes", 0)) - variant.env_base_bytes
     for size, count in MORE_VARIABLES:
         if more >= count * (size + 1):

@@ -46,6 +46,11 @@ class Pairs:
         self._back[id(simulated)] = real
         return True
 
+    def forget(self, real: Any, simulated: Any) -> None:
+        """Both names stand for something new from now on, if the other has not met its own yet."""
+        if id(simulated) not in self._back and real in self._there:
+            del self._back[id(self._there.pop(real))]
+
 def pair_windows(
     real: Sequence[Window], made: Sequence[Window]
 ) -> list[tuple[Window, Window | None]]:
@@ -100,7 +105,7 @@ def _window(
         if a != b:
             return 0, Difference(number, place, f"{what} {a}", f"{what} {b}")
     compared = 0
-    for part in PARTS:
+    for part in PARTS[:-1] if real.leaving else PARTS:
         mine = words(getattr(real, part), here, real.loose)
         other = words(getattr(made, part), there, real.loose)
         for a, b in zip(mine, other, strict=False):
@@ -118,6 +123,8 @@ def _window(
 def _same(real: Word, made: Word, pairs: Pairs) -> bool:
     if (real.name, real.facts) != (made.name, made.facts) or len(real.objects) != len(made.objects):
         return False
+    if ("existed", False) in real.facts:  # a section of its name that was there before is gone
+        pairs.forget(real.objects[0][1], made.objects[0][1])
     return all(
         pairs.same(a, b) for (_, a), (_, b) in zip(real.objects, made.objects, strict=True)
     )

@@ -61,6 +61,7 @@ class Life:
     handles: dict[int, int] = field(default_factory=dict)  # handle value -> descriptor
     cloexec: set[int] = field(default_factory=set)
     command: str = ""
+    script: bool = False  # it is a sh that runs a script
     killed: int | None = None
     high: set[int] = field(default_factory=set)  # descriptors that sh moved out of the way
     consoles: int = 0  # how many of the standard descriptors have been opened on the console
@@ -102,6 +103,7 @@ def _born(call: Call, window: Window | None, before: dict[str, Life]) -> Life:
         life.handles = dict(_STANDARD)
         return life
     assert window is not None
+    life.script = parent.script if window.kind == "fork" else ".sh" in life.command
     handles, cloexec = parent.given[window.number]
     life.handles, life.cloexec, life.high = dict(handles), set(cloexec), set(parent.high)
     if window.kind != "fork":

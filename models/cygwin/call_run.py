@@ -67,6 +67,7 @@ KILLED = 0x900  # exit code of what was killed by signal 9
 HORIZON_US = 600e6  # longer than any log; what still waits then waits for ever
 _DEVICES = {  # native and POSIX names; a new fhandler's native name is made with 16 spare bytes
     "nul": (b"nul", b"/dev/null"), PIPE: (b"\\dev\\piper", b"/dev/piper"),
+    CONSOLE: (b"\\dev\\conin", b"/dev/conin"),
     SOCKET: (b"\\dev\\socket", b"/dev/socket"),
 }  # fmt: skip
 _MODES = {0: P_VFORK, 1: P_WAIT, 2: P_NOWAIT, 4: P_NOWAITO, 5: P_DETACH}
@@ -189,7 +190,7 @@ class LogRun:
         elif what == CLOEXEC:
             p.set_cloexec(self._fd(life, act.fd), True)
         elif what == CREATE:
-            yield from self._create(p, self.windows[act.fd - 1])
+            yield from self._create(p, life, self.windows[act.fd - 1])
         elif what == REAP and act.fd in self.pids:
             yield from p.waitpid(self.pids[act.fd])
         elif what == EXIT:
@@ -208,16 +209,17 @@ class LogRun:
         return self.variant.high_fd if fd in life.high else fd
 
     def _standard(self, p: CygwinProcess, fd: int) -> None:
-        """stdin, stdout and stderr as the logs had them: stdout alone is a pipe with names."""
+        """stdin, stdout and stderr as in these runs: a pipe, and consoles, have names."""
         kind = CONSOLE if self.console else DISK
-        names = _names(Act(OPEN, kind=PIPE)) if fd == 1 and not self.console else (b"", b"")
+        named = fd < 2 if self.console else fd == 1
+        names = _names(Act(OPEN, kind=kind if self.console else PIPE)) if named else (b"", b"")
         self._open(p, fd, kind, *names, False)
 
     def _closes_at_exec(self, life: Life, act: Act) -> bool:
         """perl's sockets are closed at exec unless the script lifts $^F; no call shows it."""
         return act.kind == SOCKET and life.image == "perl.exe" and "$^F" not in self.log.command
 
-    def _create(self, p: CygwinProcess, window: Window) -> Steps:
+    def _create(self, p: CygwinProcess, caller: Life, window: Window) -> Steps:
         life = self._child(window)
         seed = self.seeds.get(window.number, Seed(0))
         if seed.untagged_bytes:
@@ -232,7 +234,7 @@ class LogRun:
                 self.pids[window.number] = yield from p.fork(program, creation)
                 return
             image = self.image(life)
-            arguments = arguments_of(window, life.command, self.log.command, self.variant)
+            arguments = arguments_of(window, life.command, self.log.command, self.variant, caller.script)
             if window.kind == "exec":
                 yield from p.execute(image, arguments, creation)
             mode = _MODES[self._mode(window)]

@@ -13,7 +13,7 @@ from dataclasses import dataclass, replace
 from types import MappingProxyType
 
 from models.cygwin import schemes
-from models.cygwin.version import FIRST_STARTUP, Version
+from models.cygwin.version import EXEC_STARTUP, FIRST_STARTUP, Version
 
 Range = tuple[int, int]  # address, bytes
 
@@ -43,6 +43,7 @@ class Variant:
     frame_bytes: stack between fork's own frame and what it copies
     env_base_bytes: the Windows environment without "_"
     environment: lengths of "NAME=value" that sh passes on without "_", no closing zero
+    script_environment: the same from a sh that runs a script; the order is another
     sh_bytes: heap of a fresh sh that its visible calls do not explain
     high_fd: where sh keeps its script: getdtablesize() - 1
     underscore: where "_" stands among them
@@ -55,6 +56,7 @@ class Variant:
     frame_bytes: int
     env_base_bytes: int
     environment: tuple[int, ...]
+    script_environment: tuple[int, ...]
     sh_bytes: int = 0
     high_fd: int = 255
     underscore: int = 46
@@ -65,6 +67,11 @@ class Variant:
 _ENVIRONMENT = (
     20, 15, 37, 11, 68, 17, 22, 26, 13, 30, 29, 13, 17, 33, 48, 32, 14, 13, 17, 148, 20, 14, 41,
     25, 18, 16, 6, 42, 33, 16, 40, 26, 29, 7, 56, 12, 35, 31, 21, 23, 14, 29, 22, 19, 15, 46,
+)  # fmt: skip
+# The same from a sh that was exec'ed to run a script.
+_OTHER_ENVIRONMENT = (
+    15, 20, 37, 68, 11, 17, 22, 26, 13, 13, 29, 30, 17, 33, 32, 48, 14, 13, 17, 148, 14, 20, 41,
+    6, 16, 18, 25, 42, 33, 16, 29, 26, 40, 7, 56, 12, 35, 21, 31, 14, 23, 29, 22, 19, 46, 15,
 )  # fmt: skip
 _FORK1 = MappingProxyType({"FORK1": "FORK", "EXEC": "EXEC", "SPAWN": "SPAWN"})
 _PERL = Program(
@@ -79,10 +86,16 @@ def _startup(words: tuple[str, ...]) -> tuple[str, ...]:
     return tuple("fdtab" if word == "descriptors" else word for word in words)
 
 
+def _late(words: tuple[str, ...]) -> tuple[str, ...]:
+    """A start-up that looks for its pinfo no sooner than its calls took it there."""
+    at = words.index("pinfo")
+    return (*words[:at], "settle", *words[at:])
+
+
 def variants() -> dict[str, Variant]:
     """All variants, by the name of their logs' folder."""
-    release = replace(schemes.get("shared-memory-1.3.3").version, first_startup=_startup(FIRST_STARTUP))
-    r133 = Variant("shared-memory-1.3.3", release, _PROGRAMS, _FORK1, 1272, 1277, _ENVIRONMENT, 824)
+    release = replace(schemes.get("shared-memory-1.3.3").version, first_startup=_startup(FIRST_STARTUP), exec_startup=_late(EXEC_STARTUP))
+    r133 = Variant("shared-memory-1.3.3", release, _PROGRAMS, _FORK1, 1272, 1277, _ENVIRONMENT, _OTHER_ENVIRONMENT, 824)
     return {
         "cygwin-1.3.3": r133,
         "cygwin-1.3.3-w98": replace(r133, system="9x"),

@@ -38,6 +38,7 @@ class Window:
     parent: what T did, without the file that a script is read from -- constant
     child, signal, waiter: main and signal thread of the child, wait_subproc -- constant
     native: the child is not linked with Cygwin; None if it never ran -- constant
+    leaving: the parent left before wait_subproc had looked at the child
     loose: the order of what is put into the heap is not known, so neither is where a page is
         committed
     ended: the log has the end of the parent's part -- constant
@@ -56,6 +57,7 @@ class Window:
     waiter: list[Call] = field(default_factory=list)
     native: bool | None = None
     loose: bool = False
+    leaving: bool = False
     ended: bool = True
 
     @property
@@ -215,6 +217,9 @@ def _waiter_part(window: Window, threads: Threads, tid: Any) -> None:
     add = window.waiter.append
     for call in threads.get(tid, []):
         args = call.args
+        if call.api == "WaitForMultipleObjects" and args["ms"] == 0:
+            window.leaving = window.leaving or watched is None and not slot
+            return  # a last look before the process ends
         if call.api == "WaitForMultipleObjects" and call.phase == "call":
             if watched is None and not slot:
                 if window.made.args.get("hproc") in args["hs"]:

@@ -53,6 +53,11 @@ class ChildInfo(NamedTuple):
     hexec: int = 0
 
     @property
+    def takes_over(self) -> bool:
+        """Whether the child is what its parent becomes: an exec, but not that of a vfork."""
+        return self.type is ChildType.EXEC and self.cygpid > 1
+
+    @property
     def n(self) -> int:
         """Bytes of heap in use when the structure was filled."""
         return self.cygheap_max - self.cygheap

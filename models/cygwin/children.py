@@ -163,7 +163,7 @@ def signal_thread(p: CygwinProcess, thread: Thread, info: ChildInfo | None, read
     if info is not None and info.type is not ChildType.FORK and info.subproc_ready:
         yield from k.set_event(thread, info.subproc_ready)
         k.close_handle(thread, info.subproc_ready)
-    if info is not None and info.type is ChildType.EXEC:
+    if info is not None and info.takes_over:
         name = pinfo_name(p.me.process.pid)
         link, _ = k.create_file_mapping(thread, p.version.pid_link_bytes, name=name)
         k.map_view_of_file_ex(

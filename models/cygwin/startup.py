@@ -156,6 +156,8 @@ def _run(words: tuple[str, ...], p: CygwinProcess, info: ChildInfo | None) -> St
     for word in words:
         if word == "heap":
             yield from _heap(p, info)
+        elif word == "settle":
+            yield from p.k.settle(p.me)
         else:
             _CALLS[word](p, info)
 
@@ -222,7 +224,7 @@ def _stack(p: CygwinProcess, info: ChildInfo | None) -> None:
 def _pinfo(p: CygwinProcess, info: ChildInfo | None) -> None:
     """Own pinfo: made here or by the parent under our pid, or handed on by an exec."""
     k, me = p.k, p.me
-    if info is not None and info.type is ChildType.EXEC:
+    if info is not None and info.takes_over:
         p.h_pinfo = k.duplicate_handle(
             me, CURRENT_PROCESS, _handed(p, info).pinfo, CURRENT_PROCESS, close_source=True
         )
@@ -232,7 +234,7 @@ def _pinfo(p: CygwinProcess, info: ChildInfo | None) -> None:
     region = k.map_view_of_file_ex(me, p.h_pinfo, name="cygpid", ex=p.version.pinfo_view_ex)
     assert region.memory is not None
     p.pinfo = region.memory
-    if info is not None and info.type is ChildType.EXEC:
+    if info is not None and info.takes_over:
         p.pid = info.cygpid
     else:
         p.pid = me.process.pid

@@ -43,6 +43,7 @@ EXEC_STARTUP = (
     "muto",
 )
 # fmt: on
+# "settle" in such a list lets the process be as late as its calls have made it.
 
 
 @dataclass(frozen=True, eq=False)
