@@ -55,7 +55,8 @@ def environment(window: Window, variant: Variant, by_script: bool) -> list[int]:
             lengths += [size] * count
             more -= count * (size + 1)
     if more > 0:
-        lengths.insert(variant.underscore, more - 1)
+        at = variant.script_underscore if by_script else variant.underscore
+        lengths.insert(at, more - 1)
     return lengths
 
 

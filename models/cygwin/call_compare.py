@@ -14,7 +14,7 @@ from collections.abc import Sequence
 from typing import Any, NamedTuple
 
 from models.cygwin.call_log import Call
-from models.cygwin.call_windows import Window
+from models.cygwin.call_windows import Window, is_reduced
 from models.cygwin.call_words import Sight, Word, sight, words
 
 PARTS = ("parent", "child", "signal", "waiter")
@@ -80,7 +80,7 @@ def compare(
         return 0, None
     here = sight(real_calls, real[0].info.get("cygheap", 0))
     there = sight(made_calls, made[0].info["cygheap"] if made else 0)
-    full = any(call.api == "#process_start" for call in real_calls)
+    full = not is_reduced(real_calls)
     pairs = Pairs()
     pairs.same(f"{real_calls[0].pid}.proc", made_calls[0].pid if made_calls else None)
     compared = 0
@@ -112,6 +112,8 @@ def _window(
             compared += 1
             if not _same(a, b, pairs):
                 return compared, Difference(number, a.place, f"{part} {a}", f"{part} {b}")
+        if part == "parent" and not real.ended:
+            continue  # it was killed in the middle
         if len(mine) != len(other):
             i = min(len(mine), len(other))
             one = f"{part} {mine[i]}" if i < len(mine) else f"the end of {part}"

@@ -18,7 +18,7 @@ from dataclasses import dataclass, field
 from typing import Any, NamedTuple
 
 from models.cygwin.call_log import Call
-from models.cygwin.call_windows import Window, by_thread
+from models.cygwin.call_windows import EXEC, Window, by_thread
 from models.cygwin.descriptors import DISK, PIPE, SOCKET
 from models.win32.errors import ERROR_INVALID_ADDRESS
 
@@ -28,7 +28,6 @@ OPEN, DUP, CLOSE, CLOEXEC, GROW, CREATE, EXIT, REAP, SLEEP = (
 _STANDARD = {8: 0, 12: 1, 16: 2}  # handle values of stdin, stdout, stderr in the logs
 _FILES = ("F", "PIPE", "SOCK", "CON", "STD")
 FIRST_FD = 3
-_EVENTS = ("CreateProcess", "WaitForSingleObject", "WaitForMultipleObjects", "ResumeThread")
 HIGHEST = 0x7FFE0000  # a process has nothing there -- constant
 CHUNK_BYTES = 1 << 28  # address space of malloc, at least; nothing else reserves as much
 
@@ -65,6 +64,7 @@ class Life:
     killed: int | None = None
     high: set[int] = field(default_factory=set)  # descriptors that sh moved out of the way
     consoles: int = 0  # how many of the standard descriptors have been opened on the console
+    busy_us: float = 0.0  # when it came to its program, or had made its last child
     running: bool = False  # start-up has come to the signal thread
     taken: list[int] = field(default_factory=list)
     given: dict[int, tuple[dict[int, int], set[int]]] = field(default_factory=dict)
@@ -125,14 +125,18 @@ def _live(life: Life, main: list[Call], mine: list[Window], calls: Sequence[Call
         if window is not None and window.number not in begun:
             begun.add(window.number)
             _grow_inside(life, main, window, heap)
+            if window.kind == EXEC:
+                _takes_place_of_stdout(life, main[:i])
             life.acts.append(Act(CREATE, window.number))
             life.given[window.number] = dict(life.handles), set(life.cloexec)
         if window is not None:
+            life.busy_us = call.t_us
             continue
         if call.api == "VirtualAlloc" and call.args["type"] == "COMMIT" and not started:
             started = heap[0] <= call.args["addr"] < heap[1]  # start-up's own
             continue
-        life.running = life.running or call.api == "CreateThread"
+        if call.api == "CreateThread" and not life.running:
+            life.running, life.busy_us = True, call.t_us
         _act(life, main, i, heap)
 
 
@@ -145,6 +149,14 @@ def _taken(main: list[Call]) -> list[int]:
 def _places(call: Call) -> bool:
     """Whether a call wants a place in the address space, not pages of one that it has."""
     return call.api == "MapViewOfFileEx" or call.args.get("type") == "RESERVE"
+
+
+def _takes_place_of_stdout(life: Life, before: list[Call]) -> None:
+    """dup2 of a pipe's write end over stdout, where the log lacks the closing of stdout."""
+    copies = [c for c in before if c.api == "DuplicateHandle" and str(c.args["src"]).endswith(".w")]
+    stdout = next((hv for hv, fd in life.handles.items() if fd == 1), None)
+    if copies and copies[-1].args["inherit"] and stdout is not None and life.image == "sh.exe":
+        _close(life, stdout)
 
 
 def _ended(window: Window) -> bool:
@@ -176,7 +188,7 @@ def _act(life: Life, main: list[Call], i: int, heap: tuple[int, int]) -> None:
         if heap[0] <= args["addr"] < heap[1]:
             life.acts.append(Act(GROW, args["size"]))
     elif call.api == "ExitProcess":
-        life.acts.append(Act(EXIT, args["code"], int(call.t_us - _last_event(life, main, i))))
+        life.acts.append(Act(EXIT, args["code"], int(call.t_us - life.busy_us)))
     elif call.api == "#native_exit":
         life.acts.append(Act(EXIT, args["code"]))
     elif call.api == "#native_sleep":
@@ -199,12 +211,6 @@ def _act(life: Life, main: list[Call], i: int, heap: tuple[int, int]) -> None:
             _close(life, args["hv"])
         else:  # start-up has another one instead
             life.handles = {hv: fd for hv, fd in life.handles.items() if hv != args["hv"]}
-
-
-def _last_event(life: Life, main: list[Call], i: int) -> float:
-    """When the process last made or reaped a child, or came to its main() [us]."""
-    window_end = next((c.t_us for c in reversed(main[:i]) if c.api in _EVENTS), main[0].t_us)
-    return window_end
 
 
 def is_file(obj: Any) -> bool:

@@ -28,6 +28,7 @@ from models.cygwin.call_lives import (
 from models.cygwin.call_log import Call, CallLog
 from models.cygwin.call_rows import calls_of
 from models.cygwin.call_versions import Program, Variant
+from models.cygwin.call_windows import is_reduced
 from models.cygwin.cygheap.layout import HeapType
 from models.cygwin.descriptors import CONSOLE, DISK, PIPE, SOCKET
 from models.cygwin.errors import TryAgain
@@ -138,6 +139,9 @@ class LogRun:
                 yield from k.exit_process(me, _exit_code(window))
             life = self._child(window) if window else next(iter(self.lives.values()))
             for address in life.taken:
+                info = me.process.startup
+                if info is not None and address == self.windows[0].info.get("cygheap"):
+                    address = info.cygheap
                 me.process.space.reserve(address, TAKEN_BYTES, "taken")
             yield from start(k, me)
 
@@ -146,7 +150,7 @@ class LogRun:
     @property
     def _full(self) -> bool:
         """Whether the log kept all calls."""
-        return any(call.api == "#process_start" for call in self.log.calls)
+        return not is_reduced(self.log.calls)
 
     def version_of(self, image: str) -> Version:
         """The release's numbers with the data of a program."""
@@ -293,19 +297,20 @@ def _look_for_terminal(p: CygwinProcess, first: bool) -> None:
 
 
 def _put_freed(p: CygwinProcess, size_bytes: int) -> None:
-    """A block that the program had and freed."""
-    n = size_bytes - 8 - 8 - p.heap.era.search_slack_bytes
-    p.heap.cfree(p.heap.cmalloc(HeapType.HEAP_STR, max(n, 0)))
+    """A block that the program had and freed again."""
+    b = (size_bytes - 8).bit_length() - 1
+    p.heap.cfree(_put_block(p, size_bytes, b))
 
 
-def _put_block(p: CygwinProcess, size_bytes: int) -> None:
-    """One untagged block of that size, by whatever the program did before."""
+def _put_block(p: CygwinProcess, size_bytes: int, b: int = 3) -> int:
+    """One untagged block of that size, whatever its bucket says; its user address."""
     heap = p.heap
     offset = heap.csbrk(size_bytes) - heap.base
-    heap.memory.write32(offset, 3)
+    heap.memory.write32(offset, b)
     heap.memory.write32(offset + 4, heap.head)
     heap.memory.write32(offset + 8, int(HeapType.HEAP_STR))
     heap.memory.write32(heap.era.chain_offset, heap.base + offset)
+    return heap.base + offset + 16
 
 
 def _with_program(version: Version, program: Program) -> Version:

@@ -11,9 +11,11 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from types import MappingProxyType
+from typing import Any
 
 from models.cygwin import schemes
-from models.cygwin.version import EXEC_STARTUP, FIRST_STARTUP, Version
+from models.cygwin.cygheap import layout
+from models.cygwin.version import EXEC_STARTUP, FIRST_STARTUP, FIRST_STARTUP_A, Version
 
 Range = tuple[int, int]  # address, bytes
 
@@ -46,7 +48,7 @@ class Variant:
     script_environment: the same from a sh that runs a script; the order is another
     sh_bytes: heap of a fresh sh that its visible calls do not explain
     high_fd: where sh keeps its script: getdtablesize() - 1
-    underscore: where "_" stands among them
+    underscore, script_underscore: where "_" stands among them
     """
 
     scheme: str
@@ -60,6 +62,7 @@ class Variant:
     sh_bytes: int = 0
     high_fd: int = 255
     underscore: int = 46
+    script_underscore: int = 30
     system: str = "nt"
 
 
@@ -94,9 +97,26 @@ def _late(words: tuple[str, ...]) -> tuple[str, ...]:
 
 def variants() -> dict[str, Variant]:
     """All variants, by the name of their logs' folder."""
-    release = replace(schemes.get("shared-memory-1.3.3").version, first_startup=_startup(FIRST_STARTUP), exec_startup=_late(EXEC_STARTUP))
-    r133 = Variant("shared-memory-1.3.3", release, _PROGRAMS, _FORK1, 1272, 1277, _ENVIRONMENT, _OTHER_ENVIRONMENT, 824)
+    r133 = _variant(
+        "shared-memory-1.3.3", 1272, 824, first_startup=_startup(FIRST_STARTUP)
+    )
+    a132 = _variant(
+        "blocking", 1276, 760,
+        era=replace(layout.A, header_bytes=92, cygheapsize=5_123_164),
+        dll_data=(0x61086000, 7_872), dll_bss=(0x610C5000, 218_288), dll_bytes=0x106000,
+        first_startup=_startup(FIRST_STARTUP_A),
+    )  # fmt: skip
     return {
+        "cygwin-1.3.2-rebuilt": replace(a132, high_fd=31),
         "cygwin-1.3.3": r133,
-        "cygwin-1.3.3-w98": replace(r133, system="9x"),
+        "cygwin-1.3.3-w98": replace(r133, system="9x", sh_bytes=744),
     }
+
+
+def _variant(scheme: str, frame_bytes: int, sh_bytes: int, **numbers: Any) -> Variant:
+    """A variant of a scheme whose version differs in `numbers`."""
+    version = replace(schemes.get(scheme).version, exec_startup=_late(EXEC_STARTUP), **numbers)
+    return Variant(
+        scheme, version, _PROGRAMS, _FORK1, frame_bytes, 1277, _ENVIRONMENT, _OTHER_ENVIRONMENT,
+        sh_bytes,
+    )  # fmt: skip

@@ -70,6 +70,11 @@ class Window:
 Threads = dict[Any, list[Call]]
 
 
+def is_reduced(calls: Sequence[Call]) -> bool:
+    """Whether the log kept some kinds of call only."""
+    return not any(call.api == "#process_start" for call in calls)
+
+
 def by_thread(calls: Sequence[Call]) -> Threads:
     """The calls of each thread, in order."""
     threads: Threads = defaultdict(list)
