@@ -11,12 +11,12 @@ from typing import Any
 
 from models.cygwin.call_log import Call
 from models.cygwin.child_info import ChildInfo
+from models.cygwin.images import is_cygwin
 from models.win32.errors import ERROR_ALREADY_EXISTS, ERROR_INVALID_ADDRESS
 from models.win32.kernel import Kernel
 from sim.trace import Row
 
 _HANDLES = ("subproc_ready", "parent", "pppid_handle", "mount_h", "cygheap_h", "forker_finished")
-_DLL = "cygwin1.dll"
 _OWN = ("begin", "end")  # brackets of Cygwin's own functions
 
 
@@ -47,7 +47,7 @@ def _call(kernel: Kernel, number: int, row: Row) -> Call:
     elif row.name == "WSASocket":
         error = args.get("err", 0)
     name = row.name
-    if name == "#process_start" and not any(part.name == _DLL for part in process.image.parts):
+    if name == "#process_start" and not is_cygwin(process.image):
         name = "#native_start"
     return Call(number, process, row.tid, name, row.phase, args, error, row.t_us)
 

@@ -81,6 +81,8 @@ _PERL = Program(
     (0x402000, 24), (0x403000, 44), ((0x678B4000, 32_396), (0x678BC000, 15_820)), 0x410000
 )
 _SH = Program((0x485000, 21_688), (0x48B000, 31_708))
+_MSYS_SH = Program((0x48D000, 22_300), (0x493000, 15_372))
+_MSYS_PROGRAMS = MappingProxyType({"sh.exe": _MSYS_SH, "shc.exe": _MSYS_SH, "perl.exe": _PERL})
 _PROGRAMS = MappingProxyType({"sh.exe": _SH, "shc.exe": _SH, "perl.exe": _PERL})
 
 
@@ -106,11 +108,25 @@ def variants() -> dict[str, Variant]:
         dll_data=(0x61086000, 7_872), dll_bss=(0x610C5000, 218_288), dll_bytes=0x106000,
         first_startup=_startup(FIRST_STARTUP_A),
     )  # fmt: skip
+    msys = _variant("msys-1.0", 1272, 0, first_startup=_startup(FIRST_STARTUP))
     return {
         "cygwin-1.3.2-rebuilt": replace(a132, high_fd=31),
         "cygwin-1.3.3": r133,
         "cygwin-1.3.3-w98": replace(r133, system="9x", sh_bytes=744),
+        "msys-1.0.12": replace(
+            msys, programs=_MSYS_PROGRAMS, env_base_bytes=1266, environment=_msys(_ENVIRONMENT),
+            script_environment=_msys(_OTHER_ENVIRONMENT),
+        ),  # fmt: skip
     }
+
+
+def _msys(lengths: tuple[int, ...]) -> tuple[int, ...]:
+    """The same variables in MSYS: PATH, PWD, TEMP and TMP are shorter."""
+    shorter = {148: 112, 32: 9}
+    made = [shorter.get(n, n) for n in lengths]
+    made[lengths.index(20, 10)] = 11
+    made[lengths.index(31)] = 8
+    return tuple(made)
 
 
 def _variant(scheme: str, frame_bytes: int, sh_bytes: int, **numbers: Any) -> Variant:

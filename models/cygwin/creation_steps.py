@@ -5,7 +5,7 @@ Source: fork.cc and spawn.cc of aa9d50a1c (CYGWIN.md §c2, §c3); order of calls
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
 from models.cygwin import children
 from models.cygwin.arguments import (
@@ -34,6 +34,15 @@ from sim.engine import Steps
 if TYPE_CHECKING:
     from models.cygwin.process import CygwinProcess
 
+
+class HeapSection(NamedTuple):
+    """A section for one child, as its parent sees it. handle, view: in the parent -- constant"""
+
+    handle: int
+    view: int
+
+
+NO_SECTION = HeapSection(0, 0)  # the child reads the parent's memory
 SIGNAL_WOKE = WAIT_OBJECT_0 + 1  # index of signal_arrived in the exec wait
 
 
@@ -56,14 +65,22 @@ def exec_info(
     blocks: ArgumentBlocks,
     parent: int,
     ready: int,
-    section: int = 0,
+    section: HeapSection | None = NO_SECTION,
 ) -> ChildInfo:
-    """child_info of an exec or spawn. cygheap_max is the end of the heap now, not before."""
+    """child_info of an exec or spawn. cygheap_max is the end of the heap now, not before.
+
+    Without a section (None) the child is told nothing of the heap.
+    """
     heap = p.heap
+    if section is None:
+        return ChildInfo(
+            kind, p.version.child_info_bytes["exec"], p.pid if blocks.pinfo else 1, ready, parent,
+            parent_handle(p), 0, 0, 0,
+        )  # fmt: skip
     cygpid = p.pid if blocks.pinfo else 1
     return ChildInfo(
         kind, p.version.child_info_bytes["exec"], cygpid, ready, parent, parent_handle(p),
-        p.h_root, heap.base, heap.base + heap.max, section, moreinfo=blocks.info,
+        p.h_root, heap.base, heap.base + heap.max, section.handle, moreinfo=blocks.info,
         hexec=p.h_exec,
     )  # fmt: skip
 

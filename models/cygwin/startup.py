@@ -313,8 +313,8 @@ def _user_heap(p: CygwinProcess, info: ChildInfo | None) -> None:
 
 def _heap_page(p: CygwinProcess, info: ChildInfo | None) -> None:
     """The first page of the user heap; environ goes there and its vector is freed (§b5)."""
-    p.k.virtual_commit(p.me, p.user_heap.base, 4096)
-    p.user_heap_bytes = 4096
+    p.user_heap_bytes = p.version.heap_page_bytes
+    p.k.virtual_commit(p.me, p.user_heap.base, p.user_heap_bytes)
     if info is not None:
         handed = _handed(p, info)
         p.set_environment(handed.env)

@@ -59,6 +59,7 @@ class Version:
     linked: the same of the DLLs that the program is linked with, data and bss in turn
     pinfo_view_ex: a pinfo is mapped by MapViewOfFileEx, not MapViewOfFile
     spawn_flags: of CreateProcess in an exec or spawn, beside suspension and console
+    heap_page_bytes: malloc's first piece
     user_heap_reserve_bytes: address space that malloc may grow into
     """
 
@@ -83,6 +84,7 @@ class Version:
     shared_address: int = 0xA000000
     shared_bytes: int = 47_108
     root_bytes: int = 16_484
+    heap_page_bytes: int = 4096
     user_heap_reserve_bytes: int = 268_435_456
     first_startup: tuple[str, ...] = FIRST_STARTUP
     fork_startup: tuple[str, ...] = FORK_STARTUP

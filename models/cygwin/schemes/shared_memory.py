@@ -114,7 +114,7 @@ class SharedMemory:
         blocks = put_arguments(p, request.arguments, overlay)
         section = yield from self._setup(p, two_steps)
         kind = ChildType.EXEC if overlay else ChildType.SPAWN
-        info = exec_info(p, kind, blocks, parent, ready, section.handle)
+        info = exec_info(p, kind, blocks, parent, ready, section)
         creation.heap_bytes, creation.section_steps = info.n, 2 if two_steps else 1
         suspended = not overlay or two_steps
         h_process, h_thread, pid = yield from k.create_process(

@@ -70,6 +70,10 @@ class SharedMemory133:
         """cygheap_fixup_in_child: map the section, on 9x copy it. Runs in the child."""
         return cygheap_fixup_in_child(p, info)
 
+    def hands_heap(self, request: Request) -> bool:
+        """Whether the child is given the heap: always, for the parent does not know its image."""
+        return True
+
     def _fork(self, p: CygwinProcess, request: Request) -> Steps:
         k, me, creation = p.k, p.me, request.creation
         yield from children.subproc_init(p)
@@ -107,15 +111,16 @@ class SharedMemory133:
         parent = k.duplicate_handle(me, CURRENT_PROCESS, p.h_self, CURRENT_PROCESS, inherit=True)
         assert request.arguments is not None
         blocks = put_arguments(p, request.arguments, overlay)
-        section = yield from self._snapshot(p)
+        section = (yield from self._snapshot(p)) if self.hands_heap(request) else None
         kind = ChildType.EXEC if overlay or mode == P_VFORK else ChildType.SPAWN
-        info = exec_info(p, kind, blocks, parent, ready, section.handle)
-        creation.heap_bytes, creation.section_steps = info.n, 1
+        info = exec_info(p, kind, blocks, parent, ready, section)
+        creation.heap_bytes, creation.section_steps = info.n, 1 if section else 0
         suspended = not overlay or p.fds.sockets > 0
         h_process, h_thread, pid = yield from k.create_process(
             me, request.image, True, creation_flags(p, suspended, mode), info, creation
         )
-        k.close_handle(me, section.handle)
+        if section:
+            k.close_handle(me, section.handle)
         if p.fds.sockets:
             yield from p.installation.bracket(
                 p, "fixup_before_exec", fixup_before(p, pid, execed=True)
