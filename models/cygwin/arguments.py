@@ -42,6 +42,7 @@ class ArgumentBlocks:
     info: cygheap_exec_info -- constant
     vector, strings: argv -- constant
     env_vector, env_strings: environment, 0 and () until they are made -- state
+    pinfo: handle of the pinfo that goes along, 0 for none -- state
     """
 
     info: int
@@ -49,6 +50,7 @@ class ArgumentBlocks:
     strings: list[int]
     env_vector: int = 0
     env_strings: list[int] | None = None
+    pinfo: int = 0
 
 
 def put_argv(heap: Cygheap, arguments: Arguments) -> ArgumentBlocks:
@@ -72,13 +74,17 @@ def put_argv(heap: Cygheap, arguments: Arguments) -> ArgumentBlocks:
     return ArgumentBlocks(info, vector, strings)
 
 
-def put_environment(
-    heap: Cygheap, blocks: ArgumentBlocks, arguments: Arguments, pinfo: int
-) -> None:
-    """Allocate and fill the environment, steps 7 and 8, and complete the exec information."""
+def put_environment(heap: Cygheap, blocks: ArgumentBlocks, arguments: Arguments) -> None:
+    """Allocate and fill the environment: steps 7 and 8 of §b4."""
     blocks.env_vector = heap.cmalloc(HeapType.HEAP_1_ARGV, (len(arguments.env) + 1) * 4)
     blocks.env_strings = heap.cstrdup1_many(arguments.env)
     _store(heap, blocks.env_vector, blocks.env_strings)
+
+
+def put_info(heap: Cygheap, blocks: ArgumentBlocks, pinfo: int) -> None:
+    """Complete the exec information; `pinfo` is the handle of a pinfo to go along, 0 for none."""
+    assert blocks.env_strings is not None
+    blocks.pinfo = pinfo
     packed = _INFO.pack(0, 0, len(blocks.strings), blocks.vector,
                         len(blocks.env_strings), blocks.env_vector, pinfo)  # fmt: skip
     heap.memory.write(blocks.info - heap.base, packed)

@@ -33,6 +33,8 @@ class ChildInfo(NamedTuple):
     cygheap_h: section with a copy of it
     moreinfo: address of cygheap_exec_info, argv and environment; 0 for a fork
     heapbase, heap_bytes: the parent's user heap (fork)
+    stack_bytes: of the parent's stack that fork copies
+    hexec: the parent's inheritable handle of itself, which a fork child has for its own execs
     """
 
     type: ChildType
@@ -49,6 +51,8 @@ class ChildInfo(NamedTuple):
     moreinfo: int = 0
     heapbase: int = 0
     heap_bytes: int = 0
+    stack_bytes: int = 0
+    hexec: int = 0
 
     @property
     def takes_over(self) -> bool:

@@ -96,7 +96,7 @@ def remember(p: CygwinProcess, h_process: int, winpid: int) -> Steps:
     h_pinfo, _ = k.create_file_mapping(
         me, p.version.pinfo_bytes, name=pinfo_name(winpid), role="pinfo"
     )
-    view = k.map_view_of_file_ex(me, h_pinfo, name="cygpid")
+    view = k.map_view_of_file_ex(me, h_pinfo, name="cygpid", ex=p.version.pinfo_view_ex)
     assert view.memory is not None
     if len(p.children) >= MAX_CHILDREN:
         return None
@@ -123,6 +123,13 @@ def keep_pid(p: CygwinProcess, h_process: int) -> None:
     p.ring.append(p.k.duplicate_handle(p.me, CURRENT_PROCESS, h_process, CURRENT_PROCESS))
 
 
+def keep_zombie(p: CygwinProcess, h_process: int) -> None:
+    """The parent closes its handle of a child that came to nothing; its record has another."""
+    for child in p.children:
+        if child.h_process == h_process:
+            child.h_process = child.h_first
+
+
 def wait_subproc(p: CygwinProcess, thread: Thread) -> Steps:
     """Steps of the thread that waits for children, and for word of new ones."""
     k = p.k
@@ -132,6 +139,9 @@ def wait_subproc(p: CygwinProcess, thread: Thread) -> Steps:
         woke = yield from k.wait_polling(thread, handles, POLL_MS)
         if woke == 0:
             if p.exiting:
+                alive = [child for child in p.children if not child.zombie]
+                handles = [p.wake_children, *(child.h_process for child in alive)]
+                yield from k.wait_for_multiple_objects(thread, handles, False, 0)  # a last look
                 k.close_handle(thread, p.wake_children)
                 yield from k.exit_thread(thread)
             continue
@@ -155,7 +165,7 @@ def signal_thread(p: CygwinProcess, thread: Thread, info: ChildInfo | None, read
     if info is not None and info.takes_over:
         name = pinfo_name(p.me.process.pid)
         link, _ = k.create_file_mapping(thread, p.version.pid_link_bytes, name=name)
-        k.map_view_of_file_ex(thread, link, name="cygpid link")
+        k.map_view_of_file_ex(thread, link, name="cygpid link", ex=p.version.pinfo_view_ex)
     yield from k.set_event(thread, ready)
     while True:
         yield from k.wait_for_single_object(thread, p.sigcatch)
@@ -195,7 +205,8 @@ def reap(p: CygwinProcess, by: Thread, child: Child) -> Steps:
     p.waiter.code = k.get_exit_code_process(by, child.h_process)
     yield from k.set_event(by, p.h_wait)
     k.close_handle(by, child.h_process)
-    k.close_handle(by, child.h_first)
+    if child.h_first != child.h_process:
+        k.close_handle(by, child.h_first)
     k.unmap_view_of_file(by, child.view.base)
     k.close_handle(by, child.h_pinfo)
 

@@ -5,24 +5,44 @@ Source: fork.cc and spawn.cc of aa9d50a1c (CYGWIN.md §c2, §c3); order of calls
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
 from models.cygwin import children, dll_data
-from models.cygwin.arguments import ArgumentBlocks, Arguments, put_argv, put_environment
+from models.cygwin.arguments import (
+    ArgumentBlocks,
+    Arguments,
+    put_argv,
+    put_environment,
+    put_info,
+)
 from models.cygwin.child_info import NO_CYGPID, ChildInfo, ChildType
 from models.cygwin.descriptors import SOCKET
 from models.cygwin.errors import TryAgain
 from models.cygwin.installation import Creation
-from models.cygwin.protocol import P_OVERLAY
+from models.cygwin.protocol import P_DETACH, P_OVERLAY
 from models.cygwin.version import EXIT_REPARENTED, FORK_WAIT_MS, MAX_SIGNAL_WAKES
 from models.win32.errors import Win32Error
 from models.win32.handles import CURRENT_PROCESS
+from models.win32.process_calls import (
+    CREATE_SUSPENDED,
+    DETACHED_PROCESS,
+    NORMAL_PRIORITY_CLASS,
+)
 from models.win32.waits import INFINITE, WAIT_OBJECT_0, WAIT_TIMEOUT
 from sim.engine import Steps
 
 if TYPE_CHECKING:
     from models.cygwin.process import CygwinProcess
 
+
+class HeapSection(NamedTuple):
+    """A section for one child, as its parent sees it. handle, view: in the parent -- constant"""
+
+    handle: int
+    view: int
+
+
+NO_SECTION = HeapSection(0, 0)  # the child reads the parent's memory
 SIGNAL_WOKE = WAIT_OBJECT_0 + 1  # index of signal_arrived in the exec wait
 
 
@@ -33,8 +53,9 @@ def fork_info(
     heap = p.heap
     return ChildInfo(
         ChildType.FORK, p.version.child_info_bytes["fork"], NO_CYGPID, ready, parent,
-        parent_handle(p), p.h_root, heap.base, heap.base + heap.max, section, finished,
-        heapbase=p.user_heap.base, heap_bytes=p.user_heap_bytes,
+        parent_handle(p), 0, heap.base, heap.base + heap.max, section, finished,
+        heapbase=p.user_heap.base, heap_bytes=p.user_heap_bytes, stack_bytes=p.stack_bytes,
+        hexec=p.h_exec,
     )  # fmt: skip
 
 
@@ -45,15 +66,37 @@ def exec_info(
     blocks: ArgumentBlocks,
     parent: int,
     ready: int,
-    section: int = 0,
+    section: HeapSection | None = NO_SECTION,
 ) -> ChildInfo:
-    """child_info of an exec or spawn. cygheap_max is the end of the heap now, not before."""
+    """child_info of an exec or spawn. cygheap_max is the end of the heap now, not before.
+
+    Without a section (None) the child is told nothing of the heap.
+    """
     heap = p.heap
     cygpid = p.pid if mode == P_OVERLAY else NO_CYGPID
+    if section is None:
+        return ChildInfo(
+            kind, p.version.child_info_bytes["exec"], cygpid, ready, parent, parent_handle(p),
+            0, 0, 0,
+        )  # fmt: skip
     return ChildInfo(
         kind, p.version.child_info_bytes["exec"], cygpid, ready, parent, parent_handle(p),
-        p.h_root, heap.base, heap.base + heap.max, section, moreinfo=blocks.info,
+        p.h_root, heap.base, heap.base + heap.max, section.handle, moreinfo=blocks.info,
+        hexec=p.h_exec,
     )  # fmt: skip
+
+
+def creation_flags(p: CygwinProcess, suspended: bool, mode: str = "") -> int:
+    """Flags of CreateProcess; `mode` is that of an exec or spawn.
+
+    A child of a process without a console gets none either, nor does one that is detached.
+    """
+    flags = p.version.spawn_flags if mode else NORMAL_PRIORITY_CLASS
+    if suspended:
+        flags |= CREATE_SUSPENDED
+    if mode == P_DETACH or not p.me.process.console:
+        flags |= DETACHED_PROCESS
+    return flags
 
 
 def parent_handle(p: CygwinProcess) -> int:
@@ -65,14 +108,15 @@ def parent_handle(p: CygwinProcess) -> int:
 
 
 def put_arguments(p: CygwinProcess, arguments: Arguments, overlay: bool) -> ArgumentBlocks:
-    """argv, then for an exec the handle of our pinfo, then the environment (§b4, §c3)."""
+    """argv and environment, then for an exec the handle of our pinfo (§b4, §c3; order: logs)."""
     blocks = put_argv(p.heap, arguments)
+    put_environment(p.heap, blocks, arguments)
     pinfo = 0
     if overlay:
         pinfo = p.k.duplicate_handle(
             p.me, CURRENT_PROCESS, p.h_pinfo, CURRENT_PROCESS, inherit=True
         )
-    put_environment(p.heap, blocks, arguments, pinfo)
+    put_info(p.heap, blocks, pinfo)
     return blocks
 
 
@@ -90,7 +134,7 @@ def fixup_before(p: CygwinProcess, child_winpid: int, execed: bool) -> Steps:
 
 
 def write_fork_memory(p: CygwinProcess, h_process: int) -> Steps:
-    """The six ranges that a fork parent writes into its child, one after the other."""
+    """The six ranges that a fork parent writes into its child, then those of linked DLLs."""
     version, k, me = p.version, p.k, p.me
     dll_data.save(p)
     ranges = [
@@ -100,6 +144,7 @@ def write_fork_memory(p: CygwinProcess, h_process: int) -> Steps:
         p.stack_range(),
         version.dll_data,
         version.dll_bss,
+        *version.linked,
     ]
     for address, size_bytes in ranges:
         if size_bytes:
@@ -120,6 +165,27 @@ def fork_handshake(
     yield from _sync(p, creation, h_process, ready, pid)
 
 
+def finish_fork(
+    p: CygwinProcess, creation: Creation, child: tuple[int, int], events: tuple[int, int], pid: int
+) -> Steps:
+    """The hand-shake, and what the parent closes after it. Raises TryAgain.
+
+    child: handles of its process and thread; events: subproc_ready and forker_finished.
+    The child's own handle stays open for wait_subproc, unless the child came to nothing.
+    """
+    (h_process, h_thread), (ready, finished) = child, events
+    k, me = p.k, p.me
+    try:
+        yield from fork_handshake(p, creation, h_process, ready, finished, pid)
+    except TryAgain:
+        children.keep_zombie(p, h_process)
+        for handle in (h_process, h_thread, ready, finished):
+            k.close_handle(me, handle)
+        raise
+    for handle in (ready, h_thread, finished):
+        k.close_handle(me, handle)
+
+
 def _sync(p: CygwinProcess, creation: Creation, h_process: int, ready: int, pid: int) -> Steps:
     """sync_with_child: until the child is ready, has died or 300 s are over."""
     k, me = p.k, p.me
@@ -129,6 +195,7 @@ def _sync(p: CygwinProcess, creation: Creation, h_process: int, ready: int, pid:
     if woke == WAIT_TIMEOUT:
         yield from k.terminate_process(me, h_process, 1)
         raise TryAgain("WaitForMultipleObjects timed out")
+    yield from k.wait_for_single_object(me, ready, 0)  # it may have been both
     code = k.get_exit_code_process(me, h_process)
     raise TryAgain(
         f"child {pid}({h_process:#x}) died before initialization with status code {code:#x}"
@@ -167,18 +234,18 @@ def leave_to_child(
     k, me = p.k, p.me
     if woke == WAIT_OBJECT_0 + 2:
         parent = parent_handle(p)
-        if parent:
-            alive = (yield from k.wait_for_single_object(me, parent, 0)) == WAIT_TIMEOUT
+        if parent and (yield from k.wait_for_single_object(me, parent, 0)) == WAIT_TIMEOUT:
             k.close_handle(me, ready)
-            if alive:
-                given = k.duplicate_handle(me, CURRENT_PROCESS, h_process, parent)
-                p.pinfo.write32(children.H_PROCESS, given)
-                k.close_handle(me, h_process)
-                yield from k.exit_process(me, EXIT_REPARENTED)
+            given = k.duplicate_handle(me, CURRENT_PROCESS, h_process, parent)
+            p.pinfo.write32(children.H_PROCESS, given)
+            k.close_handle(me, h_process)
+            yield from k.exit_process(me, EXIT_REPARENTED)
         yield from k.set_event(me, p.signal_arrived)  # no more signals (§i, ten logs)
         woke = yield from p.wait_for_child(creation, watched, INFINITE)
         while woke != WAIT_OBJECT_0:
             yield from k.reset_event(me, p.signal_arrived)
             woke = yield from p.wait_for_child(creation, watched, INFINITE)
     code = k.get_exit_code_process(me, h_process)
-    yield from p.exit(code)
+    k.close_handle(me, ready)
+    k.close_handle(me, h_process)
+    yield from k.exit_process(me, code)

@@ -114,7 +114,7 @@ class DescriptorTable:
         counted: bool = True,
         extend_first: bool = True,
     ) -> Descriptor:
-        """Open `fd`, which must be free: a new fhandler with its names.
+        """Open `fd`, which must be free: a new fhandler with its names; b"" for none.
 
         A socket is `counted` among those to be fixed up, but not in the copy that a vfork makes.
         open finds room in the table first; dup2 has its new fhandler already when it does.
@@ -125,8 +125,8 @@ class DescriptorTable:
         size = heap.era.fhandler_bytes[kind]
         address = heap.ccalloc(HeapType.HEAP_FHANDLER, 1, size)
         made = Descriptor(address, kind, handle, second, cloexec)
-        made.win32_name = heap.cstrdup(win32_name)
-        made.name = heap.cstrdup(name)
+        made.win32_name = heap.cstrdup(win32_name) if win32_name else 0
+        made.name = heap.cstrdup(name) if name else 0
         made.texts = win32_name, name
         if kind == SOCKET:
             made.info = heap.cmalloc(HeapType.HEAP_BUF, PROTOCOL_INFO_BYTES)
@@ -152,7 +152,7 @@ class DescriptorTable:
         if gone.info:
             heap.cfree(gone.info)
             self._count_sockets(-1)
-        heap.cfree_many((gone.name, gone.win32_name, gone.address))
+        heap.cfree_many(block for block in (gone.name, gone.win32_name, gone.address) if block)
         heap.memory.write32(self._vector + 4 * fd - heap.base, 0)
         return gone
 
@@ -235,6 +235,8 @@ class DescriptorTable:
         return made
 
     def _string(self, address: int) -> bytes:
+        if not address:
+            return b""
         heap = self._heap
         word = heap.memory.read32(address - 16 - heap.base)
         room = (1 << (word & 31)) - 8

@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     from sim.engine import Steps
 
 STACK_COMMIT_BYTES = 2 * PAGE_BYTES  # touched part of a stack (assumed)
+DLL = "cygwin1.dll"
 _SYSTEM = (
     Part(0x77E80000, 0xB5000, "kernel32.dll"),
     Part(0x77F80000, 0x79000, "ntdll.dll"),
@@ -37,6 +38,11 @@ def native_image(version: Version, name: str, entry: Callable[[Kernel, Thread], 
     return Image(name, _native_parts(version), entry)
 
 
+def is_cygwin(image: Image) -> bool:
+    """Whether a program is linked with the DLL."""
+    return any(part.name == DLL for part in image.parts)
+
+
 @lru_cache(maxsize=64)
 def _cygwin_parts(version: Version) -> Layout:
     dll, data, bss = version.dll_base, version.dll_data, version.dll_bss
@@ -45,7 +51,7 @@ def _cygwin_parts(version: Version) -> Layout:
     after_bss = _page_end(*bss)
     parts = [
         *_native_parts(version),
-        Part(dll, data[0] - dll, "cygwin1.dll"),
+        Part(dll, data[0] - dll, DLL),
         Part(data[0], after_data - data[0], "cygwin1.dll data", writable=True),
         Part(after_data, bss[0] - after_data, "cygwin1.dll"),
         Part(bss[0], after_bss - bss[0], "cygwin1.dll bss", writable=True),
@@ -67,9 +73,15 @@ def _native_parts(version: Version) -> Layout:
         Part(bss[0], after_bss - bss[0], "program bss", writable=True),
         Part(stack, touched - stack, "stack", kind="stack"),
         Part(touched, top - touched, "stack", writable=True, kind="stack"),
+        *(_linked_part(*range_) for range_ in version.linked),
         *_SYSTEM,
     ]
     return Layout(part for part in parts if part.size_bytes > 0)
+
+
+def _linked_part(address: int, size_bytes: int) -> Part:
+    start = address & -PAGE_BYTES
+    return Part(start, _page_end(address, size_bytes) - start, "linked DLL", writable=True)
 
 
 def _page_end(address: int, size_bytes: int) -> int:

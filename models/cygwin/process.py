@@ -44,7 +44,7 @@ class CygwinProcess:
     handed: argv and environment as an exec left them in the heap, until start-up is over -- state
     environ: address of the environment vector in the user heap -- state
     argv, exec_info: addresses of argument vector and exec information, 0 if none -- state
-    user_heap: region of malloc -- state
+    user_heap: region of malloc; stack_bytes: of the stack that fork copies -- state
     vforking: a vfork child runs in this process, with a table of its own -- state
     """
 
@@ -64,6 +64,7 @@ class CygwinProcess:
         self.h_pinfo = 0
         self.pinfo: Memory
         self.ppid_handle = 0
+        self.h_exec = 0
         self.signal_arrived = 0
         self.sigcatch = 0
         self.h_wait = 0
@@ -80,6 +81,7 @@ class CygwinProcess:
         self.user_heap: Region
         self.user_heap_bytes = 0
         self.vforking = False
+        self.stack_bytes = installation.sizes.stack
 
     # ---- what a program calls ----------------------------------------------------------------
 
@@ -330,12 +332,12 @@ class CygwinProcess:
 
     def stack_range(self) -> tuple[int, int]:
         """What fork copies of the stack: (address, bytes)."""
-        return self._jmp_buf(), self.installation.sizes.stack
+        return self._jmp_buf(), self.stack_bytes
 
     def _jmp_buf(self) -> int:
         version = self.version
         top = version.stack_base + version.stack_reserve_bytes
-        return (top - self.installation.sizes.stack) & -4
+        return (top - self.stack_bytes) & -4
 
     def _stack_word(self, word: int) -> None:
         memory, at = self.me.process.space.memory_at(self._jmp_buf(), "write")

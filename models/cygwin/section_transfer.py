@@ -15,21 +15,13 @@ Source: cygheap.cc of aa9d50a1c (CYGWIN.md §c1, §d).
 
 from __future__ import annotations
 
-from typing import NamedTuple
-
 from models.cygwin.child_info import ChildInfo
+from models.cygwin.creation_steps import HeapSection
 from models.cygwin.errors import ApiFatal
 from models.cygwin.process import CygwinProcess
 from models.win32.address_space import Region
 from models.win32.errors import Win32Error
 from sim.engine import Steps
-
-
-class HeapSection(NamedTuple):
-    """A section for one child, as its parent sees it. handle, view: in the parent -- constant"""
-
-    handle: int
-    view: int
 
 
 def cygheap_setup_for_child(p: CygwinProcess, copy_now: bool) -> Steps:

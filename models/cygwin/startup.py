@@ -20,10 +20,11 @@ from models.cygwin.descriptors import SOCKET, DescriptorTable
 from models.cygwin.errors import ApiFatal
 from models.cygwin.installation import Creation, Installation, Program
 from models.cygwin.process import CygwinProcess
-from models.cygwin.version import FORK_WAIT_MS
+from models.cygwin.version import FORK_WAIT_MS, Version
 from models.win32.errors import Win32Error
 from models.win32.handles import CURRENT_PROCESS, CURRENT_THREAD
 from models.win32.kernel import Kernel
+from models.win32.objects import File
 from models.win32.thread import Thread
 from models.win32.waits import WAIT_OBJECT_0
 from sim.engine import Steps
@@ -31,11 +32,17 @@ from sim.engine import Steps
 _EXIT_FATAL = 1  # api_fatal's exit code
 
 
-def entry(installation: Installation, program: Program) -> children.EntryPoint:
-    """The entry point of an image that is linked with Cygwin and whose main() is `program`."""
+def entry(
+    installation: Installation, program: Program, version: Version | None = None
+) -> children.EntryPoint:
+    """The entry point of an image that is linked with Cygwin and whose main() is `program`.
+
+    `version` has the addresses of this image where they are not the installation's.
+    """
 
     def steps(kernel: Kernel, thread: Thread) -> Steps:
         p = CygwinProcess(installation, thread)
+        p.version = version or installation.version
         info = thread.process.startup
         try:
             if info is not None and info.type is ChildType.FORK:
@@ -83,7 +90,9 @@ def _fork_child(p: CygwinProcess, info: ChildInfo) -> Steps:
         raise ApiFatal("WFSO timed out")
     dll_data.load(p)
     main = p.continuation()
-    k.duplicate_handle(me, CURRENT_PROCESS, p.h_self, CURRENT_PROCESS, inherit=True)
+    if info.hexec:
+        k.close_handle(me, info.hexec)  # the parent's came along
+    p.h_exec = k.duplicate_handle(me, CURRENT_PROCESS, p.h_self, CURRENT_PROCESS, inherit=True)
     p.fds = DescriptorTable(p.heap)
     p.fds.read()
     _fixup_after_fork(p, info.parent)
@@ -125,8 +134,14 @@ def _new_socket(
         try:
             made.append(p.k.wsa_socket(p.me, raw[8 * i :], inherit=False))
         except Win32Error:
-            made.append(_fetch(p, parent, handle))
+            made.append(handle if _is_socket(p, handle) else _fetch(p, parent, handle))
     return made[0], made[1]
+
+
+def _is_socket(p: CygwinProcess, handle: int) -> bool:
+    """Whether the socket itself was inherited."""
+    obj = p.me.process.handles.table().get(handle)
+    return isinstance(obj, File) and obj.what == SOCKET
 
 
 def _sigproc_init(p: CygwinProcess, info: ChildInfo | None, wait: bool) -> Steps:
@@ -147,6 +162,8 @@ def _run(words: tuple[str, ...], p: CygwinProcess, info: ChildInfo | None) -> St
     for word in words:
         if word == "heap":
             yield from _heap(p, info)
+        elif word == "settle":
+            yield from p.k.settle(p.me)
         else:
             _CALLS[word](p, info)
 
@@ -169,6 +186,15 @@ def _grandparent(p: CygwinProcess, info: ChildInfo | None) -> None:
             p.ppid_handle = info.pppid_handle
         else:
             p.k.close_handle(p.me, info.pppid_handle)
+
+
+def _hexec(p: CygwinProcess, info: ChildInfo | None) -> None:
+    """An exec hands on what the caller has for its own execs; in a spawn child it is closed."""
+    if info is not None and info.hexec:
+        if info.type is ChildType.EXEC:
+            p.h_exec = info.hexec
+        else:
+            p.k.close_handle(p.me, info.hexec)
 
 
 def _muto(p: CygwinProcess, info: ChildInfo | None) -> None:
@@ -196,6 +222,8 @@ def _walk(p: CygwinProcess, info: ChildInfo | None) -> None:
 
 
 def _stack(p: CygwinProcess, info: ChildInfo | None) -> None:
+    if info is not None:
+        p.stack_bytes = info.stack_bytes
     p.k.virtual_query(p.me, p.stack_range()[0])
 
 
@@ -209,7 +237,7 @@ def _pinfo(p: CygwinProcess, info: ChildInfo | None) -> None:
     else:
         name = children.pinfo_name(me.process.pid)
         p.h_pinfo, _ = k.create_file_mapping(me, p.version.pinfo_bytes, name=name, role="pinfo")
-    region = k.map_view_of_file_ex(me, p.h_pinfo, name="cygpid")
+    region = k.map_view_of_file_ex(me, p.h_pinfo, name="cygpid", ex=p.version.pinfo_view_ex)
     assert region.memory is not None
     p.pinfo = region.memory
     if info is not None and info.takes_over:
@@ -245,6 +273,13 @@ def _descriptors(p: CygwinProcess, info: ChildInfo | None) -> None:
         elif d.kind == SOCKET:
             d.handle, d.second = _new_socket(p, d.info, (d.handle, d.second), 0)
             p.fds.store(d)
+
+
+def _fdtab(p: CygwinProcess, info: ChildInfo | None) -> None:
+    """The table alone: names of user and directory come when somebody asks for them."""
+    p.fds = DescriptorTable(p.heap)
+    p.fds.create()
+    p.heap.memory.write32(p.shared_offset, p.h_shared)
 
 
 def _parent(p: CygwinProcess, info: ChildInfo | None) -> None:
@@ -284,8 +319,8 @@ def _user_heap(p: CygwinProcess, info: ChildInfo | None) -> None:
 
 def _heap_page(p: CygwinProcess, info: ChildInfo | None) -> None:
     """The first page of the user heap; environ goes there and its vector is freed (§b5)."""
-    p.k.virtual_commit(p.me, p.user_heap.base, 4096)
-    p.user_heap_bytes = 4096
+    p.user_heap_bytes = p.version.heap_page_bytes
+    p.k.virtual_commit(p.me, p.user_heap.base, p.user_heap_bytes)
     if info is not None:
         handed = _handed(p, info)
         p.set_environment(handed.env)
@@ -334,6 +369,7 @@ _CALLS: dict[str, Callable[[CygwinProcess, ChildInfo | None], None]] = {
     "pinfo": _pinfo,
     "arguments": _arguments,
     "descriptors": _descriptors,
+    "fdtab": _fdtab,
     "shared": _shared,
     "user-heap": _user_heap,
     "heap-page": _heap_page,
@@ -342,5 +378,6 @@ _CALLS: dict[str, Callable[[CygwinProcess, ChildInfo | None], None]] = {
     "title": _title,
     "grandparent": _grandparent,
     "held": _held,
+    "hexec": _hexec,
     "parent": _parent,
 }

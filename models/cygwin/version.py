@@ -12,6 +12,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 
 from models.cygwin.cygheap.layout import Era
+from models.win32.process_calls import CREATE_DEFAULT_ERROR_MODE, NORMAL_PRIORITY_CLASS
 
 FORK_WAIT_MS = 300_000  # FORK_WAIT_TIMEOUT, fork.cc of every era
 MAX_CHILDREN = 62  # PSIZE - 1, sigproc.cc
@@ -37,11 +38,12 @@ FORK_STARTUP = (
     "user-heap", "muto", "open-root", "title", "muto", "muto",
 )
 EXEC_STARTUP = (
-    "self", "thread", "grandparent", "muto", "heap", "walk", "muto", "pinfo", "arguments",
+    "self", "thread", "grandparent", "muto", "hexec", "heap", "walk", "muto", "pinfo", "arguments",
     "descriptors", "parent", "shared", "user-heap", "muto", "heap-page", "root", "held", "title",
     "muto", "muto",
 )
 # fmt: on
+# "settle" in such a list lets the process be as late as its calls have made it.
 
 
 @dataclass(frozen=True)
@@ -74,6 +76,10 @@ class Version:
     pinfo_bytes, pid_link_bytes: the cygpid sections of a process and of an exec'ed Windows pid
     dll_data, dll_bss: (address, size) of the DLL's own data, copied by fork
     exe_data, exe_bss: the same of a program
+    linked: the same of the DLLs that the program is linked with, data and bss in turn
+    pinfo_view_ex: a pinfo is mapped by MapViewOfFileEx, not MapViewOfFile
+    spawn_flags: of CreateProcess in an exec or spawn, beside suspension and console
+    heap_page_bytes: malloc's first piece
     user_heap_reserve_bytes: address space that malloc may grow into
     vfork: how it vforks; None where vfork is fork
     """
@@ -84,6 +90,8 @@ class Version:
     child_info_bytes: Mapping[str, int]
     pinfo_bytes: int = 988
     pid_link_bytes: int = 12
+    pinfo_view_ex: bool = False
+    spawn_flags: int = NORMAL_PRIORITY_CLASS | CREATE_DEFAULT_ERROR_MODE
     dll_base: int = 0x61000000
     dll_bytes: int = 0xFB000
     dll_data: tuple[int, int] = (0x61095000, 14_184)
@@ -91,11 +99,13 @@ class Version:
     exe_base: int = 0x400000
     exe_data: tuple[int, int] = (0x485000, 21_688)
     exe_bss: tuple[int, int] = (0x48B000, 31_708)
+    linked: tuple[tuple[int, int], ...] = ()
     stack_base: int = 0x4A0000
     stack_reserve_bytes: int = 0x200000
     shared_address: int = 0xA000000
     shared_bytes: int = 47_108
     root_bytes: int = 16_484
+    heap_page_bytes: int = 4096
     user_heap_reserve_bytes: int = 268_435_456
     first_startup: tuple[str, ...] = FIRST_STARTUP
     fork_startup: tuple[str, ...] = FORK_STARTUP

@@ -134,6 +134,10 @@ class HandleTable:
         """All open handles, ascending."""
         return [i << 2 for i, obj in enumerate(self._objects) if obj is not None]
 
+    def table(self) -> dict[int, KernelObject]:
+        """What each open handle stands for."""
+        return {i << 2: obj for i, obj in enumerate(self._objects) if obj is not None}
+
     def find(self, obj: KernelObject) -> int | None:
         """The lowest handle to `obj`, or None."""
         for i, mine in enumerate(self._objects):

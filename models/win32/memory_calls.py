@@ -91,8 +91,11 @@ class MemoryCalls(KernelCore):
         name: str = "",
         size_bytes: int = 0,
         offset: int = 0,
+        ex: bool = True,
     ) -> Region:
         """MapViewOfFileEx: the region. Size 0 maps the section from `offset` to its end.
+
+        Without `ex` it is MapViewOfFile, which has no address.
 
         Raises Win32Error 487 (taken), 1132 (not on 64 KiB), 5 (more than there is), 8 (no room),
         87 (out of range), 6.
@@ -107,7 +110,8 @@ class MemoryCalls(KernelCore):
             base = region.base
         finally:
             if self.calls is not None:
-                self.row(me, "MapViewOfFileEx", h=section, addr=address, ret=base)
+                api = "MapViewOfFileEx" if ex else "MapViewOfFile"
+                self.row(me, api, h=section, addr=address, ret=base)
         return region
 
     def unmap_view_of_file(self, me: Thread, address: int) -> None:

@@ -26,6 +26,9 @@ from sim.engine import Steps
 CREATE_SUSPENDED = 0x4  # winbase.h
 DETACHED_PROCESS = 0x8
 CREATE_NEW_CONSOLE = 0x10
+NORMAL_PRIORITY_CLASS = 0x20
+CREATE_UNICODE_ENVIRONMENT = 0x400
+CREATE_DEFAULT_ERROR_MODE = 0x4000000
 MAXIMUM_SUSPEND_COUNT = 127  # winnt.h
 
 
@@ -60,7 +63,8 @@ class ProcessCalls(KernelCore):
         me.debt_us += me.costs.create_process_us
         if self.calls is not None:
             self.row(me, "CreateProcess", "call", image=image.name if image else "",
-                     inherit=inherit, flags=flags, child_info=startup, **more)  # fmt: skip
+                     inherit=inherit, flags=flags, child_info=startup,
+                     handles=me.process.handles.table(), **more)  # fmt: skip
         if me.debt_us > 0 and (burst := self.pay(me)) is not None:
             yield burst
         if not isinstance(image, Image) or not directory_exists or flags & _CONSOLES == _CONSOLES:

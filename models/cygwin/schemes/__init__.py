@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from models.cygwin.protocol import Scheme
-from models.cygwin.schemes import blocking, shared_memory, shared_memory_1_3_3
+from models.cygwin.schemes import blocking, msys_1_0, shared_memory, shared_memory_1_3_3
 
 _SCHEMES: tuple[Scheme, ...] = (
     blocking.SCHEME,
     shared_memory_1_3_3.SCHEME,
     shared_memory.SCHEME,
+    msys_1_0.SCHEME,
 )
 
 

@@ -25,9 +25,10 @@ from models.cygwin import children
 from models.cygwin.arguments import free_arguments
 from models.cygwin.child_info import ChildInfo, ChildType
 from models.cygwin.creation_steps import (
+    creation_flags,
     exec_info,
+    finish_fork,
     fixup_before,
-    fork_handshake,
     fork_info,
     leave_to_child,
     put_arguments,
@@ -40,7 +41,6 @@ from models.cygwin.protocol import P_DETACH, P_OVERLAY, P_VFORK, P_WAIT, Request
 from models.cygwin.version import FIRST_STARTUP_A, VFORK_A, Version
 from models.win32.errors import Win32Error
 from models.win32.handles import CURRENT_PROCESS
-from models.win32.process_calls import CREATE_SUSPENDED
 from models.win32.waits import WAIT_OBJECT_0
 from sim.engine import Steps
 
@@ -102,7 +102,7 @@ class Blocking:
         k.virtual_query(me, p.stack_range()[0])
         info = fork_info(p, parent, ready, finished)
         creation.heap_bytes = info.n
-        flags = CREATE_SUSPENDED if p.fds.sockets else 0
+        flags = creation_flags(p, suspended=p.fds.sockets > 0)
         h_process, h_thread, pid = yield from k.create_process(
             me, request.image, True, flags, info, creation
         )
@@ -114,9 +114,7 @@ class Blocking:
             yield from k.resume_thread(me, h_thread)
         yield from children.remember(p, h_process, pid)
         children.keep_pid(p, h_process)
-        yield from fork_handshake(p, creation, h_process, ready, finished, pid)
-        for handle in (ready, h_thread, finished):
-            k.close_handle(me, handle)
+        yield from finish_fork(p, creation, (h_process, h_thread), (ready, finished), pid)
         return pid
 
     def _spawn(self, p: CygwinProcess, request: Request) -> Steps:
@@ -133,7 +131,7 @@ class Blocking:
         creation.heap_bytes = info.n
         suspended = not overlay or p.fds.sockets > 0
         h_process, h_thread, pid = yield from k.create_process(
-            me, request.image, True, CREATE_SUSPENDED if suspended else 0, info, creation
+            me, request.image, True, creation_flags(p, suspended, mode), info, creation
         )
         if p.fds.sockets:
             yield from p.installation.bracket(

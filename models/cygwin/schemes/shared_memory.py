@@ -26,9 +26,10 @@ from models.cygwin import children
 from models.cygwin.arguments import free_arguments
 from models.cygwin.child_info import ChildInfo, ChildType
 from models.cygwin.creation_steps import (
+    creation_flags,
     exec_info,
+    finish_fork,
     fixup_before,
-    fork_handshake,
     fork_info,
     leave_to_child,
     put_arguments,
@@ -45,7 +46,6 @@ from models.cygwin.section_transfer import (
 )
 from models.cygwin.version import VFORK_B, Version
 from models.win32.handles import CURRENT_PROCESS
-from models.win32.process_calls import CREATE_SUSPENDED
 from sim.engine import Steps
 
 
@@ -85,7 +85,7 @@ class SharedMemory:
         section = yield from self._setup(p, two_steps)
         info = fork_info(p, parent, ready, finished, section.handle)
         creation.heap_bytes, creation.section_steps = info.n, 2 if two_steps else 1
-        flags = CREATE_SUSPENDED if two_steps else 0
+        flags = creation_flags(p, suspended=two_steps)
         h_process, h_thread, pid = yield from k.create_process(
             me, request.image, True, flags, info, creation
         )
@@ -99,9 +99,7 @@ class SharedMemory:
             yield from k.resume_thread(me, h_thread)
         yield from children.remember(p, h_process, pid)
         children.keep_pid(p, h_process)
-        yield from fork_handshake(p, creation, h_process, ready, finished, pid)
-        for handle in (ready, h_thread, finished):
-            k.close_handle(me, handle)
+        yield from finish_fork(p, creation, (h_process, h_thread), (ready, finished), pid)
         return pid
 
     def _spawn(self, p: CygwinProcess, request: Request) -> Steps:
@@ -118,11 +116,11 @@ class SharedMemory:
         blocks = put_arguments(p, request.arguments, overlay)
         section = yield from self._setup(p, two_steps)
         kind = ChildType.EXEC if overlay else ChildType.SPAWN
-        info = exec_info(p, mode, kind, blocks, parent, ready, section.handle)
+        info = exec_info(p, mode, kind, blocks, parent, ready, section)
         creation.heap_bytes, creation.section_steps = info.n, 2 if two_steps else 1
         suspended = not overlay or two_steps
         h_process, h_thread, pid = yield from k.create_process(
-            me, request.image, True, CREATE_SUSPENDED if suspended else 0, info, creation
+            me, request.image, True, creation_flags(p, suspended, mode), info, creation
         )
         if two_steps:
             yield from p.installation.bracket(

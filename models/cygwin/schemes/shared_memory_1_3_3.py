@@ -24,9 +24,10 @@ from models.cygwin import children
 from models.cygwin.arguments import free_arguments
 from models.cygwin.child_info import ChildInfo, ChildType
 from models.cygwin.creation_steps import (
+    creation_flags,
     exec_info,
+    finish_fork,
     fixup_before,
-    fork_handshake,
     fork_info,
     leave_to_child,
     put_arguments,
@@ -43,7 +44,6 @@ from models.cygwin.section_transfer import (
 )
 from models.cygwin.version import VFORK_R, Version
 from models.win32.handles import CURRENT_PROCESS
-from models.win32.process_calls import CREATE_SUSPENDED
 from sim.engine import Steps
 
 
@@ -72,6 +72,10 @@ class SharedMemory133:
         """cygheap_fixup_in_child: map the section, on 9x copy it. Runs in the child."""
         return cygheap_fixup_in_child(p, info)
 
+    def hands_heap(self, request: Request) -> bool:
+        """Whether the child is given the heap: always, for the parent does not know its image."""
+        return True
+
     def _fork(self, p: CygwinProcess, request: Request) -> Steps:
         k, me, creation = p.k, p.me, request.creation
         yield from children.subproc_init(p)
@@ -82,7 +86,7 @@ class SharedMemory133:
         section = yield from self._snapshot(p)
         info = fork_info(p, parent, ready, finished, section.handle)
         creation.heap_bytes, creation.section_steps = info.n, 1
-        flags = CREATE_SUSPENDED if p.fds.sockets else 0
+        flags = creation_flags(p, suspended=p.fds.sockets > 0)
         h_process, h_thread, pid = yield from k.create_process(
             me, request.image, True, flags, info, creation
         )
@@ -95,9 +99,7 @@ class SharedMemory133:
             yield from k.resume_thread(me, h_thread)
         yield from children.remember(p, h_process, pid)
         children.keep_pid(p, h_process)
-        yield from fork_handshake(p, creation, h_process, ready, finished, pid)
-        for handle in (ready, h_thread, finished):
-            k.close_handle(me, handle)
+        yield from finish_fork(p, creation, (h_process, h_thread), (ready, finished), pid)
         return pid
 
     def _spawn(self, p: CygwinProcess, request: Request) -> Steps:
@@ -111,15 +113,16 @@ class SharedMemory133:
         parent = k.duplicate_handle(me, CURRENT_PROCESS, p.h_self, CURRENT_PROCESS, inherit=True)
         assert request.arguments is not None
         blocks = put_arguments(p, request.arguments, overlay)
-        section = yield from self._snapshot(p)
+        section = (yield from self._snapshot(p)) if self.hands_heap(request) else None
         kind = ChildType.EXEC if mode in (P_OVERLAY, P_VFORK) else ChildType.SPAWN
-        info = exec_info(p, mode, kind, blocks, parent, ready, section.handle)
-        creation.heap_bytes, creation.section_steps = info.n, 1
+        info = exec_info(p, mode, kind, blocks, parent, ready, section)
+        creation.heap_bytes, creation.section_steps = info.n, 1 if section else 0
         suspended = not overlay or p.fds.sockets > 0
         h_process, h_thread, pid = yield from k.create_process(
-            me, request.image, True, CREATE_SUSPENDED if suspended else 0, info, creation
+            me, request.image, True, creation_flags(p, suspended, mode), info, creation
         )
-        k.close_handle(me, section.handle)
+        if section:
+            k.close_handle(me, section.handle)
         if p.fds.sockets:
             yield from p.installation.bracket(
                 p, "fixup_before_exec", fixup_before(p, pid, execed=True)

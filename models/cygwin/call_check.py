@@ -1,0 +1,143 @@
+"""Is the order of calls in a real log that of the simulator? One verdict for each log.
+
+The log's processes are run on the simulator under the scheme of its DLL, and every creation is
+compared.  What the first process had in its heap before its first creation cannot be seen: the
+first size seeds it, as one untagged block; what sh has above its usual is blocks that it freed.
+Every later size must come out of the run.
+
+Source: CONTRACT §8.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from models.cygwin import schemes
+from models.cygwin.call_arguments import order_unknown
+from models.cygwin.call_compare import Difference, compare, pair_windows
+from models.cygwin.call_lives import lives
+from models.cygwin.call_log import Call, CallLog
+from models.cygwin.call_run import LogRun, Seed
+from models.cygwin.call_versions import Variant
+from models.cygwin.call_windows import FORK, SPAWN, Window, is_reduced, windows
+from models.cygwin.protocol import Scheme
+
+SEED_LIMIT = 8192  # most that one program is believed to have allocated unseen -- chosen
+LEAST_BLOCK = 16  # smallest block that can be
+
+
+@dataclass(frozen=True)
+class Verdict:
+    """What came of a log. Every field is *output*.
+
+    creations, calls: how many were compared
+    difference: the first one, None if there is none
+    skipped: why nothing was compared, "" if it was
+    deviations: creations whose size was seeded although it was not the first
+    """
+
+    creations: int
+    calls: int
+    difference: Difference | None = None
+    skipped: str = ""
+    deviations: int = 0
+
+
+def check(log: CallLog, variant: Variant, scheme: Scheme | None = None) -> Verdict:
+    """Run the creations of a log and compare them."""
+    real = windows(log.calls)
+    if not real:
+        return Verdict(0, 0, skipped="no creation in it")
+    reason = unmodelled(log, real, variant)
+    if reason:
+        return Verdict(0, 0, skipped=reason)
+    scheme = scheme or schemes.get(variant.scheme)
+    calls, made, seeded = _run(log, real, variant, scheme)
+    compared, difference = compare(real, log.calls, made, calls)
+    return Verdict(len(real), compared, difference, deviations=seeded)
+
+
+def unmodelled(log: CallLog, real: list[Window], variant: Variant) -> str:
+    """Why a log asks for something that the simulator does not have; "" if it does not."""
+    said = any(call.api == "#app_spawn_call" for call in log.calls)
+    for window in real:
+        program = variant.programs.get(str(window.anchor.args["image"]))
+        written = sum(call.api == "WriteProcessMemory" for call in window.parent)
+        if program is not None and written > len(program.linked) + 6:
+            return "a DLL that was loaded at run time is written into a fork child"
+        if window.kind == SPAWN and window.child and not said and not is_reduced(log.calls):
+            return "a vfork's descriptors on hold are closed by its child"
+    return ""
+
+
+def _run(
+    log: CallLog, real: list[Window], variant: Variant, scheme: Scheme
+) -> tuple[list[Call], list[Window], int]:
+    """Calls and creations of a run, and how many of its creations were seeded beyond the first.
+
+    A run is repeated with another seed while that brings a size of the run to the log's.
+    """
+    all_lives = lives(log.calls, real)
+    first = next(iter(all_lives.values()))
+    console = _console(log.calls)
+    sh = first.image.startswith("sh")
+    seeds = {1: Seed(variant.sh_bytes if sh else 0)}
+    freed = sh and not console
+    for window in real:
+        window.loose = not sh or order_unknown(window, variant)
+    while True:
+        run = LogRun(log, real, all_lives, variant, scheme, seeds, console)
+        calls = run.run()
+        made = windows(calls)
+        number, missing = _first_gap(real, made)
+        if number == 1 and missing > 0:
+            old = seeds[1]
+            more = _blocks(missing) if freed else ()
+            freed = False
+            untagged = old.untagged_bytes + (0 if more else missing)
+            seeds = {1: Seed(untagged, more or old.freed)}
+        elif number > 1 and number not in seeds and _may_be_seeded(real[number - 1], missing, log):
+            seeds = {**seeds, number: Seed(missing)}
+            real[number - 1].loose = True
+        else:
+            return calls, made, len(seeds) - 1
+
+
+def _first_gap(real: list[Window], made: list[Window]) -> tuple[int, int]:
+    """Number of the first creation whose size differs, and by how much; (0, 0) if none does."""
+    pairs = pair_windows(real, made)
+    for window, other in pairs:
+        if other is None:
+            break
+        missing = window.info.get("n", 0) - other.info["n"]
+        if missing and window.info.get("n", 0):
+            return window.number, missing
+    return 0, 0
+
+
+def _may_be_seeded(window: Window, missing: int, log: CallLog) -> bool:
+    """A program that an exec started has allocated what its log does not show.
+
+    Only then, and not by more than SEED_LIMIT: a shell that only forked must come out exactly.
+    """
+    execed = any(
+        other.kind != FORK and other.anchor.t_us < window.anchor.t_us
+        for other in windows(log.calls)
+    )
+    return execed and LEAST_BLOCK <= missing <= SEED_LIMIT
+
+
+def _blocks(size_bytes: int) -> tuple[int, ...]:
+    """The fewest blocks of 8 + 2^b bytes that are `size_bytes` together; () if there are none."""
+    found: list[int] = []
+    for b in range(12, 3, -1):
+        while size_bytes >= 8 + (1 << b):
+            found.append(8 + (1 << b))
+            size_bytes -= found[-1]
+    return tuple(found) if not size_bytes else ()
+
+
+def _console(calls: Sequence[Call]) -> bool:
+    """Whether the first process has a console: it opened it."""
+    return any(call.api == "CreateFile" and call.args["name"] == "CONOUT$" for call in calls)

@@ -1,0 +1,124 @@
+"""Call logs of real Cygwin DLLs: the calls that a DLL made, one line each, by time.
+
+A log is read whole or not at all: every line is checked before anything is done with it.  An object
+has one name in all processes of the log (`E11`, `S4`, `P2.proc`); a handle is a number of one
+process.  The rows of a simulated run are brought into the same form by `call_rows.py`, so what is
+done with a log can be done with a run.
+
+Source: the logs' own README (format of `data/msys1`).
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, NamedTuple
+
+from sim.errors import InputError
+from sim.lines import open_lines
+
+LINE_LIMIT_BYTES = 1 << 20  # longest line read -- chosen
+FILE_LIMIT_BYTES = 1 << 28  # largest log read, unpacked -- chosen
+ALLOWED = "a call log of a Cygwin DLL"
+
+_PHASES = ("", "call", "return")
+_TEXTS = ("pid", "tid", "api")
+_NUMBERS = ("hv", "src_hv", "dst_hv", "addr", "ret", "hproc_hv", "hthread_hv")  # written as 0x...
+_INFO_NUMBERS = ("cygheap", "cygheap_max")
+
+
+class Call(NamedTuple):
+    """One line of a log, or one row of a run.
+
+    place: line of the file, or number of the row -- constant
+    pid, tid: who; the same name all through -- constant
+    api: name without A or W; "#..." for what is no call -- constant
+    phase: "" for a whole call, "call" or "return" -- constant
+    args: what was asked for and answered; objects by name, handles and addresses as int -- constant
+    error: GetLastError where the call failed or said something, else 0 -- constant
+    t_us: when [us] -- constant
+    """
+
+    place: int
+    pid: Any
+    tid: Any
+    api: str
+    phase: str
+    args: dict[str, Any]
+    error: int = 0
+    t_us: float = 0.0
+
+
+@dataclass(frozen=True)
+class CallLog:
+    """One log. name: of the file; dll_set: which DLL; command: what the shell was given -- input"""
+
+    name: str
+    dll_set: str
+    command: str
+    calls: list[Call]
+
+
+def read_log(path: Path | str) -> CallLog:
+    """The log in a file, plain or gzip. Raises InputError, which names file and line."""
+    with open_lines(path, ALLOWED, LINE_LIMIT_BYTES, FILE_LIMIT_BYTES) as lines:
+        records = _records(str(path), lines)
+        where, first = next(records, (f"{path}:1", {}))
+        meta = first.get("meta")
+        if not isinstance(meta, dict):
+            raise InputError(where, "the first line has no meta", ALLOWED)
+        for key in ("dll_set", "cmd"):
+            if not isinstance(meta.get(key), str):
+                raise InputError(where, f"meta has no text {key!r}", ALLOWED)
+        calls = [_call(at, record) for at, record in records]
+    name = Path(path).name.removesuffix(".gz").removesuffix(".jsonl")
+    return CallLog(name, meta["dll_set"], meta["cmd"], calls)
+
+
+def _records(path: str, lines: Iterator[tuple[int, bytes]]) -> Iterator[tuple[str, dict[str, Any]]]:
+    for number, line in lines:
+        where = f"{path}:{number}"
+        try:
+            record = json.loads(line)
+        except ValueError:
+            raise InputError(where, "the line is not JSON", ALLOWED) from None
+        if not isinstance(record, dict):
+            raise InputError(where, "the line is not an object", ALLOWED)
+        yield where, record
+
+
+def _call(where: str, record: dict[str, Any]) -> Call:
+    for key in _TEXTS:
+        if not isinstance(record.get(key), str):
+            raise InputError(where, f"no text {key!r}", ALLOWED)
+    phase = record.get("ph", "")
+    if phase not in _PHASES:
+        raise InputError(where, f"ph {phase!r}", "call or return, or no ph")
+    args = record.get("args", {})
+    error, t_us = record.get("err", 0), record.get("t_us", 0)
+    if not isinstance(args, dict) or not isinstance(error, int):
+        raise InputError(where, "args is not an object or err not a number", ALLOWED)
+    if not isinstance(t_us, int | float) or t_us != t_us:
+        raise InputError(where, "t_us is not a number", ALLOWED)
+    made = dict(args)
+    _to_numbers(where, made, _NUMBERS)
+    info = made.get("child_info")
+    if info is not None:
+        if not isinstance(info, dict):
+            raise InputError(where, "child_info is not an object", ALLOWED)
+        made["child_info"] = info = dict(info)
+        _to_numbers(where, info, _INFO_NUMBERS)
+    number = int(where.rsplit(":", 1)[1])
+    return Call(number, record["pid"], record["tid"], record["api"], phase, made, error, t_us)
+
+
+def _to_numbers(where: str, args: dict[str, Any], keys: tuple[str, ...]) -> None:
+    for key in keys:
+        text = args.get(key)
+        if isinstance(text, str) and text.startswith("0x"):
+            try:
+                args[key] = int(text, 16)
+            except ValueError:
+                raise InputError(where, f"{key} {text!r} is no number", ALLOWED) from None

@@ -1,0 +1,139 @@
+"""The releases whose call logs exist, as numbers: what they add to a scheme.
+
+A variant is a scheme with the plain numbers of one DLL: header, CYGHEAPSIZE, child_info, names of
+its types, addresses, the programs that ran on it.  Two variants of one scheme differ here only.
+
+Source: the call logs of each folder; sizes of program and DLL data from their WriteProcessMemory.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+from types import MappingProxyType
+from typing import Any
+
+from models.cygwin import schemes
+from models.cygwin.cygheap import layout
+from models.cygwin.version import EXEC_STARTUP, FIRST_STARTUP, FIRST_STARTUP_A, Version
+
+Range = tuple[int, int]  # address, bytes
+
+
+@dataclass(frozen=True)
+class Program:
+    """Where a program file has its data. Every field is *constant*; (address, bytes).
+
+    data, bss: its own; linked: those of the DLLs that it is linked with, in pairs
+    stack_base: of its main thread
+    """
+
+    data: Range
+    bss: Range
+    linked: tuple[Range, ...] = ()
+    stack_base: int = 0x4A0000
+
+
+@dataclass(frozen=True, eq=False)
+class Variant:
+    """One DLL of the logs. Every field is *constant*.
+
+    scheme: name of how it hands the heap over
+    version: its numbers
+    types: what child_info's types are called
+    programs: by image name; of others only the size of what they write is unknown
+    frame_bytes: stack between fork's own frame and what it copies
+    env_base_bytes: the Windows environment without "_"
+    environment: lengths of "NAME=value" that sh passes on without "_", no closing zero
+    script_environment: the same from a sh that runs a script; the order is another
+    sh_bytes: heap of a fresh sh that its visible calls do not explain
+    high_fd: where sh keeps its script: getdtablesize() - 1
+    underscore, script_underscore: where "_" stands among them
+    """
+
+    scheme: str
+    version: Version
+    programs: Mapping[str, Program]
+    types: Mapping[str, str]
+    frame_bytes: int
+    env_base_bytes: int
+    environment: tuple[int, ...]
+    script_environment: tuple[int, ...]
+    sh_bytes: int = 0
+    high_fd: int = 255
+    underscore: int = 46
+    script_underscore: int = 30
+    system: str = "nt"
+
+
+# Lengths that sh passes on, in its order (`env_lengths.json` of the logs; values are left out).
+_ENVIRONMENT = (
+    20, 15, 37, 11, 68, 17, 22, 26, 13, 30, 29, 13, 17, 33, 48, 32, 14, 13, 17, 148, 20, 14, 41,
+    25, 18, 16, 6, 42, 33, 16, 40, 26, 29, 7, 56, 12, 35, 31, 21, 23, 14, 29, 22, 19, 15, 46,
+)  # fmt: skip
+# The same from a sh that was exec'ed to run a script.
+_OTHER_ENVIRONMENT = (
+    15, 20, 37, 68, 11, 17, 22, 26, 13, 13, 29, 30, 17, 33, 32, 48, 14, 13, 17, 148, 14, 20, 41,
+    6, 16, 18, 25, 42, 33, 16, 29, 26, 40, 7, 56, 12, 35, 21, 31, 14, 23, 29, 22, 19, 46, 15,
+)  # fmt: skip
+_FORK1 = MappingProxyType({"FORK1": "FORK", "EXEC": "EXEC", "SPAWN": "SPAWN"})
+_PERL = Program(
+    (0x402000, 24), (0x403000, 44), ((0x678B4000, 32_396), (0x678BC000, 15_820)), 0x410000
+)
+_SH = Program((0x485000, 21_688), (0x48B000, 31_708))
+_MSYS_SH = Program((0x48D000, 22_300), (0x493000, 15_372))
+_MSYS_PROGRAMS = MappingProxyType({"sh.exe": _MSYS_SH, "shc.exe": _MSYS_SH, "perl.exe": _PERL})
+_PROGRAMS = MappingProxyType({"sh.exe": _SH, "shc.exe": _SH, "perl.exe": _PERL})
+
+
+def _startup(words: tuple[str, ...]) -> tuple[str, ...]:
+    """A first process's start-up without what its program asked for later."""
+    return tuple("fdtab" if word == "descriptors" else word for word in words)
+
+
+def _late(words: tuple[str, ...]) -> tuple[str, ...]:
+    """A start-up that looks for its pinfo no sooner than its calls took it there."""
+    at = words.index("pinfo")
+    return (*words[:at], "settle", *words[at:])
+
+
+def variants() -> dict[str, Variant]:
+    """All variants, by the name of their logs' folder."""
+    r133 = _variant("shared-memory-1.3.3", 1272, 824, first_startup=_startup(FIRST_STARTUP))
+    a132 = _variant(
+        "blocking", 1276, 760,
+        era=replace(layout.A, header_bytes=92, cygheapsize=5_123_164),
+        dll_data=(0x61086000, 7_872), dll_bss=(0x610C5000, 218_288), dll_bytes=0x106000,
+        first_startup=_startup(FIRST_STARTUP_A),
+    )  # fmt: skip
+    msys = _variant("msys-1.0", 1272, 0, first_startup=_startup(FIRST_STARTUP))
+    return {
+        "cygwin-1.3.2-rebuilt": replace(a132, high_fd=31),
+        "cygwin-1.3.3": r133,
+        "cygwin-1.3.3-w98": replace(r133, system="9x", sh_bytes=744),
+        "msys-1.0.12": replace(
+            msys,
+            programs=_MSYS_PROGRAMS,
+            env_base_bytes=1266,
+            environment=_msys(_ENVIRONMENT),
+            script_environment=_msys(_OTHER_ENVIRONMENT),
+        ),  # fmt: skip
+    }
+
+
+def _msys(lengths: tuple[int, ...]) -> tuple[int, ...]:
+    """The same variables in MSYS: PATH, PWD, TEMP and TMP are shorter."""
+    shorter = {148: 112, 32: 9}
+    made = [shorter.get(n, n) for n in lengths]
+    made[lengths.index(20, 10)] = 11
+    made[lengths.index(31)] = 8
+    return tuple(made)
+
+
+def _variant(scheme: str, frame_bytes: int, sh_bytes: int, **numbers: Any) -> Variant:
+    """A variant of a scheme whose version differs in `numbers`."""
+    version = replace(schemes.get(scheme).version, exec_startup=_late(EXEC_STARTUP), **numbers)
+    return Variant(
+        scheme, version, _PROGRAMS, _FORK1, frame_bytes, 1277, _ENVIRONMENT, _OTHER_ENVIRONMENT,
+        sh_bytes,
+    )  # fmt: skip

@@ -1,0 +1,353 @@
+"""A call in plain words, so that one of a log and one of a run can be told apart or found equal.
+
+Every call becomes a name, facts that must be equal, and the objects that it was about, in order;
+objects have other names on the two sides and are paired by `call_compare.py`.  Addresses are told
+relative to what they lie in, for the system chose where that is.
+
+Left out on both sides, since no request determines them or the simulator does not model them:
+VirtualQuery, semaphores, VirtualAlloc in the user heap or outside everything known, the opening of
+files, and which of several files is closed first.
+
+Source: CONTRACT §8.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from typing import Any, NamedTuple
+
+from models.cygwin.call_lives import CHUNK_BYTES, is_file
+from models.cygwin.call_log import Call
+from models.cygwin.child_info import ChildType
+from models.cygwin.descriptors import CONSOLE
+from models.win32.objects import File, KernelObject
+from models.win32.thread import Process
+from models.win32.waits import INFINITE
+
+LEFT_OUT = (
+    "VirtualQuery", "CreateSemaphore", "OpenSemaphore", "ReleaseSemaphore", "CreateFile", "Sleep",
+    "GetHandleInformation", "SetHandleInformation",
+)  # fmt: skip
+CONSOLE_BYTES = (132, 140)  # sections that describe a console, in the releases of the logs
+_HEAP_BYTES = 6 << 20  # more than any CYGHEAPSIZE
+_FLAGS = {
+    0x4: "CREATE_SUSPENDED", 0x8: "DETACHED_PROCESS", 0x20: "NORMAL_PRIORITY_CLASS",
+    0x400: "CREATE_UNICODE_ENVIRONMENT", 0x4000000: "CREATE_DEFAULT_ERROR_MODE",
+}  # fmt: skip
+_INFO_OBJECTS = ("subproc_ready", "parent", "pppid_handle", "mount_h", "cygheap_h",
+                 "forker_finished")  # fmt: skip
+_PSEUDO = 0xFFFFFFFE
+
+
+class Word(NamedTuple):
+    """One call. name; facts: (what, value); objects: (role, object), 0 or None for none."""
+
+    name: str
+    facts: tuple[tuple[str, Any], ...] = ()
+    objects: tuple[tuple[str, Any], ...] = ()
+    place: int = 0
+
+    def __str__(self) -> str:
+        said = [f"{key}={value}" for key, value in self.facts]
+        said += [f"{role} {_name(obj)}" for role, obj in self.objects]
+        return f"{self.name}({', '.join(said)})"
+
+
+@dataclass
+class Sight:
+    """What one side knows about addresses.
+
+    heap: base of the cygheap -- constant
+    user_heaps: process -> base of malloc's space -- constant
+    looked_at: files that the DLL opened for itself, inherited by nobody, and consoles -- constant
+    consoles: sections that describe a console, which the simulator does not have -- constant
+    views: (process, address) -> (place, section) of each mapping there, by time -- constant
+    """
+
+    heap: int
+    user_heaps: dict[Any, int] = field(default_factory=dict)
+    looked_at: set[Any] = field(default_factory=set)
+    consoles: set[Any] = field(default_factory=set)
+    views: dict[tuple[Any, int], list[tuple[int, Any]]] = field(default_factory=dict)
+
+    def view(self, call: Call, address: int) -> Any:
+        """The section that was mapped at `address` at the time of the call, or None."""
+        mapped = self.views.get((call.pid, address), [])
+        return next((obj for place, obj in reversed(mapped) if place < call.place), None)
+
+
+def sight(calls: Sequence[Call], heap: int) -> Sight:
+    """Learn the addresses of a log or run."""
+    known = Sight(heap)
+    known.looked_at = _looked_at(calls) | _consoles(calls)
+    for call in calls:
+        args = call.args
+        if call.api == "CreateFileMapping" and args["size"] in CONSOLE_BYTES:
+            known.consoles.add(args["h"])
+        elif (
+            call.api == "VirtualAlloc" and args["type"] == "RESERVE" and args["size"] >= CHUNK_BYTES
+        ):
+            known.user_heaps[call.pid] = args["ret"]
+        elif call.api in ("MapViewOfFile", "MapViewOfFileEx") and args["ret"]:
+            mapped = known.views.setdefault((call.pid, args["ret"]), [])
+            mapped.append((call.place, args["h"]))
+    return known
+
+
+def _looked_at(calls: Sequence[Call]) -> set[Any]:
+    """Files of the log whose opening it left out, the script that is to be started, say."""
+    opened: set[Any] = set()
+    closed: set[Any] = set()
+    for call in calls:
+        if call.api == "CreateFile" and isinstance(call.args["h"], str):
+            opened.add(call.args["h"])
+        elif call.api == "CloseHandle" and is_file(call.args["h"]):
+            if call.args["h"].startswith("F"):
+                closed.add(call.args["h"])
+    return closed - opened
+
+
+def _consoles(calls: Sequence[Call]) -> set[Any]:
+    """Consoles, which every image opens anew: the simulator keeps the one that it has."""
+    opened = [call.args["h"] for call in calls if call.api == "CreateFile"]
+    closed = [call.args["h"] for call in calls if call.api == "CloseHandle"]
+    return {
+        obj for obj in (*opened, *closed)
+        if (isinstance(obj, str) and obj.startswith("CON"))
+        or (isinstance(obj, File) and obj.what == CONSOLE)
+    }  # fmt: skip
+
+
+def words(calls: Sequence[Call], known: Sight, loose: bool = False) -> list[Word]:
+    """The calls of one part of a window in words; files closed in a row become one word.
+
+    `loose` leaves out the heap's growth, as its places are not known.
+    """
+    said: list[Word] = []
+    closed = 0
+    for call in calls:
+        if call.api.startswith("#") or call.api in LEFT_OUT:
+            continue
+        if _closes_file(call):
+            closed += call.args.get("h", call.args.get("s")) not in known.looked_at
+            continue
+        word = None if _does_nothing(call) else _word(call, known)
+        if word is None or (loose and _grows_heap(word)):
+            continue
+        if closed:
+            said.append(Word("close files", (("count", closed),), (), call.place))
+            closed = 0
+        said.append(word)
+    if closed:
+        said.append(Word("close files", (("count", closed),)))
+    return said
+
+
+def _closes_file(call: Call) -> bool:
+    if call.api == "closesocket":
+        return True
+    if call.api != "CloseHandle":
+        return False
+    obj = call.args["h"]
+    return obj.kind in ("file", "pipe") if isinstance(obj, KernelObject) else is_file(obj)
+
+
+def _grows_heap(word: Word) -> bool:
+    facts = dict(word.facts)
+    return (
+        word.name == "VirtualAlloc"
+        and str(facts.get("addr", "")).startswith("cygheap+0x")
+        and (facts["type"] == "COMMIT" and facts["addr"] != "cygheap+0x0")
+    )
+
+
+def _does_nothing(call: Call) -> bool:
+    """SetEvent of no event at all, as api_fatal does before there are signals."""
+    return call.api == "SetEvent" and call.args["h"] is None
+
+
+def _word(call: Call, known: Sight) -> Word | None:
+    make = _MAKERS.get(call.api)
+    name = f"{call.api} {call.phase}".strip()
+    if make is None:
+        return Word(name, (("not known", True),), (), call.place)
+    made = make(call, known)
+    if made is None:
+        return None
+    return Word(name, *made, call.place)
+
+
+_Parts = tuple[tuple[tuple[str, Any], ...], tuple[tuple[str, Any], ...]]
+
+
+def _event(call: Call, known: Sight) -> _Parts:
+    a = call.args
+    return (
+        ("manual", bool(a["manual"])), ("inherit", bool(a["inherit"])),
+        ("initial", bool(a["initial"])),
+    ), (("h", a["h"]),)  # fmt: skip
+
+
+def _mutex(call: Call, known: Sight) -> _Parts:
+    a = call.args
+    named = bool(a.get("name"))
+    return (("inherit", bool(a["inherit"])), ("named", named)), (("h", a["h"]),)
+
+
+def _thread(call: Call, known: Sight) -> _Parts:
+    return (("flags", int(call.args["flags"])),), (("h", call.args["h"]),)
+
+
+def _mapping(call: Call, known: Sight) -> _Parts:
+    a = call.args
+    reserve = bool(a.get("reserve")) or "SEC_RESERVE" in str(a.get("protect", ""))
+    return (
+        ("size", a["size"]), ("inherit", bool(a["inherit"])), ("reserve", reserve),
+        ("existed", call.error == 183),
+    ), (("h", a["h"]),)  # fmt: skip
+
+
+def _open_mapping(call: Call, known: Sight) -> _Parts:
+    return (("inherit", bool(call.args["inherit"])),), (("h", call.args["h"]),)
+
+
+def _map(call: Call, known: Sight) -> _Parts | None:
+    a = call.args
+    if a["h"] in known.consoles:
+        return None
+    where = _where(a.get("addr", 0), call, known)
+    return (("addr", where), ("fails", not a["ret"])), (("h", a["h"]),)
+
+
+def _unmap(call: Call, known: Sight) -> _Parts:
+    return (), (("view of", known.view(call, call.args["addr"])),)
+
+
+def _alloc(call: Call, known: Sight) -> _Parts | None:
+    a = call.args
+    where = _where(a["addr"], call, known)
+    inside = where.startswith("user heap") and a["type"] == "COMMIT"
+    if inside or (where.startswith("0x") and a["size"] < CHUNK_BYTES):
+        view = known.view(call, a["addr"])
+        if view is None:
+            return None
+        return (("type", a["type"]), ("size", a["size"])), (("view of", view),)
+    size = a["size"]
+    return (("addr", where), ("type", a["type"]), ("size", size), ("fails", not a["ret"])), ()
+
+
+def _transfer(call: Call, known: Sight) -> _Parts:
+    a = call.args
+    return (("addr", _where(a["addr"], call, known)), ("size", a["size"])), (("h", a["h"]),)
+
+
+def _duplicate(call: Call, known: Sight) -> _Parts:
+    a = call.args
+    closes = bool(a.get("close_source")) or bool(a.get("options", 0) & 1)
+    facts = (
+        ("inherit", bool(a["inherit"])), ("closes source", closes),
+        ("pseudo", a["src_hv"] >= _PSEUDO),
+    )  # fmt: skip
+    objects = (
+        ("from", _process(a["src_proc"])), ("to", _process(a["dst_proc"])), ("of", a["src"]),
+    )  # fmt: skip
+    return facts, objects
+
+
+def _handle(call: Call, known: Sight) -> _Parts:
+    return (), (("h", call.args["h"]),)
+
+
+def _wait(call: Call, known: Sight) -> _Parts:
+    a = call.args
+    ms = "INFINITE" if a["ms"] in ("INFINITE", INFINITE) else a["ms"]
+    objects = tuple((f"h{i}", obj) for i, obj in enumerate(a["hs"]))
+    facts = (("ms", ms), ("all", bool(a.get("all"))), ("count", len(objects)))
+    if call.phase == "return":
+        return facts, (*objects, ("woke", a.get("woke")))
+    return facts, objects
+
+
+def _create(call: Call, known: Sight) -> _Parts:
+    a = call.args
+    if call.phase == "return":
+        return (), (("child", _process(a.get("child"))), ("thread", a.get("hthread")))
+    info = a.get("child_info") or {}
+    flags = a["flags"] if isinstance(a["flags"], str) else _flags(a["flags"])
+    facts = [("inherit", bool(a["inherit"])), ("flags", "|".join(sorted(flags.split("|"))))]
+    if not info:
+        return tuple(facts), ()
+    cygpid = info.get("cygpid")
+    kind = "FORK" if str(info["type"]).startswith("FORK") else str(info["type"])
+    facts += [
+        ("type", kind), ("cb", info["cb"]), ("n", info.get("n", 0)),
+        ("cygheap", _where(info.get("cygheap", 0), call, known)),
+        ("cygpid", cygpid if cygpid in (0, 1) else "mine"),
+    ]  # fmt: skip
+    return tuple(facts), tuple((key, info.get(key) or 0) for key in _INFO_OBJECTS)
+
+
+def _flags(flags: int) -> str:
+    names = [name for bit, name in _FLAGS.items() if flags & bit]
+    rest = flags & ~sum(_FLAGS)
+    return "|".join(names + ([hex(rest)] if rest else []))
+
+
+def _resume(call: Call, known: Sight) -> _Parts:
+    return (("prev_count", call.args["prev_count"]),), (("h", call.args["h"]),)
+
+
+def _code(call: Call, known: Sight) -> _Parts:
+    objects = (("h", call.args["h"]),) if "h" in call.args else ()
+    return (("code", call.args["code"]),), objects
+
+
+def _duplicate_socket(call: Call, known: Sight) -> _Parts:
+    target = call.args["target"]
+    return (), (("target", f"{target}.proc" if isinstance(target, str) else target),)
+
+
+def _socket(call: Call, known: Sight) -> _Parts:
+    return (("error", call.error),), ()
+
+
+_MAKERS = {
+    "CreateEvent": _event, "CreateMutex": _mutex, "CreateThread": _thread,
+    "CreateFileMapping": _mapping, "OpenFileMapping": _open_mapping, "MapViewOfFile": _map,
+    "MapViewOfFileEx": _map, "UnmapViewOfFile": _unmap, "VirtualAlloc": _alloc,
+    "ReadProcessMemory": _transfer, "WriteProcessMemory": _transfer,
+    "DuplicateHandle": _duplicate, "CloseHandle": _handle, "SetEvent": _handle,
+    "ResetEvent": _handle, "ReleaseMutex": _handle, "WaitForSingleObject": _wait,
+    "WaitForMultipleObjects": _wait, "CreateProcess": _create, "ResumeThread": _resume,
+    "GetExitCodeProcess": _code, "ExitProcess": _code, "ExitThread": _code,
+    "TerminateProcess": _code, "WSADuplicateSocket": _duplicate_socket, "WSASocket": _socket,
+}  # fmt: skip
+
+
+def _where(address: int, call: Call, known: Sight) -> str:
+    """An address, relative to what it lies in."""
+    if not address:
+        return "anywhere"
+    if 0 <= address - known.heap < _HEAP_BYTES:
+        return f"cygheap+{address - known.heap:#x}"
+    user = known.user_heaps.get(call.pid)
+    if user is not None and 0 <= address - user < CHUNK_BYTES:
+        return f"user heap+{address - user:#x}"
+    return f"{address:#x}"
+
+
+def _process(name: Any) -> Any:
+    """A process of the log by the name that handles to it have."""
+    return f"{name}.proc" if isinstance(name, str) and name and "." not in name else name
+
+
+def _name(obj: Any) -> str:
+    if isinstance(obj, Process):
+        return f"process {obj.pid}"
+    if isinstance(obj, KernelObject):
+        return obj.role or obj.kind
+    return str(obj) if obj else "none"
+
+
+__all__ = ["ChildType", "Sight", "Word", "sight", "words"]
