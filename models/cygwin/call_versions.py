@@ -117,7 +117,7 @@ def variants() -> dict[str, Variant]:
             env_base_bytes=1266,
             environment=_msys(_ENVIRONMENT),
             script_environment=_msys(_OTHER_ENVIRONMENT),
-        ),  # fmt: skip
+        ),
     }
 
 

@@ -102,9 +102,10 @@ def _looked_at(calls: Sequence[Call]) -> set[Any]:
     for call in calls:
         if call.api == "CreateFile" and isinstance(call.args["h"], str):
             opened.add(call.args["h"])
-        elif call.api == "CloseHandle" and is_file(call.args["h"]):
-            if call.args["h"].startswith("F"):
-                closed.add(call.args["h"])
+        elif (
+            call.api == "CloseHandle" and is_file(call.args["h"]) and call.args["h"].startswith("F")
+        ):
+            closed.add(call.args["h"])
     return closed - opened
 
 
