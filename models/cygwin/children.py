@@ -124,10 +124,14 @@ def keep_pid(p: CygwinProcess, h_process: int) -> None:
 
 
 def keep_zombie(p: CygwinProcess, h_process: int) -> None:
-    """The parent closes its handle of a child that came to nothing; its record has another."""
+    """The parent closes its handle of a child that came to nothing; its record has another.
+
+    The pinfo is told, or wait_subproc would take the closed one for that of a new image.
+    """
     for child in p.children:
         if child.h_process == h_process:
             child.h_process = child.h_first
+            child.pinfo.write32(H_PROCESS, child.h_first)
 
 
 def wait_subproc(p: CygwinProcess, thread: Thread) -> Steps:
