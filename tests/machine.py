@@ -82,7 +82,7 @@ class WatchedKernel(Kernel):
 
 def heap_at(process: Process, info: ChildInfo | None) -> bytes:
     """What lies in `process` where `info` says that the heap is."""
-    if not isinstance(info, ChildInfo):
+    if not isinstance(info, ChildInfo) or not info.cygheap:
         return b""
     memory, offset = process.space.memory_at(info.cygheap)
     return memory.read(offset, info.n)
@@ -185,6 +185,11 @@ class World:
     def is_blocking(self) -> bool:
         return self.scheme.name == "blocking"
 
+    @property
+    def copies_before_sockets(self) -> bool:
+        """Whether the copy of the heap is taken before the sockets are fixed up."""
+        return self.scheme.name in ("shared-memory-1.3.3", "msys-1.0")
+
 
 def leave(code: int) -> Program:
     """A program that only exits."""
@@ -212,7 +217,7 @@ def word(row: Row) -> str:
     if "type" in args:
         return f"{row.name} {args['type']}"
     if row.name == "CreateProcess":
-        return f"{row.name} {args['flags']}"
+        return f"{row.name} {args['flags']:#x}"
     obj = next((args[key] for key in ("h", "src", "s") if args.get(key) is not None), None)
     return row.name if obj is None else f"{row.name} {_about(obj)}"
 

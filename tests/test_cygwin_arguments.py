@@ -13,6 +13,7 @@ from models.cygwin.arguments import (
     free_arguments,
     put_argv,
     put_environment,
+    put_info,
     read_arguments,
 )
 from models.cygwin.cygheap import layout
@@ -47,7 +48,8 @@ def text(heap, address):
 
 def put(heap, arguments, pinfo=0):
     blocks = put_argv(heap, arguments)
-    put_environment(heap, blocks, arguments, pinfo)
+    put_environment(heap, blocks, arguments)
+    put_info(heap, blocks, pinfo)
     return blocks
 
 

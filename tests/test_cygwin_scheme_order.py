@@ -10,10 +10,11 @@ import pytest
 from machine import ARGUMENTS, World, leave, words
 
 from models.cygwin import children, schemes
+from models.cygwin.arguments import Arguments
 from models.cygwin.errors import TryAgain
 from models.cygwin.schemes import blocking, shared_memory, shared_memory_1_3_3
 
-A, R, B = "blocking", "shared-memory-1.3.3", "shared-memory"
+A, R, B, M = "blocking", "shared-memory-1.3.3", "shared-memory", "msys-1.0"
 
 
 def listed(text: str) -> list[str]:
@@ -24,7 +25,7 @@ def listed(text: str) -> list[str]:
 # -- the parent ---------------------------------------------------------------------------------
 
 SUBPROC_INIT = "CreateEvent wait_subproc -> CreateThread wait_subproc"
-REMEMBER = """CreateFileMapping pinfo -> MapViewOfFileEx pinfo
+REMEMBER = """CreateFileMapping pinfo -> MapViewOfFile pinfo
     DuplicateHandle process -> DuplicateHandle process -> SetEvent wait_subproc"""
 FORK_EVENTS = """DuplicateHandle process
     CreateEvent subproc_ready -> CreateEvent forker_finished -> VirtualQuery"""
@@ -46,29 +47,29 @@ EXEC_SOCKETS = "fixup_before_exec { -> WSADuplicateSocket socket -> } fixup_befo
 
 FORK = {
     A: f"""{SUBPROC_INIT} -> {FORK_EVENTS}
-        CreateProcess 0 -> CloseHandle process -> {HANDSHAKE}""",
+        CreateProcess 0x20 -> CloseHandle process -> {HANDSHAKE}""",
     R: f"""{SUBPROC_INIT} -> {FORK_EVENTS} -> {SETUP_R}
-        CreateProcess 0 -> CloseHandle process -> CloseHandle cygheap copy -> {HANDSHAKE}""",
+        CreateProcess 0x20 -> CloseHandle process -> CloseHandle cygheap copy -> {HANDSHAKE}""",
     B: f"""{SUBPROC_INIT} -> {FORK_EVENTS} -> {SETUP_B}
-        CreateProcess 0 -> CloseHandle process -> {CLEANUP.format(LET_GO)} -> {HANDSHAKE}""",
+        CreateProcess 0x20 -> CloseHandle process -> {CLEANUP.format(LET_GO)} -> {HANDSHAKE}""",
 }
 FORK_WITH_SOCKET = {
     A: f"""{SUBPROC_INIT} -> {FORK_EVENTS}
-        CreateProcess 4 -> CloseHandle process -> {FORK_SOCKETS} -> ResumeThread thread
+        CreateProcess 0x24 -> CloseHandle process -> {FORK_SOCKETS} -> ResumeThread thread
         {HANDSHAKE}""",
     R: f"""{SUBPROC_INIT} -> {FORK_EVENTS} -> {SETUP_R}
-        CreateProcess 4 -> CloseHandle process -> CloseHandle cygheap copy
+        CreateProcess 0x24 -> CloseHandle process -> CloseHandle cygheap copy
         {FORK_SOCKETS} -> ResumeThread thread -> {HANDSHAKE}""",
     B: f"""{SUBPROC_INIT} -> {FORK_EVENTS} -> {SETUP_B2}
-        CreateProcess 4 -> CloseHandle process -> {FORK_SOCKETS}
+        CreateProcess 0x24 -> CloseHandle process -> {FORK_SOCKETS}
         {CLEANUP.format(f"{FILL} -> {LET_GO}")} -> ResumeThread thread -> {HANDSHAKE}""",
 }
 EXEC_WAIT = "WaitForMultipleObjects process,signal_arrived,subproc_ready -1"
 SPAWN_A = f"""{SUBPROC_INIT} -> CreateEvent subproc_ready -> DuplicateHandle process
-    CreateProcess 4 -> {{sockets}} {REMEMBER} -> ResumeThread thread -> CloseHandle thread
+    CreateProcess 0x4000024 -> {{sockets}} {REMEMBER} -> ResumeThread thread -> CloseHandle thread
     {EXEC_WAIT} -> CloseHandle subproc_ready -> CloseHandle process"""
 SPAWN_R = f"""{SUBPROC_INIT} -> DuplicateHandle process -> {{setup}}
-    CreateProcess 4 -> {{cleanup}} {REMEMBER} -> {{pinfo}}
+    CreateProcess 0x4000024 -> {{cleanup}} {REMEMBER} -> {{pinfo}}
     ResumeThread thread -> CloseHandle thread -> CloseHandle process"""
 NOWAIT = {
     A: SPAWN_A.format(sockets=""),
@@ -92,12 +93,16 @@ STUB_BEGIN = "CreateEvent subproc_ready -> DuplicateHandle process -> DuplicateH
 STUB_END = f"""CloseHandle thread -> {EXEC_WAIT} -> WaitForSingleObject process 0
     CloseHandle subproc_ready -> DuplicateHandle process -> CloseHandle process -> ExitProcess"""
 STUB = {
-    A: f"{STUB_BEGIN} -> CreateProcess 0 -> {STUB_END}",
-    R: f"""{STUB_BEGIN} -> {SETUP_R} -> CreateProcess 0 -> CloseHandle cygheap copy
+    A: f"{STUB_BEGIN} -> CreateProcess 0x4000020 -> {STUB_END}",
+    R: f"""{STUB_BEGIN} -> {SETUP_R} -> CreateProcess 0x4000020 -> CloseHandle cygheap copy
         CloseHandle console -> CloseHandle read end -> {STUB_END}""",
-    B: f"""{STUB_BEGIN} -> {SETUP_B} -> CreateProcess 0 -> {CLEANUP.format(LET_GO)}
+    B: f"""{STUB_BEGIN} -> {SETUP_B} -> CreateProcess 0x4000020 -> {CLEANUP.format(LET_GO)}
         CloseHandle console -> CloseHandle read end -> {STUB_END}""",
 }
+for lists in (FORK, FORK_WITH_SOCKET):
+    lists[M] = lists[R]
+for lists in (NOWAIT, NOWAIT_WITH_SOCKET, STUB):  # MSYS: CREATE_UNICODE_ENVIRONMENT, too
+    lists[M] = lists[R].replace("CreateProcess 0x40000", "CreateProcess 0x40004")
 
 # -- the child ----------------------------------------------------------------------------------
 
@@ -110,7 +115,8 @@ COPY = FIXUP.format(
     " -> UnmapViewOfFile -> CloseHandle cygheap copy"
 )
 HEAP = {(A, "nt"): READ, (R, "nt"): MAP, (B, "nt"): MAP,
-        (A, "9x"): READ, (R, "9x"): COPY, (B, "9x"): COPY}  # fmt: skip
+        (M, "nt"): MAP, (A, "9x"): READ, (R, "9x"): COPY, (B, "9x"): COPY,
+        (M, "9x"): COPY}  # fmt: skip
 SHARED = {  # on 9x the wanted address is refused, so a second call takes any
     "nt": "MapViewOfFileEx cygwin shared",
     "9x": "MapViewOfFileEx cygwin shared -> MapViewOfFileEx cygwin shared",
@@ -118,15 +124,15 @@ SHARED = {  # on 9x the wanted address is refused, so a second call takes any
 SIGNALS = """CreateEvent signal thread ready -> CreateEvent signal_arrived
     CreateThread signal -> CreateEvent signal mask"""
 FORK_CHILD = f"""{SELF} -> {{grandparent}} CreateEvent muto -> {{heap}}
-    CreateEvent muto -> VirtualQuery -> CreateFileMapping pinfo -> MapViewOfFileEx pinfo
+    CreateEvent muto -> VirtualQuery -> CreateFileMapping pinfo -> MapViewOfFile pinfo
     {{shared}} -> VirtualAlloc RESERVE -> VirtualAlloc COMMIT -> CreateEvent muto
     OpenFileMapping cygwin root -> MapViewOfFileEx cygwin root
     CreateMutex mutex -> CreateEvent muto -> CreateEvent muto
     SetEvent subproc_ready -> WaitForSingleObject forker_finished 300000
-    DuplicateHandle process -> SetEvent subproc_ready
+    {{hexec}} DuplicateHandle process -> SetEvent subproc_ready
     CloseHandle process -> CloseHandle subproc_ready -> CloseHandle forker_finished -> {SIGNALS}"""
 EXEC_CHILD = f"""{SELF} -> CreateEvent muto -> {{heap}} -> CreateEvent muto
-    {{pinfo}} -> MapViewOfFileEx pinfo -> CloseHandle process
+    {{pinfo}} -> MapViewOfFile pinfo -> CloseHandle process
     {{shared}} -> VirtualAlloc RESERVE -> CreateEvent muto -> VirtualAlloc COMMIT
     MapViewOfFileEx cygwin root -> CreateMutex mutex -> CreateEvent muto -> CreateEvent muto
     {SIGNALS} -> WaitForSingleObject signal thread ready -1 -> CloseHandle signal thread ready"""
@@ -219,7 +225,7 @@ def test_ninth_fork_closes_the_oldest_of_eight_kept_pids(nt_world):
 def test_fork_in_the_child(name, system):
     world, _ = parent_calls(name, "fork", 0, system)
     called = main_thread(world, world.first_child())
-    wanted = FORK_CHILD.format(grandparent="", heap=HEAP[name, system], shared=SHARED[system])
+    wanted = FORK_CHILD.format(grandparent="", hexec="", heap=HEAP[name, system], shared=SHARED[system])
     assert called[: len(listed(wanted))] == listed(wanted)
 
 
@@ -231,7 +237,7 @@ def test_fork_child_of_a_fork_child_closes_the_handle_of_its_grandparent(world):
     last = list(world.k.processes.values())[2]
     cell = world.scheme.name, world.k.system.name
     wanted = FORK_CHILD.format(
-        grandparent="CloseHandle process -> ", heap=HEAP[cell], shared=SHARED[cell[1]]
+        grandparent="CloseHandle process -> ", hexec="CloseHandle process -> ", heap=HEAP[cell], shared=SHARED[cell[1]]
     )
     assert main_thread(world, last)[: len(listed(wanted))] == listed(wanted)
 
@@ -261,6 +267,25 @@ def test_exec_in_its_stub_and_in_the_new_image(name, system):
         heap=HEAP[name, system], shared=SHARED[system], pinfo="DuplicateHandle pinfo"
     )
     assert main_thread(world, new)[: len(listed(wanted))] == listed(wanted)
+
+
+@pytest.mark.parametrize("name", [A, R, M])
+def test_pinfo_goes_along_when_all_strings_lie_in_the_heap(name):
+    """In the logs of 1.3.2, 1.3.3 and MSYS no heap is committed for arguments after it."""
+    world = World(schemes.get(name))
+
+    def main(p):
+        yield from p.execute(world.cygwin(leave(0), "new"), Arguments([b"new"], [b"A" * 5000] * 3))
+
+    process = world.run(main)
+    called = main_thread(world, process)
+    creation = next(i for i, word in enumerate(called) if word.startswith("CreateProcess"))
+    begin = called.index("CreateEvent subproc_ready")
+    grown = [i for i in range(begin, creation) if called[i] == "VirtualAlloc COMMIT"]
+    pinfo = called.index("DuplicateHandle pinfo")
+    setup = called.index("cygheap_setup_for_child {") if name != A else creation
+    assert sum(i < setup for i in grown) > 1
+    assert all(i < pinfo or i > setup for i in grown)
 
 
 @pytest.mark.parametrize("name", schemes.names())

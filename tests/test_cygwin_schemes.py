@@ -335,9 +335,12 @@ def test_stub_without_a_living_parent_stays_and_returns_the_child_s_code(world, 
     ]
     wait = "WaitForMultipleObjects"
     loop = [] if world.is_blocking else ["ResetEvent", wait, wait]
-    assert arrived[arrived.index(wait) :][: 6 + len(loop)] == [
-        *(wait, wait, "SetEvent", wait, wait), *loop, "SetEvent"
-    ]  # fmt: skip
+    assert arrived[arrived.index(wait) :] == [*(wait, wait, "SetEvent", wait, wait), *loop]
+    main_thread = [row for row in world.trace.rows(tid=last.threads[0].tid) if row.name[0] != "#"]
+    assert [word(row) for row in main_thread if row.phase != "return"][-4:] == [
+        *("GetExitCodeProcess process", "CloseHandle subproc_ready", "CloseHandle process"),
+        "ExitProcess",
+    ]
 
 
 def test_a_parent_that_never_waits_leaves_nothing_behind(world):
