@@ -225,7 +225,9 @@ def test_ninth_fork_closes_the_oldest_of_eight_kept_pids(nt_world):
 def test_fork_in_the_child(name, system):
     world, _ = parent_calls(name, "fork", 0, system)
     called = main_thread(world, world.first_child())
-    wanted = FORK_CHILD.format(grandparent="", hexec="", heap=HEAP[name, system], shared=SHARED[system])
+    wanted = FORK_CHILD.format(
+        grandparent="", hexec="", heap=HEAP[name, system], shared=SHARED[system]
+    )
     assert called[: len(listed(wanted))] == listed(wanted)
 
 
@@ -237,7 +239,10 @@ def test_fork_child_of_a_fork_child_closes_the_handle_of_its_grandparent(world):
     last = list(world.k.processes.values())[2]
     cell = world.scheme.name, world.k.system.name
     wanted = FORK_CHILD.format(
-        grandparent="CloseHandle process -> ", hexec="CloseHandle process -> ", heap=HEAP[cell], shared=SHARED[cell[1]]
+        grandparent="CloseHandle process -> ",
+        hexec="CloseHandle process -> ",
+        heap=HEAP[cell],
+        shared=SHARED[cell[1]],
     )
     assert main_thread(world, last)[: len(listed(wanted))] == listed(wanted)
 
