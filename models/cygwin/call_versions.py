@@ -47,6 +47,8 @@ class Variant:
     environment: lengths of "NAME=value" that sh passes on without "_", no closing zero
     script_environment: the same from a sh that runs a script; the order is another
     sh_bytes: heap of a fresh sh that its visible calls do not explain
+    sh_freed: sizes of further blocks that a fresh sh has freed
+    console_bytes: what sh has more in its heap where it has a console
     high_fd: where sh keeps its script: getdtablesize() - 1
     underscore, script_underscore: where "_" stands among them
     """
@@ -60,6 +62,8 @@ class Variant:
     environment: tuple[int, ...]
     script_environment: tuple[int, ...]
     sh_bytes: int = 0
+    sh_freed: tuple[int, ...] = ()
+    console_bytes: int = 0
     high_fd: int = 255
     underscore: int = 46
     script_underscore: int = 30
@@ -108,14 +112,14 @@ def variants() -> dict[str, Variant]:
         dll_data=(0x61086000, 7_872), dll_bss=(0x610C5000, 218_288), dll_bytes=0x106000,
         first_startup=_startup(FIRST_STARTUP_A),
     )  # fmt: skip
-    msys = _variant("msys-1.0", 1272, 0, first_startup=_startup(FIRST_STARTUP))
+    msys = _variant("msys-1.0", 1272, 856, first_startup=_startup(FIRST_STARTUP))
     return {
         "cygwin-1.3.2-rebuilt": replace(a132, high_fd=31),
         "cygwin-1.3.3": r133,
         "cygwin-1.3.3-w98": replace(r133, system="9x", sh_bytes=744),
         "msys-1.0.12": replace(
             msys, programs=_MSYS_PROGRAMS, env_base_bytes=1266, environment=_msys(_ENVIRONMENT),
-            script_environment=_msys(_OTHER_ENVIRONMENT),
+            script_environment=_msys(_OTHER_ENVIRONMENT), sh_freed=(40,), console_bytes=-72,
         ),  # fmt: skip
     }
 
