@@ -12,7 +12,6 @@ from __future__ import annotations
 
 import re
 import shlex
-from collections.abc import Sequence
 
 from models.cygwin.arguments import Arguments
 from models.cygwin.call_versions import Variant
@@ -21,6 +20,9 @@ from models.cygwin.call_windows import Window
 # Bytes and number of variables that the runs `env-N` add: LONG00=..., VAR000=...
 MORE_VARIABLES = ((3007, 10), (97, 100))
 TEXT_BYTES = 600  # a log keeps no more of a command
+SHELLS = ("sh.exe", "shc.exe")
+SCRIPT = re.compile(r"[\w./-]+\.sh\b")
+INTERPRETER = "/bin/sh"  # of every script in these runs
 _SEPARATORS = {";", "&", "|", "&&", "||", "(", ")"}
 
 
@@ -32,18 +34,28 @@ def arguments_of(
     command: its own command line; shell: what the first sh was given; by_script: a sh that runs a
     script asks for it.
     """
-    if len(command) + 1 < int(window.anchor.args["cmd_len"]):
-        command = ""  # it was cut off
+    if len(command) + 1 < int(window.anchor.args["cmd_len"]) or command.startswith('"'):
+        command = ""  # it was cut off, or MSYS hands its arguments over another way
     words = _words(command)
-    image = str(window.anchor.args["image"])
-    said = _said(image, words, shell)
-    tail = words[1:] if len(words) > 1 else _tail(said, shell)
+    argv, script = _argv(str(window.anchor.args["image"]), words[1:], shell)
     if len(shell) == TEXT_BYTES and not command:
-        tail = _completed(tail, int(window.anchor.args["cmd_len"]))
-    script = _is_script(image, words, shell, tail)
-    argv = ["/bin/sh", *tail] if script else [said, *tail]
+        argv = _completed(argv, int(window.anchor.args["cmd_len"]))
     text = [b"a" * len(word) for word in argv]
     return Arguments(text, [b"v" * n for n in environment(window, variant, by_script)], script)
+
+
+def _argv(image: str, rest: list[str], shell: str) -> tuple[list[str], bool]:
+    """argv, and whether it begins with the interpreter of a script."""
+    script = SCRIPT.search(shell)
+    if image not in SHELLS:
+        said = _said(image, shell)
+        return [said, *(rest or _tail(said, shell))], False
+    if rest:
+        script_given = not rest[0].startswith("-")
+        return [INTERPRETER if script_given else "/bin/sh", *rest], script_given
+    if script:
+        return [INTERPRETER, script.group(), *_tail(script.group(), shell)], True
+    return [_said(image, shell)], False
 
 
 def environment(window: Window, variant: Variant, by_script: bool) -> list[int]:
@@ -72,11 +84,9 @@ def _words(command: str) -> list[str]:
     return [re.sub(r"\\(.)", r"\1", w[1:-1]) if w[:1] == '"' else w for w in found]
 
 
-def _said(image: str, words: Sequence[str], shell: str) -> str:
-    """The word by which the program was named: in what sh was given, else its own path."""
+def _said(image: str, shell: str) -> str:
+    """The word by which a program was named: in what sh was given, else its place in PATH."""
     name = image.removesuffix(".exe")
-    if len(words) > 1 and words[1].startswith(("./", "/")) and name == "sh":
-        return words[1]
     for match in re.finditer(r"[\w./\\:-]+", shell):
         word = match.group()
         if re.split(r"[/\\]", word)[-1] in (image, name):
@@ -99,13 +109,8 @@ def _tail(said: str, shell: str) -> list[str]:
     return tail
 
 
-def _completed(words: list[str], cmd_len: int) -> list[str]:
-    """The words of a text that was cut off: all like the first, as many as the length says."""
-    return [words[0]] * (cmd_len // (len(words[0]) + 1)) if words else words
-
-
-def _is_script(image: str, words: Sequence[str], shell: str, tail: Sequence[str]) -> bool:
-    if image not in ("sh.exe", "shc.exe") or not tail or tail[0].startswith("-"):
-        return False
-    del words, shell
-    return True
+def _completed(argv: list[str], cmd_len: int) -> list[str]:
+    """argv of a text that was cut off: arguments like the first, as many as the length says."""
+    if len(argv) < 2:
+        return argv
+    return [argv[0]] + [argv[1]] * (cmd_len // (len(argv[1]) + 1))

@@ -16,7 +16,7 @@ from dataclasses import dataclass
 from models.cygwin import schemes
 from models.cygwin.call_arguments import order_unknown
 from models.cygwin.call_compare import Difference, compare, pair_windows
-from models.cygwin.call_lives import lives
+from models.cygwin.call_lives import Life, lives
 from models.cygwin.call_log import Call, CallLog
 from models.cygwin.call_run import LogRun, Seed
 from models.cygwin.call_versions import Variant
@@ -60,15 +60,26 @@ def check(log: CallLog, variant: Variant, scheme: Scheme | None = None) -> Verdi
 
 def unmodelled(log: CallLog, real: list[Window], variant: Variant) -> str:
     """Why a log asks for something that the simulator does not have; "" if it does not."""
+    all_lives = lives(log.calls, real)
     said = any(call.api == "#app_spawn_call" for call in log.calls)
     for window in real:
         program = variant.programs.get(str(window.anchor.args["image"]))
         written = sum(call.api == "WriteProcessMemory" for call in window.parent)
         if program is not None and written > len(program.linked) + 6:
             return "a DLL that was loaded at run time is written into a fork child"
+        if by_script_unseen(window, all_lives):
+            return "what a script passed on is not in the log"
         if window.kind == SPAWN and window.child and not said and not is_reduced(log.calls):
             return "a vfork's descriptors on hold are closed by its child"
     return ""
+
+
+def by_script_unseen(window: Window, all_lives: dict[str, Life]) -> bool:
+    """Whether a script starts a program whose command line the log does not have (MSYS)."""
+    caller = all_lives.get(window.anchor.pid)
+    if caller is None or not caller.script or window.kind == FORK or window.made is None:
+        return False
+    return window.native is False and not window.anchor.args["cmd_len"]
 
 
 def _run(
@@ -82,8 +93,11 @@ def _run(
     first = next(iter(all_lives.values()))
     console = _console(log.calls)
     sh = first.image.startswith("sh")
-    seeds = {1: Seed(variant.sh_bytes if sh else 0)}
-    freed = sh and not console
+    seeds = {1: Seed(0)}
+    if sh:
+        more = variant.console_bytes if console else 0
+        seeds = {1: Seed(variant.sh_bytes + more, variant.sh_freed)}
+    freed = sh
     for window in real:
         window.loose = not sh or order_unknown(window, variant)
     while True:
@@ -93,10 +107,10 @@ def _run(
         number, missing = _first_gap(real, made)
         if number == 1 and missing > 0:
             old = seeds[1]
-            more = _blocks(missing) if freed else ()
+            blocks = _blocks(missing) if freed else ()
             freed = False
-            untagged = old.untagged_bytes + (0 if more else missing)
-            seeds = {1: Seed(untagged, more or old.freed)}
+            untagged = old.untagged_bytes + (0 if blocks else missing)
+            seeds = {1: Seed(untagged, (*old.freed, *blocks))}
         elif number > 1 and number not in seeds and _may_be_seeded(real[number - 1], missing, log):
             seeds = {**seeds, number: Seed(missing)}
             real[number - 1].loose = True

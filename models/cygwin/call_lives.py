@@ -89,6 +89,12 @@ def lives(calls: Sequence[Call], found: Sequence[Window]) -> dict[str, Life]:
     return all_lives
 
 
+def _runs_script(life: Life) -> bool:
+    """Whether a sh was started for a script: by its command, or since MSYS tells it nothing."""
+    command = life.command
+    return life.image == "sh.exe" and (".sh" in command or command.startswith('"'))
+
+
 def _kill(life: Life, calls: Sequence[Call]) -> None:
     """Somebody ended the process: that is its end."""
     for call in calls:
@@ -105,7 +111,7 @@ def _born(call: Call, window: Window | None, before: dict[str, Life]) -> Life:
         life.handles = dict(_STANDARD)
         return life
     assert window is not None
-    life.script = parent.script if window.kind == "fork" else ".sh" in life.command
+    life.script = parent.script if window.kind == "fork" else _runs_script(life)
     handles, cloexec = parent.given[window.number]
     life.handles, life.cloexec, life.high = dict(handles), set(cloexec), set(parent.high)
     if window.kind != "fork":

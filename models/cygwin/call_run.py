@@ -173,6 +173,9 @@ class LogRun:
                 life.made_by is None or life.made_by.kind != "fork"
             ):
                 _look_for_terminal(p, first=life.made_by is None)
+            if life.made_by is None:
+                for size in self.seeds.get(1, Seed(0)).freed:
+                    _put_freed(p, size)
             for act in life.acts:
                 yield from self._act(p, life, act)
             yield from self._end(p, life)
@@ -233,8 +236,6 @@ class LogRun:
         seed = self.seeds.get(window.number, Seed(0))
         if seed.untagged_bytes:
             _put_block(p, seed.untagged_bytes)
-        for size in seed.freed:
-            _put_freed(p, size)
         creation = Creation(window.number, window.kind, p.pid, str(window.anchor.args["image"]))
         try:
             if window.kind == "fork":

@@ -15,7 +15,15 @@ from typing import Any
 
 from models.cygwin import schemes
 from models.cygwin.cygheap import layout
-from models.cygwin.version import EXEC_STARTUP, FIRST_STARTUP, FIRST_STARTUP_A, Version
+from models.cygwin.version import (
+    EXEC_STARTUP,
+    EXEC_STARTUP_1_3_19,
+    FIRST_STARTUP,
+    FIRST_STARTUP_1_3_19,
+    FIRST_STARTUP_A,
+    FORK_STARTUP_1_3_19,
+    Version,
+)
 
 Range = tuple[int, int]  # address, bytes
 
@@ -47,6 +55,8 @@ class Variant:
     environment: lengths of "NAME=value" that sh passes on without "_", no closing zero
     script_environment: the same from a sh that runs a script; the order is another
     sh_bytes: heap of a fresh sh that its visible calls do not explain
+    sh_freed: sizes of further blocks that a fresh sh has freed
+    console_bytes: what sh has more in its heap where it has a console
     high_fd: where sh keeps its script: getdtablesize() - 1
     underscore, script_underscore: where "_" stands among them
     """
@@ -60,6 +70,8 @@ class Variant:
     environment: tuple[int, ...]
     script_environment: tuple[int, ...]
     sh_bytes: int = 0
+    sh_freed: tuple[int, ...] = ()
+    console_bytes: int = 0
     high_fd: int = 255
     underscore: int = 46
     script_underscore: int = 30
@@ -106,8 +118,27 @@ def variants() -> dict[str, Variant]:
         dll_data=(0x61086000, 7_872), dll_bss=(0x610C5000, 218_288), dll_bytes=0x106000,
         first_startup=_startup(FIRST_STARTUP_A),
     )  # fmt: skip
-    msys = _variant("msys-1.0", 1272, 0, first_startup=_startup(FIRST_STARTUP))
+    msys = _variant("msys-1.0", 1272, 856, first_startup=_startup(FIRST_STARTUP))
+    b1319 = _variant(
+        "shared-memory", 1296, 0,
+        era=replace(
+            layout.B, header_bytes=332, cygheapsize=2_054_476, search_slack_bytes=0,
+        ),
+        heap_address=0x615E0000, child_info_bytes=MappingProxyType({"fork": 292, "exec": 68}),
+        pinfo_bytes=1028, pid_link_bytes=8, pinfo_view_ex=True, dll_bytes=0x11A000,
+        dll_data=(0x610C0000, 13_816), dll_bss=(0x610E1000, 225_200), shared_address=0,
+        shared_bytes=47_112, root_bytes=16_488, user_heap_reserve_bytes=402_653_184,
+        thread_suspended=True, mount_in_fork=True, hexec_last=True, pinfo_amid=True,
+        signal_objects=("ready", "mask", "arrived", "thread"),
+        first_startup=FIRST_STARTUP_1_3_19, fork_startup=FORK_STARTUP_1_3_19,
+    )  # fmt: skip
+    b1319 = replace(
+        b1319, env_base_bytes=1297, environment=(*_ENVIRONMENT, 19),
+        script_environment=(*_OTHER_ENVIRONMENT, 19),
+        version=replace(b1319.version, exec_startup=EXEC_STARTUP_1_3_19),
+    )  # fmt: skip
     return {
+        "cygwin-1.3.19": b1319,
         "cygwin-1.3.2-rebuilt": replace(a132, high_fd=31),
         "cygwin-1.3.3": r133,
         "cygwin-1.3.3-w98": replace(r133, system="9x", sh_bytes=744),
@@ -117,6 +148,8 @@ def variants() -> dict[str, Variant]:
             env_base_bytes=1266,
             environment=_msys(_ENVIRONMENT),
             script_environment=_msys(_OTHER_ENVIRONMENT),
+            sh_freed=(40,),
+            console_bytes=-72,
         ),
     }
 

@@ -82,9 +82,20 @@ def subproc_init(p: CygwinProcess) -> Steps:
     """Before the first child: the event and the thread that children need."""
     if not p.wake_children:
         p.wake_children = p.k.create_event(p.me, manual=False, role="wait_subproc")
-        p.h_wait_subproc = yield from p.k.create_thread(
-            p.me, lambda thread: wait_subproc(p, thread), role="wait_subproc"
+        p.h_wait_subproc = yield from make_thread(
+            p, lambda thread: wait_subproc(p, thread), "wait_subproc"
         )
+
+
+def make_thread(p: CygwinProcess, start: Callable[[Thread], Steps], role: str) -> Steps:
+    """Start a thread of the DLL's own: its handle, 0 where the release does not keep it."""
+    k, me, suspended = p.k, p.me, p.version.thread_suspended
+    handle = yield from k.create_thread(me, start, suspended, role)
+    if suspended:
+        yield from k.resume_thread(me, handle)
+        k.close_handle(me, handle)
+        handle = 0
+    return handle
 
 
 def remember(p: CygwinProcess, h_process: int, winpid: int) -> Steps:
@@ -237,12 +248,13 @@ def stop_waiting(p: CygwinProcess) -> Steps:
     k, me = p.k, p.me
     if p.installation.watch is not None:
         p.installation.watch.ending(p)
-    if not p.h_wait_subproc:
+    if not p.wake_children:
         return
     yield from k.set_event(me, p.wake_children)
     p.exiting = True  # not before the event is set: the thread may wake for another reason
-    yield from k.wait_for_single_object(me, p.h_wait_subproc, JOIN_MS)
-    k.close_handle(me, p.h_wait_subproc)
+    if p.h_wait_subproc:
+        yield from k.wait_for_single_object(me, p.h_wait_subproc, JOIN_MS)
+        k.close_handle(me, p.h_wait_subproc)
     for child in p.children:
         k.close_handle(me, child.h_process)
         k.unmap_view_of_file(me, child.view.base)

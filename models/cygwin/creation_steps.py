@@ -53,7 +53,8 @@ def fork_info(
     heap = p.heap
     return ChildInfo(
         ChildType.FORK, p.version.child_info_bytes["fork"], NO_CYGPID, ready, parent,
-        parent_handle(p), 0, heap.base, heap.base + heap.max, section, finished,
+        parent_handle(p), p.h_root if p.version.mount_in_fork else 0, heap.base,
+        heap.base + heap.max, section, finished,
         heapbase=p.user_heap.base, heap_bytes=p.user_heap_bytes, stack_bytes=p.stack_bytes,
         hexec=p.h_exec,
     )  # fmt: skip
@@ -110,12 +111,15 @@ def parent_handle(p: CygwinProcess) -> int:
 def put_arguments(p: CygwinProcess, arguments: Arguments, overlay: bool) -> ArgumentBlocks:
     """argv and environment, then for an exec the handle of our pinfo (§b4, §c3; order: logs)."""
     blocks = put_argv(p.heap, arguments)
-    put_environment(p.heap, blocks, arguments)
+    if not p.version.pinfo_amid:
+        put_environment(p.heap, blocks, arguments)
     pinfo = 0
     if overlay:
         pinfo = p.k.duplicate_handle(
             p.me, CURRENT_PROCESS, p.h_pinfo, CURRENT_PROCESS, inherit=True
         )
+    if p.version.pinfo_amid:
+        put_environment(p.heap, blocks, arguments)
     put_info(p.heap, blocks, pinfo)
     return blocks
 

@@ -90,17 +90,26 @@ def _fork_child(p: CygwinProcess, info: ChildInfo) -> Steps:
         raise ApiFatal("WFSO timed out")
     dll_data.load(p)
     main = p.continuation()
-    if info.hexec:
-        k.close_handle(me, info.hexec)  # the parent's came along
-    p.h_exec = k.duplicate_handle(me, CURRENT_PROCESS, p.h_self, CURRENT_PROCESS, inherit=True)
+    if not p.version.hexec_last:
+        _own_hexec(p, info)
     p.fds = DescriptorTable(p.heap)
     p.fds.read()
     _fixup_after_fork(p, info.parent)
     yield from k.set_event(me, info.subproc_ready)
     for handle in (info.parent, info.subproc_ready, info.forker_finished):
         k.close_handle(me, handle)
+    if p.version.hexec_last:
+        _own_hexec(p, info)
     yield from _sigproc_init(p, info, wait=False)
     return main
+
+
+def _own_hexec(p: CygwinProcess, info: ChildInfo) -> None:
+    """A handle of its own for a fork child's execs, in place of the one that came along."""
+    k, me = p.k, p.me
+    if info.hexec:
+        k.close_handle(me, info.hexec)
+    p.h_exec = k.duplicate_handle(me, CURRENT_PROCESS, p.h_self, CURRENT_PROCESS, inherit=True)
 
 
 def _fixup_after_fork(p: CygwinProcess, parent: int) -> None:
@@ -147,12 +156,18 @@ def _is_socket(p: CygwinProcess, handle: int) -> bool:
 def _sigproc_init(p: CygwinProcess, info: ChildInfo | None, wait: bool) -> Steps:
     """Start the signal thread; a program that is not forked waits until it runs."""
     k, me = p.k, p.me
-    ready = k.create_event(me, manual=True, role="signal thread ready")
-    p.signal_arrived = k.create_event(me, manual=True, role="signal_arrived")
-    yield from k.create_thread(
-        me, lambda thread: children.signal_thread(p, thread, info, ready), role="signal"
-    )
-    k.create_event(me, manual=False, role="signal mask")
+    ready = 0
+    for what in p.version.signal_objects:
+        if what == "ready":
+            ready = k.create_event(me, manual=True, role="signal thread ready")
+        elif what == "arrived":
+            p.signal_arrived = k.create_event(me, manual=True, role="signal_arrived")
+        elif what == "mask":
+            k.create_event(me, manual=False, role="signal mask")
+        else:
+            yield from children.make_thread(
+                p, lambda thread: children.signal_thread(p, thread, info, ready), "signal"
+            )
     if wait:
         yield from k.wait_for_single_object(me, ready)
         k.close_handle(me, ready)
@@ -219,6 +234,14 @@ def _walk(p: CygwinProcess, info: ChildInfo | None) -> None:
     if era.heapbase_offset is not None:
         p.heap.memory.write32(era.heapbase_offset, 0)
     p.heap.walk(execed=True)
+
+
+def _mutex(p: CygwinProcess, info: ChildInfo | None) -> None:
+    p.k.create_mutex(p.me)
+
+
+def _signal_event(p: CygwinProcess, info: ChildInfo | None) -> None:
+    p.k.create_event(p.me, manual=True, role="thread signal")
 
 
 def _stack(p: CygwinProcess, info: ChildInfo | None) -> None:
@@ -364,6 +387,8 @@ _CALLS: dict[str, Callable[[CygwinProcess, ChildInfo | None], None]] = {
     "self": _self,
     "thread": _thread,
     "muto": _muto,
+    "mutex": _mutex,
+    "signal-event": _signal_event,
     "walk": _walk,
     "stack": _stack,
     "pinfo": _pinfo,

@@ -42,6 +42,20 @@ EXEC_STARTUP = (
     "descriptors", "parent", "shared", "user-heap", "muto", "heap-page", "root", "held", "title",
     "muto", "muto",
 )
+# 1.3.19 (its logs)
+FIRST_STARTUP_1_3_19 = (
+    "self", "thread", "mutex", "mutex", "shared", "muto", "heap", "fdtab", "user-heap", "muto",
+    "heap-page", "root", "muto", "signal-event", "thread", "title", "muto", "muto", "pinfo",
+)
+FORK_STARTUP_1_3_19 = (
+    "self", "thread", "grandparent", "mutex", "mutex", "heap", "muto", "stack", "shared",
+    "user-heap", "muto", "root", "pinfo", "muto", "title", "muto", "muto",
+)
+EXEC_STARTUP_1_3_19 = (
+    "self", "thread", "grandparent", "mutex", "mutex", "hexec", "heap", "walk", "muto",
+    "arguments", "shared", "user-heap", "muto", "heap-page", "root", "settle", "pinfo",
+    "descriptors", "parent", "muto", "signal-event", "thread", "title", "muto", "muto",
+)
 # fmt: on
 # "settle" in such a list lets the process be as late as its calls have made it.
 
@@ -79,6 +93,11 @@ class Version:
     linked: the same of the DLLs that the program is linked with, data and bss in turn
     pinfo_view_ex: a pinfo is mapped by MapViewOfFileEx, not MapViewOfFile
     spawn_flags: of CreateProcess in an exec or spawn, beside suspension and console
+    thread_suspended: the DLL creates its threads suspended and closes their handles
+    mount_in_fork: a fork child inherits the mount table's handle instead of opening it
+    hexec_last: a fork child makes its handle for execs after it has let its parent go
+    pinfo_amid: an exec duplicates its pinfo between arguments and environment, not after both
+    signal_objects: what is made around the signal thread
     heap_page_bytes: malloc's first piece
     user_heap_reserve_bytes: address space that malloc may grow into
     vfork: how it vforks; None where vfork is fork
@@ -105,6 +124,11 @@ class Version:
     shared_address: int = 0xA000000
     shared_bytes: int = 47_108
     root_bytes: int = 16_484
+    thread_suspended: bool = False
+    mount_in_fork: bool = False
+    hexec_last: bool = False
+    pinfo_amid: bool = False
+    signal_objects: tuple[str, ...] = ("ready", "arrived", "thread", "mask")
     heap_page_bytes: int = 4096
     user_heap_reserve_bytes: int = 268_435_456
     first_startup: tuple[str, ...] = FIRST_STARTUP
