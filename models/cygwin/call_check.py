@@ -20,7 +20,7 @@ from models.cygwin.call_lives import lives
 from models.cygwin.call_log import Call, CallLog
 from models.cygwin.call_run import LogRun, Seed
 from models.cygwin.call_versions import Variant
-from models.cygwin.call_windows import FORK, SPAWN, Window, is_reduced, windows
+from models.cygwin.call_windows import FORK, Window, windows
 from models.cygwin.protocol import Scheme
 
 SEED_LIMIT = 8192  # most that one program is believed to have allocated unseen -- chosen
@@ -60,14 +60,11 @@ def check(log: CallLog, variant: Variant, scheme: Scheme | None = None) -> Verdi
 
 def unmodelled(log: CallLog, real: list[Window], variant: Variant) -> str:
     """Why a log asks for something that the simulator does not have; "" if it does not."""
-    said = any(call.api == "#app_spawn_call" for call in log.calls)
     for window in real:
         program = variant.programs.get(str(window.anchor.args["image"]))
         written = sum(call.api == "WriteProcessMemory" for call in window.parent)
         if program is not None and written > len(program.linked) + 6:
             return "a DLL that was loaded at run time is written into a fork child"
-        if window.kind == SPAWN and window.child and not said and not is_reduced(log.calls):
-            return "a vfork's descriptors on hold are closed by its child"
     return ""
 
 
