@@ -146,16 +146,16 @@ def log_of(name):
 
 @pytest.mark.parametrize("name", [A, R])
 def test_order_check_runs_the_spawn_of_make_as_a_vfork(name):
-    verdict = check(log_of(name), variants()[FOLDER[name]])
+    verdict = check(log_of(name), variants(schemes.get)[FOLDER[name]], schemes.get(name))
     assert (verdict.creations, verdict.difference, verdict.skipped) == (3, None, "")
 
 
 @pytest.mark.parametrize("name", [A, R])
 def test_order_check_finds_a_child_that_keeps_the_table_on_hold(name):
-    variant = variants()[FOLDER[name]]
+    variant = variants(schemes.get)[FOLDER[name]]
     startup = tuple(word for word in variant.version.exec_startup if word != "held")
     keeps = replace(variant, version=replace(variant.version, exec_startup=startup))
-    found = check(log_of(name), keeps).difference
+    found = check(log_of(name), keeps, schemes.get(name)).difference
     assert found.creation == 3
     assert found.real == "child close files(count=3)"
 

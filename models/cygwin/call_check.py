@@ -13,7 +13,6 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from models.cygwin import schemes
 from models.cygwin.call_arguments import order_unknown
 from models.cygwin.call_compare import Difference, compare, pair_windows
 from models.cygwin.call_lives import lives
@@ -44,15 +43,14 @@ class Verdict:
     deviations: int = 0
 
 
-def check(log: CallLog, variant: Variant, scheme: Scheme | None = None) -> Verdict:
-    """Run the creations of a log and compare them."""
+def check(log: CallLog, variant: Variant, scheme: Scheme) -> Verdict:
+    """Run the creations of a log under `scheme` and compare them."""
     real = windows(log.calls)
     if not real:
         return Verdict(0, 0, skipped="no creation in it")
     reason = unmodelled(log, real, variant)
     if reason:
         return Verdict(0, 0, skipped=reason)
-    scheme = scheme or schemes.get(variant.scheme)
     calls, made, seeded = _run(log, real, variant, scheme)
     compared, difference = compare(real, log.calls, made, calls)
     return Verdict(len(real), compared, difference, deviations=seeded)
