@@ -23,7 +23,7 @@ def check_files(paths: Iterable[Path | str], scheme: str | None, out: TextIO) ->
     Raises InputError at the first file that is no call log or of a DLL without a scheme, after the
     lines of those before it.
     """
-    known = variants()
+    known = variants(schemes.get)
     given = None if scheme is None else schemes.get(scheme)
     tally = {"ok": 0, "MISMATCH": 0, "skipped": 0}
     for path in paths:
@@ -32,7 +32,7 @@ def check_files(paths: Iterable[Path | str], scheme: str | None, out: TextIO) ->
         if variant is None:
             allowed = f"allowed are {', '.join(known)}"
             raise InputError(f"{path}:1", f"no scheme for the DLL {log.dll_set!r}", allowed)
-        verdict = check(log, variant, given)
+        verdict = check(log, variant, given or schemes.get(variant.scheme))
         word, line = verdict_line(log.name, verdict)
         tally[word] += 1
         print(line, file=out)

@@ -103,6 +103,8 @@ for lists in (FORK, FORK_WITH_SOCKET):
     lists[M] = lists[R]
 for lists in (NOWAIT, NOWAIT_WITH_SOCKET, STUB):  # MSYS: CREATE_UNICODE_ENVIRONMENT, too
     lists[M] = lists[R].replace("CreateProcess 0x40000", "CreateProcess 0x40004")
+for lists in (NOWAIT, NOWAIT_WITH_SOCKET):
+    lists[M] = lists[M].replace("ResumeThread", "DuplicateHandle pinfo -> ResumeThread")
 
 # -- the child ----------------------------------------------------------------------------------
 

@@ -98,7 +98,11 @@ def test_a_stub_s_lane_ends_with_it(scheme):
 @pytest.mark.parametrize("scheme", NAMES[1:])
 def test_the_section_lasts_as_long_as_a_native_child_has_its_handle(scheme):
     made = drawn("spawn", scheme)
-    [section] = [thing for thing in made.objects if thing.name == "cygheap copy"]
+    sections = [thing for thing in made.objects if thing.name == "cygheap copy"]
+    if scheme == "msys-1.0":  # gives such a child none
+        assert sections == []
+        return
+    [section] = sections
     closed = next(i for i, s in enumerate(made.steps) if s.text == "CloseHandle cygheap copy")
     assert section.last is not None
     assert section.last > closed

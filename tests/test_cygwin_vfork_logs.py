@@ -2,11 +2,18 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import pytest
-from call_logs import CallLog
+from call_logs import FOLDER, LOGS, CallLog
 from machine import ARGUMENTS, World, leave, words
 
 from models.cygwin import schemes
+from models.cygwin.call_check import check
+from models.cygwin.call_lives import CLOEXEC, CREATE, VFORK, lives
+from models.cygwin.call_log import read_log
+from models.cygwin.call_versions import variants
+from models.cygwin.call_windows import windows
 from models.cygwin.descriptors import DISK
 
 A, R, B = "blocking", "shared-memory-1.3.3", "shared-memory"
@@ -131,3 +138,40 @@ def test_the_real_child_of_era_a_has_the_pipe_that_its_parent_had_marked(name):
         if r["tid"] == "P4.t1" and r["api"] == "CloseHandle"
     ]
     assert ("PIPE1.r" in closed) == (name == A)
+
+
+def log_of(name):
+    return read_log(LOGS / FOLDER[name] / "vfork-make.jsonl.gz")
+
+
+@pytest.mark.parametrize("name", [A, R])
+def test_order_check_runs_the_spawn_of_make_as_a_vfork(name):
+    verdict = check(log_of(name), variants(schemes.get)[FOLDER[name]], schemes.get(name))
+    assert (verdict.creations, verdict.difference, verdict.skipped) == (3, None, "")
+
+
+@pytest.mark.parametrize("name", [A, R])
+def test_order_check_finds_a_child_that_keeps_the_table_on_hold(name):
+    variant = variants(schemes.get)[FOLDER[name]]
+    startup = tuple(word for word in variant.version.exec_startup if word != "held")
+    keeps = replace(variant, version=replace(variant.version, exec_startup=startup))
+    found = check(log_of(name), keeps, schemes.get(name)).difference
+    assert found.creation == 3
+    assert found.real == "child close files(count=3)"
+
+
+@pytest.mark.parametrize("name", [A, R])
+def test_life_of_make_has_one_guest_whose_descriptors_are_its_own(name):
+    log = log_of(name)
+    found = windows(log.calls)
+    make = lives(log.calls, found)["P3"]
+    what = [act.what for act in make.acts]
+    assert what.count(VFORK) == 1
+    begin = what.index(VFORK)
+    assert what[begin : what.index(CREATE) + 1].count(CLOEXEC) == 0  # it changed nothing
+    assert sorted(make.handles.values()) == []  # all closed at the end
+    handles, cloexec = make.given[found[2].number]
+    assert sorted(handles.values()) == [0, 1, 2, 3]
+    assert cloexec == ({3} if name == R else set())
+    assert make.held is None
+    assert make.restored == set()

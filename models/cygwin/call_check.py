@@ -13,14 +13,13 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from models.cygwin import schemes
 from models.cygwin.call_arguments import order_unknown
 from models.cygwin.call_compare import Difference, compare, pair_windows
 from models.cygwin.call_lives import Life, lives
 from models.cygwin.call_log import Call, CallLog
 from models.cygwin.call_run import LogRun, Seed
 from models.cygwin.call_versions import Variant
-from models.cygwin.call_windows import FORK, SPAWN, Window, is_reduced, windows
+from models.cygwin.call_windows import FORK, Window, windows
 from models.cygwin.protocol import Scheme
 
 SEED_LIMIT = 8192  # most that one program is believed to have allocated unseen -- chosen
@@ -44,15 +43,14 @@ class Verdict:
     deviations: int = 0
 
 
-def check(log: CallLog, variant: Variant, scheme: Scheme | None = None) -> Verdict:
-    """Run the creations of a log and compare them."""
+def check(log: CallLog, variant: Variant, scheme: Scheme) -> Verdict:
+    """Run the creations of a log under `scheme` and compare them."""
     real = windows(log.calls)
     if not real:
         return Verdict(0, 0, skipped="no creation in it")
     reason = unmodelled(log, real, variant)
     if reason:
         return Verdict(0, 0, skipped=reason)
-    scheme = scheme or schemes.get(variant.scheme)
     calls, made, seeded = _run(log, real, variant, scheme)
     compared, difference = compare(real, log.calls, made, calls)
     return Verdict(len(real), compared, difference, deviations=seeded)
@@ -61,7 +59,6 @@ def check(log: CallLog, variant: Variant, scheme: Scheme | None = None) -> Verdi
 def unmodelled(log: CallLog, real: list[Window], variant: Variant) -> str:
     """Why a log asks for something that the simulator does not have; "" if it does not."""
     all_lives = lives(log.calls, real)
-    said = any(call.api == "#app_spawn_call" for call in log.calls)
     for window in real:
         program = variant.programs.get(str(window.anchor.args["image"]))
         written = sum(call.api == "WriteProcessMemory" for call in window.parent)
@@ -69,8 +66,6 @@ def unmodelled(log: CallLog, real: list[Window], variant: Variant) -> str:
             return "a DLL that was loaded at run time is written into a fork child"
         if by_script_unseen(window, all_lives):
             return "what a script passed on is not in the log"
-        if window.kind == SPAWN and window.child and not said and not is_reduced(log.calls):
-            return "a vfork's descriptors on hold are closed by its child"
     return ""
 
 

@@ -18,12 +18,13 @@ from dataclasses import dataclass, field
 from typing import Any, NamedTuple
 
 from models.cygwin.call_log import Call
-from models.cygwin.call_windows import EXEC, Window, by_thread
+from models.cygwin.call_vforks import copied_table
+from models.cygwin.call_windows import EXEC, SPAWN, Window, by_thread
 from models.cygwin.descriptors import DISK, PIPE, SOCKET
 from models.win32.errors import ERROR_INVALID_ADDRESS
 
-OPEN, DUP, CLOSE, CLOEXEC, GROW, CREATE, EXIT, REAP, SLEEP = (
-    "open", "dup", "close", "cloexec", "grow", "create", "exit", "reap", "sleep",
+OPEN, DUP, CLOSE, CLOEXEC, GROW, CREATE, EXIT, REAP, SLEEP, VFORK = (
+    "open", "dup", "close", "cloexec", "grow", "create", "exit", "reap", "sleep", "vfork",
 )  # fmt: skip
 _STANDARD = {8: 0, 12: 1, 16: 2}  # handle values of stdin, stdout, stderr in the logs
 _FILES = ("F", "PIPE", "SOCK", "CON", "STD")
@@ -37,7 +38,8 @@ class Act(NamedTuple):
 
     what: one of the words above -- constant
     fd, other: descriptors; for `grow` the bytes, for `exit` the code, for `create` the window's
-        number, for `reap` the number of the window that made the child -- constant
+        number, for `reap` the number of the window that made the child, for `vfork` that of the
+        guest's spawn, which ends its acts -- constant
     kind, name: of what was opened -- constant
     """
 
@@ -68,6 +70,9 @@ class Life:
     running: bool = False  # start-up has come to the signal thread
     taken: list[int] = field(default_factory=list)
     given: dict[int, tuple[dict[int, int], set[int]]] = field(default_factory=dict)
+    copied: int = 0  # where the duplicates of the last vfork end
+    held: tuple[dict[int, int], set[int]] | None = None  # the table on hold during a vfork
+    restored: set[int] = field(default_factory=set)  # handles that vfork is to close again
 
 
 def lives(calls: Sequence[Call], found: Sequence[Window]) -> dict[str, Life]:
@@ -139,8 +144,11 @@ def _live(life: Life, main: list[Call], mine: list[Window], calls: Sequence[Call
                 _takes_place_of_stdout(life, main[:i])
             life.acts.append(Act(CREATE, window.number))
             life.given[window.number] = dict(life.handles), set(life.cloexec)
+            _end_vfork(life)
         if window is not None:
             life.busy_us = call.t_us
+            continue
+        if _is_of_vfork(life, main, i, mine):
             continue
         if call.api == "VirtualAlloc" and call.args["type"] == "COMMIT" and not started:
             started = heap[0] <= call.args["addr"] < heap[1]  # start-up's own
@@ -148,6 +156,30 @@ def _live(life: Life, main: list[Call], mine: list[Window], calls: Sequence[Call
         if call.api == "CreateThread" and not life.running:
             life.running, life.busy_us = True, call.t_us
         _act(life, main, i, heap)
+
+
+def _is_of_vfork(life: Life, main: list[Call], i: int, mine: list[Window]) -> bool:
+    """Whether a call only copies the descriptor table for a guest, or lets go of the copy."""
+    call = main[i]
+    if call.api == "CloseHandle" and call.args["hv"] in life.restored:
+        life.restored.remove(call.args["hv"])
+        return True
+    following = next((w for w in mine if w.place >= i), None)
+    if life.held is None and following is not None and following.kind == SPAWN:
+        copy = copied_table(life.handles, main, i)
+        if copy is not None:
+            life.acts.append(Act(VFORK, following.number))
+            life.held = life.handles, life.cloexec
+            life.copied, life.handles, life.cloexec = copy
+    return i < life.copied and call.api in ("DuplicateHandle", "CloseHandle")
+
+
+def _end_vfork(life: Life) -> None:
+    """The guest's spawn: the table on hold is in force again."""
+    if life.held is not None:
+        life.restored = set(life.handles)
+        life.handles, life.cloexec = life.held
+        life.held = None
 
 
 def _taken(main: list[Call]) -> list[int]:

@@ -7,7 +7,7 @@ long they took to end.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, NamedTuple
 
@@ -22,6 +22,7 @@ from models.cygwin.call_lives import (
     OPEN,
     REAP,
     SLEEP,
+    VFORK,
     Act,
     Life,
 )
@@ -176,11 +177,19 @@ class LogRun:
             if life.made_by is None:
                 for size in self.seeds.get(1, Seed(0)).freed:
                     _put_freed(p, size)
-            for act in life.acts:
-                yield from self._act(p, life, act)
+            yield from self._acts(p, life, iter(life.acts))
             yield from self._end(p, life)
 
         return steps
+
+    def _acts(self, p: CygwinProcess, life: Life, acts: Iterator[Act]) -> Steps:
+        """What a process does, or a guest in it, whose acts end with its exec."""
+        for act in acts:
+            if act.what == VFORK:
+                pid = yield from p.vfork(lambda guest: self._acts(guest, life, acts))
+                self.pids[act.fd] = pid
+            else:
+                yield from self._act(p, life, act)
 
     def _end(self, p: CygwinProcess, life: Life) -> Steps:
         """The end of a process whose end the log does not have."""
@@ -247,7 +256,7 @@ class LogRun:
             arguments = arguments_of(
                 window, life.command, self.log.command, self.variant, caller.script
             )
-            if window.kind == "exec":
+            if window.kind == "exec" or p.vforking:
                 yield from p.execute(image, arguments, creation)
             mode = _MODES[self._mode(window)]
             self.pids[window.number] = yield from p.spawn(mode, image, arguments, creation)

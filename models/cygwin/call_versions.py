@@ -8,12 +8,11 @@ Source: the call logs of each folder; sizes of program and DLL data from their W
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 from types import MappingProxyType
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-from models.cygwin import schemes
 from models.cygwin.cygheap import layout
 from models.cygwin.version import (
     EXEC_STARTUP,
@@ -24,6 +23,9 @@ from models.cygwin.version import (
     FORK_STARTUP_1_3_19,
     Version,
 )
+
+if TYPE_CHECKING:
+    from models.cygwin.protocol import Scheme
 
 Range = tuple[int, int]  # address, bytes
 
@@ -109,18 +111,18 @@ def _late(words: tuple[str, ...]) -> tuple[str, ...]:
     return (*words[:at], "settle", *words[at:])
 
 
-def variants() -> dict[str, Variant]:
-    """All variants, by the name of their logs' folder."""
-    r133 = _variant("shared-memory-1.3.3", 1272, 824, first_startup=_startup(FIRST_STARTUP))
+def variants(scheme: Callable[[str], Scheme]) -> dict[str, Variant]:
+    """All variants, by the name of their logs' folder; `scheme` gives the scheme of a name."""
+    r133 = _variant(scheme("shared-memory-1.3.3"), 1272, 824, first_startup=_startup(FIRST_STARTUP))
     a132 = _variant(
-        "blocking", 1276, 760,
+        scheme("blocking"), 1276, 760,
         era=replace(layout.A, header_bytes=92, cygheapsize=5_123_164),
         dll_data=(0x61086000, 7_872), dll_bss=(0x610C5000, 218_288), dll_bytes=0x106000,
         first_startup=_startup(FIRST_STARTUP_A),
     )  # fmt: skip
-    msys = _variant("msys-1.0", 1272, 856, first_startup=_startup(FIRST_STARTUP))
+    msys = _variant(scheme("msys-1.0"), 1272, 856, first_startup=_startup(FIRST_STARTUP))
     b1319 = _variant(
-        "shared-memory", 1296, 0,
+        scheme("shared-memory"), 1296, 0,
         era=replace(
             layout.B, header_bytes=332, cygheapsize=2_054_476, search_slack_bytes=0,
         ),
@@ -163,10 +165,10 @@ def _msys(lengths: tuple[int, ...]) -> tuple[int, ...]:
     return tuple(made)
 
 
-def _variant(scheme: str, frame_bytes: int, sh_bytes: int, **numbers: Any) -> Variant:
+def _variant(scheme: Scheme, frame_bytes: int, sh_bytes: int, **numbers: Any) -> Variant:
     """A variant of a scheme whose version differs in `numbers`."""
-    version = replace(schemes.get(scheme).version, exec_startup=_late(EXEC_STARTUP), **numbers)
+    version = replace(scheme.version, exec_startup=_late(EXEC_STARTUP), **numbers)
     return Variant(
-        scheme, version, _PROGRAMS, _FORK1, frame_bytes, 1277, _ENVIRONMENT, _OTHER_ENVIRONMENT,
-        sh_bytes,
+        scheme.name, version, _PROGRAMS, _FORK1, frame_bytes, 1277, _ENVIRONMENT,
+        _OTHER_ENVIRONMENT, sh_bytes,
     )  # fmt: skip

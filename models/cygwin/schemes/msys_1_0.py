@@ -2,7 +2,8 @@
 
 Its parent looks whether the image is linked with the MSYS DLL.  If not, there is no section and
 child_info says nothing of the heap; an exec creates and passes subproc_ready all the same, and its
-stub waits until the program ends.
+stub waits until the program ends.  A spawned child is given a handle of its pinfo before it runs,
+as in later releases of Cygwin.
 
 Since 2002 (MSYS 1.0), until 2013 (MSYS2).
 Source: logs of MSYS DLL 1000.12 of 2012-07-05 (CYGWIN.md §i).
@@ -12,10 +13,13 @@ from __future__ import annotations
 
 from dataclasses import replace
 
+from models.cygwin.children import Child
 from models.cygwin.cygheap import layout
 from models.cygwin.images import is_cygwin
+from models.cygwin.process import CygwinProcess
 from models.cygwin.protocol import Request
 from models.cygwin.schemes.shared_memory_1_3_3 import SharedMemory133
+from models.win32.handles import CURRENT_PROCESS
 from models.win32.process_calls import CREATE_UNICODE_ENVIRONMENT
 
 
@@ -41,6 +45,11 @@ class Msys10(SharedMemory133):
     def hands_heap(self, request: Request) -> bool:
         """Whether the image is linked with the DLL."""
         return request.image is not None and is_cygwin(request.image)
+
+    def hand_pinfo(self, p: CygwinProcess, child: Child | None, h_process: int) -> None:
+        """A handle of it, whose value nobody is told."""
+        if child is not None:
+            p.k.duplicate_handle(p.me, CURRENT_PROCESS, child.h_pinfo, h_process)
 
 
 SCHEME = Msys10()

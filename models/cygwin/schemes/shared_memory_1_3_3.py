@@ -76,6 +76,9 @@ class SharedMemory133:
         """Whether the child is given the heap: always, for the parent does not know its image."""
         return True
 
+    def hand_pinfo(self, p: CygwinProcess, child: children.Child | None, h_process: int) -> None:
+        """What a spawned child holds of its pinfo before it runs: nothing."""
+
     def _fork(self, p: CygwinProcess, request: Request) -> Steps:
         k, me, creation = p.k, p.me, request.creation
         yield from children.subproc_init(p)
@@ -135,7 +138,8 @@ class SharedMemory133:
             woke = yield from wait_for_exec(p, creation, h_process, ready)
             watched = (h_process, p.signal_arrived)
             yield from leave_to_child(p, creation, h_process, ready, woke, watched)
-        yield from children.remember(p, h_process, pid)
+        child = yield from children.remember(p, h_process, pid)
+        self.hand_pinfo(p, child, h_process)
         yield from k.resume_thread(me, h_thread)
         k.close_handle(me, h_thread)
         code = (yield from p.waitpid(pid)) if mode == P_WAIT else 0
