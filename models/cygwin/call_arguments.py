@@ -23,7 +23,6 @@ MORE_VARIABLES = ((3007, 10), (97, 100))
 TEXT_BYTES = 600  # a log keeps no more of a command
 SHELLS = ("sh.exe", "shc.exe")
 SCRIPT = re.compile(r"[\w./-]+\.sh\b")
-INTERPRETER = "/bin/sh"  # of every script in these runs
 _SEPARATORS = {";", "&", "|", "&&", "||", "(", ")"}
 
 
@@ -39,6 +38,8 @@ def arguments_of(
         command = ""  # it was cut off, or MSYS hands its arguments over another way
     words = _words(command)
     argv, script = _argv(str(window.anchor.args["image"]), words[1:], shell)
+    if script:
+        argv[0] = variant.interpreter
     if len(shell) == TEXT_BYTES and not command:
         argv = _completed(argv, int(window.anchor.args["cmd_len"]))
     text = [b"a" * len(word) for word in argv]
@@ -53,9 +54,9 @@ def _argv(image: str, rest: list[str], shell: str) -> tuple[list[str], bool]:
         return [said, *(rest or _tail(said, shell))], False
     if rest:
         script_given = not rest[0].startswith("-")
-        return [INTERPRETER if script_given else "/bin/sh", *rest], script_given
+        return ["/bin/sh", *rest], script_given
     if script:
-        return [INTERPRETER, script.group(), *_tail(script.group(), shell)], True
+        return ["/bin/sh", script.group(), *_tail(script.group(), shell)], True
     return [_said(image, shell)], False
 
 
@@ -74,9 +75,10 @@ def environment(window: Window, variant: Variant, by_script: bool) -> list[int]:
 
 
 def order_unknown(window: Window, variant: Variant) -> bool:
-    """Whether variables were added whose place among the others is not known."""
+    """Whether the place of some variable among the others is not known."""
     more = int(window.anchor.args.get("env_bytes", 0)) - variant.env_base_bytes
-    return any(more >= count * (size + 1) for size, count in MORE_VARIABLES)
+    added = any(more >= count * (size + 1) for size, count in MORE_VARIABLES)
+    return added or not variant.order_known
 
 
 def _words(command: str) -> list[str]:

@@ -24,6 +24,8 @@ from models.cygwin.call_windows import FORK, SPAWN, Window, is_reduced, windows
 from models.cygwin.protocol import Scheme
 
 SEED_LIMIT = 8192  # most that one program is believed to have allocated unseen -- chosen
+BLOCKS = (24, 40, 72)  # of what is freed early: names and small objects
+NAMES_LIMIT = 184  # most that sh allocates and frees for names of files that are not there
 LEAST_BLOCK = 16  # smallest block that can be
 
 
@@ -111,6 +113,9 @@ def _run(
             freed = False
             untagged = old.untagged_bytes + (0 if blocks else missing)
             seeds = {1: Seed(untagged, (*old.freed, *blocks))}
+        elif number > 1 and number not in seeds and 0 < missing <= NAMES_LIMIT and sh:
+            seeds = {**seeds, number: Seed(0, _blocks(missing))}
+            real[number - 1].loose = True
         elif number > 1 and number not in seeds and _may_be_seeded(real[number - 1], missing, log):
             seeds = {**seeds, number: Seed(missing)}
             real[number - 1].loose = True
@@ -143,12 +148,13 @@ def _may_be_seeded(window: Window, missing: int, log: CallLog) -> bool:
 
 def _blocks(size_bytes: int) -> tuple[int, ...]:
     """The fewest blocks of 8 + 2^b bytes that are `size_bytes` together; () if there are none."""
-    found: list[int] = []
-    for b in range(12, 3, -1):
-        while size_bytes >= 8 + (1 << b):
-            found.append(8 + (1 << b))
-            size_bytes -= found[-1]
-    return tuple(found) if not size_bytes else ()
+    best: dict[int, tuple[int, ...]] = {0: ()}
+    for total in range(8, min(size_bytes, SEED_LIMIT) + 1, 8):
+        for block in BLOCKS:
+            rest = best.get(total - block)
+            if rest is not None and len(rest) + 1 < len(best.get(total, range(SEED_LIMIT))):
+                best[total] = (block, *rest)
+    return best.get(size_bytes, ())
 
 
 def _console(calls: Sequence[Call]) -> bool:

@@ -16,7 +16,7 @@ from models.cygwin import children
 from models.cygwin.arguments import Handed, read_arguments
 from models.cygwin.child_info import ChildInfo, ChildType
 from models.cygwin.cygheap.allocator import HeapFatal
-from models.cygwin.descriptors import SOCKET, DescriptorTable
+from models.cygwin.descriptors import PIPE, SOCKET, WRITES, DescriptorTable
 from models.cygwin.errors import ApiFatal
 from models.cygwin.installation import Creation, Installation, Program
 from models.cygwin.process import CygwinProcess
@@ -24,7 +24,7 @@ from models.cygwin.version import FORK_WAIT_MS, Version
 from models.win32.errors import Win32Error
 from models.win32.handles import CURRENT_PROCESS, CURRENT_THREAD
 from models.win32.kernel import Kernel
-from models.win32.objects import File
+from models.win32.objects import File, PipeEnd
 from models.win32.thread import Thread
 from models.win32.waits import WAIT_OBJECT_0
 from sim.engine import Steps
@@ -109,6 +109,8 @@ def _own_hexec(p: CygwinProcess, info: ChildInfo) -> None:
 def _fixup_after_fork(p: CygwinProcess, parent: int) -> None:
     """Handles that were not inherited are fetched from the parent, sockets made anew (§f)."""
     for d in p.fds.open.values():
+        if d.kind == PIPE and p.version.pipe_guards and _reads(p, d.handle):
+            p.k.create_event(p.me, manual=False, role="pipe guard")
         if d.kind == SOCKET:
             d.handle, d.second = _new_socket(p, d.info, (d.handle, d.second), parent)
         elif d.cloexec:
@@ -139,6 +141,12 @@ def _new_socket(
         except Win32Error:
             made.append(handle if _is_socket(p, handle) else _fetch(p, parent, handle))
     return made[0], made[1]
+
+
+def _reads(p: CygwinProcess, handle: int) -> bool:
+    """Whether the handle is that of a pipe's read end."""
+    obj = p.me.process.handles.table().get(handle)
+    return not (obj.writes if isinstance(obj, PipeEnd) else isinstance(obj, File) and obj.what == WRITES)
 
 
 def _is_socket(p: CygwinProcess, handle: int) -> bool:
@@ -195,6 +203,12 @@ def _grandparent(p: CygwinProcess, info: ChildInfo | None) -> None:
             p.ppid_handle = info.pppid_handle
         else:
             p.k.close_handle(p.me, info.pppid_handle)
+
+
+def _ppid(p: CygwinProcess, info: ChildInfo | None) -> None:
+    """What an exec was told of its parent, where the handle that came along is not closed."""
+    if info is not None and info.type is ChildType.EXEC:
+        p.ppid_handle = info.pppid_handle
 
 
 def _hexec(p: CygwinProcess, info: ChildInfo | None) -> None:
@@ -392,6 +406,7 @@ _CALLS: dict[str, Callable[[CygwinProcess, ChildInfo | None], None]] = {
     "open-root": _open_root,
     "title": _title,
     "grandparent": _grandparent,
+    "ppid": _ppid,
     "hexec": _hexec,
     "parent": _parent,
 }
