@@ -25,7 +25,7 @@ from models.cygwin.protocol import Scheme
 
 SEED_LIMIT = 8192  # most that one program is believed to have allocated unseen -- chosen
 BLOCKS = (24, 40, 72)  # of what is freed early: names and small objects
-NAMES_LIMIT = 184  # most that sh allocates and frees for names of files that are not there
+NAMES_LIMIT = 300  # most that sh itself is believed to have allocated unseen -- chosen
 LEAST_BLOCK = 16  # smallest block that can be
 
 
@@ -113,11 +113,9 @@ def _run(
             freed = False
             untagged = old.untagged_bytes + (0 if blocks else missing)
             seeds = {1: Seed(untagged, (*old.freed, *blocks))}
-        elif number > 1 and number not in seeds and 0 < missing <= NAMES_LIMIT and sh:
-            seeds = {**seeds, number: Seed(0, _blocks(missing))}
-            real[number - 1].loose = True
         elif number > 1 and number not in seeds and _may_be_seeded(real[number - 1], missing, log):
-            seeds = {**seeds, number: Seed(missing)}
+            blocks = _blocks(missing) if real[number - 1].kind == FORK else ()
+            seeds = {**seeds, number: Seed(0, blocks) if blocks else Seed(missing)}
             real[number - 1].loose = True
         else:
             return calls, made, len(seeds) - 1
@@ -138,12 +136,13 @@ def _first_gap(real: list[Window], made: list[Window]) -> tuple[int, int]:
 def _may_be_seeded(window: Window, missing: int, log: CallLog) -> bool:
     """A program that an exec started has allocated what its log does not show.
 
-    Only then, and not by more than SEED_LIMIT: a shell that only forked must come out exactly.
+    Only then, and not by more than SEED_LIMIT: a shell that only forked must come out exactly, but
+    for the names of files that it looked for and, in 1.3.19, its pipes.
     """
     execed = any(
         other.kind != FORK and other.anchor.t_us < window.anchor.t_us for other in windows(log.calls)
     )
-    return execed and LEAST_BLOCK <= missing <= SEED_LIMIT
+    return LEAST_BLOCK <= missing <= (SEED_LIMIT if execed else NAMES_LIMIT)
 
 
 def _blocks(size_bytes: int) -> tuple[int, ...]:

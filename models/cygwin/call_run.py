@@ -228,6 +228,8 @@ class LogRun:
     def _names(self, act: Act) -> tuple[bytes, bytes]:
         """Win32 and POSIX name of what is opened; a device's first native name has spare room."""
         device = _DEVICES.get(act.name if act.kind == DISK else act.kind)
+        if act.kind in (PIPE, SOCKET) and not self.variant.spare_bytes:
+            return b"", b""  # 1.3.19: what they hold is not known, but no less
         if device is not None:
             return device[0] + bytes(self.variant.spare_bytes), device[1]
         name = act.name.encode()

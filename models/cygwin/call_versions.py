@@ -130,10 +130,10 @@ def variants() -> dict[str, Variant]:
     )  # fmt: skip
     msys = _variant("msys-1.0", 1272, 856, first_startup=_startup(FIRST_STARTUP))
     b1319 = _variant(
-        "shared-memory", 1296, 760,
+        "shared-memory", 1296, 840,
         era=replace(
             layout.B, header_bytes=332, cygheapsize=2_054_476, search_slack_bytes=0,
-            fhandler_bytes=MappingProxyType({"disk": 100, "pipe": 100, "socket": 100, "console": 1244}),
+            fhandler_bytes=MappingProxyType({"disk": 100, "pipe": 56, "socket": 56, "console": 1244}),
         ),
         heap_address=0x615E0000, child_info_bytes=MappingProxyType({"fork": 292, "exec": 68}),
         pinfo_bytes=1028, pid_link_bytes=8, pinfo_view_ex=True, dll_bytes=0x11A000,

@@ -49,7 +49,7 @@ FIRST_STARTUP_1_3_19 = (
 )
 FORK_STARTUP_1_3_19 = (
     "self", "thread", "mutex", "mutex", "heap", "muto", "stack", "shared",
-    "user-heap", "muto", "root", "pinfo", "muto", "title", "muto", "muto",
+    "user-heap", "muto", "root", "pinfo", "grandparent", "muto", "title", "muto", "muto",
 )
 EXEC_STARTUP_1_3_19 = (
     "self", "thread", "ppid", "mutex", "mutex", "hexec", "heap", "walk", "muto",
