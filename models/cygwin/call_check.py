@@ -14,7 +14,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from models.cygwin import schemes
-from models.cygwin.call_arguments import order_unknown
+from models.cygwin.call_arguments import UnknownArguments, order_unknown, reduced_arguments
 from models.cygwin.call_compare import Difference, compare, pair_windows
 from models.cygwin.call_lives import Life, lives
 from models.cygwin.call_log import Call, CallLog
@@ -63,6 +63,8 @@ def check(log: CallLog, variant: Variant, scheme: Scheme | None = None) -> Verdi
 def unmodelled(log: CallLog, real: list[Window], variant: Variant) -> str:
     """Why a log asks for something that the simulator does not have; "" if it does not."""
     all_lives = lives(log.calls, real)
+    if is_reduced(log.calls):
+        return _unknown_arguments(log, real, variant)
     said = any(call.api == "#app_spawn_call" for call in log.calls)
     for window in real:
         program = variant.programs.get(str(window.anchor.args["image"]))
@@ -73,6 +75,18 @@ def unmodelled(log: CallLog, real: list[Window], variant: Variant) -> str:
             return "what a script passed on is not in the log"
         if window.kind == SPAWN and window.child and not said and not is_reduced(log.calls):
             return "a vfork's descriptors on hold are closed by its child"
+    return ""
+
+
+def _unknown_arguments(log: CallLog, real: list[Window], variant: Variant) -> str:
+    """Why the arguments in a reduced log cannot be told."""
+    if not real[0].anchor.args["cmd_len"]:
+        return "what a script passed on is not in the log"
+    try:
+        for window in real:
+            reduced_arguments(window, real[0], log.command, variant)
+    except UnknownArguments:
+        return "the arguments of its programs are not in the log"
     return ""
 
 
@@ -113,7 +127,7 @@ def _run(
             freed = False
             untagged = old.untagged_bytes + (0 if blocks else missing)
             seeds = {1: Seed(untagged, (*old.freed, *blocks))}
-        elif number > 1 and number not in seeds and _may_be_seeded(real[number - 1], missing, log):
+        elif number > 1 and number not in seeds and _may_be_seeded(real[number - 1], missing, log, variant):
             blocks = _blocks(missing) if real[number - 1].kind == FORK else ()
             seeds = {**seeds, number: Seed(0, blocks) if blocks else Seed(missing)}
             real[number - 1].loose = True
@@ -133,7 +147,7 @@ def _first_gap(real: list[Window], made: list[Window]) -> tuple[int, int]:
     return 0, 0
 
 
-def _may_be_seeded(window: Window, missing: int, log: CallLog) -> bool:
+def _may_be_seeded(window: Window, missing: int, log: CallLog, variant: Variant) -> bool:
     """A program that an exec started has allocated what its log does not show.
 
     Only then, and not by more than SEED_LIMIT: a shell that only forked must come out exactly, but
@@ -142,7 +156,8 @@ def _may_be_seeded(window: Window, missing: int, log: CallLog) -> bool:
     execed = any(
         other.kind != FORK and other.anchor.t_us < window.anchor.t_us for other in windows(log.calls)
     )
-    return LEAST_BLOCK <= missing <= (SEED_LIMIT if execed else NAMES_LIMIT)
+    limit = SEED_LIMIT if execed else 0 if variant.pipes_known else NAMES_LIMIT
+    return LEAST_BLOCK <= missing <= limit
 
 
 def _blocks(size_bytes: int) -> tuple[int, ...]:

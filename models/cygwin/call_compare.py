@@ -17,6 +17,7 @@ from models.cygwin.call_log import Call
 from models.cygwin.call_windows import Window, is_reduced
 from models.cygwin.call_words import Sight, Word, sight, words
 
+REDUCED = ("CreateProcess", "ReadProcessMemory")  # calls that a reduced log keeps
 PARTS = ("parent", "child", "signal", "waiter")
 
 
@@ -108,11 +109,13 @@ def _window(
     for part in PARTS[:-1] if real.leaving else PARTS:
         mine = words(getattr(real, part), here, real.loose)
         other = words(getattr(made, part), there, real.loose)
+        if not full:
+            mine, other = _kept(mine), _kept(other)
         for a, b in zip(mine, other, strict=False):
             compared += 1
             if not _same(a, b, pairs):
                 return compared, Difference(number, a.place, f"{part} {a}", f"{part} {b}")
-        if part == "parent" and not real.ended:
+        if full and part == "parent" and not real.ended:
             continue  # it was killed in the middle
         if len(mine) != len(other):
             i = min(len(mine), len(other))
@@ -120,6 +123,15 @@ def _window(
             two = f"{part} {other[i]}" if i < len(other) else f"the end of {part}"
             return compared, Difference(number, mine[i].place if i < len(mine) else 0, one, two)
     return compared, None
+
+
+def _kept(part: list[Word]) -> list[Word]:
+    """What a reduced log has of a part: the creation itself, and how the child came by its heap."""
+    return [word for word in part if word.name.split()[0] in REDUCED or _is_heap_base(word)]
+
+
+def _is_heap_base(word: Word) -> bool:
+    return word.name == "VirtualAlloc" and ("addr", "cygheap+0x0") in word.facts
 
 
 def _same(real: Word, made: Word, pairs: Pairs) -> bool:

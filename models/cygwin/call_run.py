@@ -11,7 +11,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, NamedTuple
 
-from models.cygwin.call_arguments import arguments_of
+from models.cygwin.arguments import Arguments
+from models.cygwin.call_arguments import arguments_of, reduced_arguments
 from models.cygwin.call_lives import (
     CLOEXEC,
     CLOSE,
@@ -71,6 +72,10 @@ _DEVICES = {  # native and POSIX names; a new fhandler's native name is made wit
     CONSOLE: (b"\\dev\\conin", b"/dev/conin"),
     SOCKET: (b"\\dev\\socket", b"/dev/socket"),
 }  # fmt: skip
+# What a sh does with its script, for logs that have no files: it keeps it out of the way.
+SCRIPT_ACTS = (
+    Act(OPEN, 3, kind=DISK, name="script.sh"), Act(DUP, 4, 3), Act(CLOSE, 3), Act(CLOEXEC, 4, 1),
+)  # fmt: skip
 _MODES = {0: P_VFORK, 1: P_WAIT, 2: P_NOWAIT, 4: P_NOWAITO, 5: P_DETACH}
 
 
@@ -173,6 +178,10 @@ class LogRun:
             if life.made_by is None:
                 for size in self.seeds.get(1, Seed(0)).freed:
                     _put_freed(p, size)
+            if not self._full and life.made_by is not None and ".sh" in self.log.command:
+                life.high = {4}
+                for act in SCRIPT_ACTS:
+                    yield from self._act(p, life, act)
             for act in life.acts:
                 yield from self._act(p, life, act)
             yield from self._end(p, life)
@@ -228,7 +237,7 @@ class LogRun:
     def _names(self, act: Act) -> tuple[bytes, bytes]:
         """Win32 and POSIX name of what is opened; a device's first native name has spare room."""
         device = _DEVICES.get(act.name if act.kind == DISK else act.kind)
-        if act.kind in (PIPE, SOCKET) and not self.variant.spare_bytes:
+        if act.kind in (PIPE, SOCKET) and not self.variant.pipes_known:
             return b"", b""  # 1.3.19: what they hold is not known, but no less
         if device is not None:
             return device[0] + bytes(self.variant.spare_bytes), device[1]
@@ -255,13 +264,19 @@ class LogRun:
                 self.pids[window.number] = yield from p.fork(program, creation)
                 return
             image = self.image(life)
-            arguments = arguments_of(window, life.command, self.log.command, self.variant, caller.script)
+            arguments = self._arguments(window, life, caller)
             if window.kind == "exec":
                 yield from p.execute(image, arguments, creation)
             mode = _MODES[self._mode(window)]
             self.pids[window.number] = yield from p.spawn(mode, image, arguments, creation)
         except TryAgain:
             return
+
+    def _arguments(self, window: Window, life: Life, caller: Life) -> Arguments:
+        shell = self.log.command
+        if self._full:
+            return arguments_of(window, life.command, shell, self.variant, caller.script)
+        return reduced_arguments(window, self.windows[0], shell, self.variant)
 
     def _mode(self, window: Window) -> int:
         before = [c for c in self.log.calls if c.tid == window.anchor.tid and c.place < window.anchor.place]

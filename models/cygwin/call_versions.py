@@ -58,6 +58,7 @@ class Variant:
     order_known: the order of its environment is known
     terminal: its sh looks for its terminal with an fhandler that is freed again
     spare_bytes: more than its native name that a new device's fhandler keeps for it
+    pipes_known: what its pipes and sockets take in the heap is known
     interpreter: what a script's first argument becomes
     sh_freed: sizes of further blocks that a fresh sh has freed
     console_bytes: what sh has more in its heap where it has a console
@@ -77,6 +78,7 @@ class Variant:
     order_known: bool = True
     terminal: bool = True
     spare_bytes: int = 15
+    pipes_known: bool = True
     interpreter: str = "/bin/sh"
     sh_freed: tuple[int, ...] = ()
     console_bytes: int = 0
@@ -133,7 +135,7 @@ def variants() -> dict[str, Variant]:
         "shared-memory", 1296, 840,
         era=replace(
             layout.B, header_bytes=332, cygheapsize=2_054_476, search_slack_bytes=0,
-            fhandler_bytes=MappingProxyType({"disk": 100, "pipe": 56, "socket": 56, "console": 1244}),
+            fhandler_bytes=MappingProxyType({"disk": 100, "pipe": 56, "socket": 100, "console": 1244}),
         ),
         heap_address=0x615E0000, child_info_bytes=MappingProxyType({"fork": 292, "exec": 68}),
         pinfo_bytes=1028, pid_link_bytes=8, pinfo_view_ex=True, dll_bytes=0x11A000,
@@ -144,7 +146,7 @@ def variants() -> dict[str, Variant]:
         first_startup=FIRST_STARTUP_1_3_19, fork_startup=FORK_STARTUP_1_3_19,
     )  # fmt: skip
     b1319 = replace(
-        b1319, order_known=False, terminal=False, spare_bytes=0, interpreter="/usr/bin/sh",
+        b1319, order_known=False, terminal=False, spare_bytes=0, pipes_known=False, interpreter="/usr/bin/sh",
         sh_freed=(24, 72, 72), env_base_bytes=1297, environment=(*_ENVIRONMENT, 19),
         script_environment=(*_OTHER_ENVIRONMENT, 19),
         version=replace(b1319.version, exec_startup=EXEC_STARTUP_1_3_19),

@@ -130,7 +130,8 @@ def words(calls: Sequence[Call], known: Sight, loose: bool = False) -> list[Word
         if _closes_file(call):
             closed += call.args.get("h", call.args.get("s")) not in known.looked_at
             continue
-        word = None if _does_nothing(call) else _word(call, known)
+        nothing = _does_nothing(call) or (closed and _closes_guard(call, calls))
+        word = None if nothing else _word(call, known)
         if word is None or (loose and _grows_heap(word)):
             continue
         if closed:
@@ -156,6 +157,19 @@ def _grows_heap(word: Word) -> bool:
     return word.name == "VirtualAlloc" and str(facts.get("addr", "")).startswith("cygheap+0x") and (
         facts["type"] == "COMMIT" and facts["addr"] != "cygheap+0x0"
     )
+
+
+def _closes_guard(call: Call, calls: Sequence[Call]) -> bool:
+    """Mutex and event of a pipe of 1.3.19, which are closed among the files."""
+    if call.api != "CloseHandle":
+        return False
+    i = next(i for i, other in enumerate(calls) if other is call)
+    for other in calls[i + 1 :]:
+        if other.api != "CloseHandle":
+            return False
+        if _closes_file(other):
+            return True
+    return False
 
 
 def _does_nothing(call: Call) -> bool:

@@ -299,6 +299,8 @@ def _descriptors(p: CygwinProcess, info: ChildInfo | None) -> None:
     p.fds = DescriptorTable(p.heap)
     p.fds.read()
     for fd, d in list(p.fds.open.items()):
+        if d.kind == PIPE and p.version.pipe_guards and not d.cloexec and _reads(p, d.handle):
+            p.k.create_event(p.me, manual=False, role="pipe guard")
         if d.cloexec:
             p.fds.remove(fd)
         elif d.kind == SOCKET:
