@@ -62,12 +62,14 @@ class Sight:
     user_heaps: process -> base of malloc's space -- constant
     looked_at: files that the DLL opened for itself, inherited by nobody, and consoles -- constant
     consoles: sections that describe a console, which the simulator does not have -- constant
+    anywhere: views are told without their place, and attempts that failed not at all -- constant
     views: (process, address) -> (place, section) of each mapping there, by time -- constant
     """
 
     heap: int
     user_heaps: dict[Any, int] = field(default_factory=dict)
     looked_at: set[Any] = field(default_factory=set)
+    anywhere: bool = False
     consoles: set[Any] = field(default_factory=set)
     views: dict[tuple[Any, int], list[tuple[int, Any]]] = field(default_factory=dict)
 
@@ -224,9 +226,9 @@ def _open_mapping(call: Call, known: Sight) -> _Parts:
 
 def _map(call: Call, known: Sight) -> _Parts | None:
     a = call.args
-    if a["h"] in known.consoles:
+    if a["h"] in known.consoles or (known.anywhere and not a["ret"]):
         return None
-    where = _where(a.get("addr", 0), call, known)
+    where = _where(0 if known.anywhere else a.get("addr", 0), call, known)
     return (("addr", where), ("fails", not a["ret"])), (("h", a["h"]),)
 
 
