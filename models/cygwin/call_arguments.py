@@ -20,9 +20,9 @@ from models.cygwin.call_windows import Window
 # Bytes and number of variables that the runs `env-N` add: LONG00=..., VAR000=...
 MORE_VARIABLES = ((3007, 10), (97, 100))
 TEXT_BYTES = 600  # a log keeps no more of a command
+WORK = "/cygdrive/c/work"  # where these runs were
 SHELLS = ("sh.exe", "shc.exe")
 SCRIPT = re.compile(r"[\w./-]+\.sh\b")
-INTERPRETER = "/bin/sh"  # of every script in these runs
 _SEPARATORS = {";", "&", "|", "&&", "||", "(", ")"}
 
 
@@ -38,6 +38,8 @@ def arguments_of(
         command = ""  # it was cut off, or MSYS hands its arguments over another way
     words = _words(command)
     argv, script = _argv(str(window.anchor.args["image"]), words[1:], shell)
+    if script:
+        argv[0] = variant.interpreter
     if len(shell) == TEXT_BYTES and not command:
         argv = _completed(argv, int(window.anchor.args["cmd_len"]))
     text = [b"a" * len(word) for word in argv]
@@ -52,9 +54,9 @@ def _argv(image: str, rest: list[str], shell: str) -> tuple[list[str], bool]:
         return [said, *(rest or _tail(said, shell))], False
     if rest:
         script_given = not rest[0].startswith("-")
-        return [INTERPRETER if script_given else "/bin/sh", *rest], script_given
+        return ["/bin/sh", *rest], script_given
     if script:
-        return [INTERPRETER, script.group(), *_tail(script.group(), shell)], True
+        return ["/bin/sh", script.group(), *_tail(script.group(), shell)], True
     return [_said(image, shell)], False
 
 
@@ -73,9 +75,45 @@ def environment(window: Window, variant: Variant, by_script: bool) -> list[int]:
 
 
 def order_unknown(window: Window, variant: Variant) -> bool:
-    """Whether variables were added whose place among the others is not known."""
+    """Whether the place of some variable among the others is not known."""
     more = int(window.anchor.args.get("env_bytes", 0)) - variant.env_base_bytes
-    return any(more >= count * (size + 1) for size, count in MORE_VARIABLES)
+    added = any(more >= count * (size + 1) for size, count in MORE_VARIABLES)
+    return added or not variant.order_known
+
+
+def reduced_arguments(window: Window, first: Window, shell: str, variant: Variant) -> Arguments:
+    """What a child of a reduced log was started with: it has no command lines but its first.
+
+    Each shell passes on what it was given with the number at the end one less, and a script by its
+    full path. Raises UnknownArguments where the length of the command line says otherwise.
+    """
+    argv = _first_argv(shell)
+    script = argv[1].endswith(".sh") if len(argv) > 1 else False
+    if script:
+        argv[0] = variant.interpreter
+    if window.number > 1 and len(argv) > 1 and argv[-1].isdigit():
+        argv[-1] = str(int(argv[-1]) - window.number + 1)
+        if script:
+            argv[1] = WORK + argv[1].removeprefix(".")
+        more = int(window.anchor.args["cmd_len"]) - int(first.anchor.args["cmd_len"])
+        if more != sum(map(len, argv[1:])) - sum(map(len, _first_argv(shell)[1:])):
+            raise UnknownArguments
+    lengths = environment(window, variant, window.number > 1)
+    return Arguments([b"a" * len(w) for w in argv], [b"v" * n for n in lengths], script)
+
+
+def _first_argv(shell: str) -> list[str]:
+    """argv of the first program that sh was told to start: a script, or a sh of its own."""
+    assigned = re.match(r"(\w+)='([^']*)'; *exec (.*)", shell)
+    if assigned is None:
+        words = shlex.split(shell)
+        return ["/bin/sh", *words] if words and words[0].endswith(".sh") else words
+    name, value, rest = assigned.groups()
+    return [word.replace(f"${name}", value) for word in shlex.split(rest)]
+
+
+class UnknownArguments(Exception):
+    """The log does not say what a program was started with."""
 
 
 def _words(command: str) -> list[str]:

@@ -13,16 +13,23 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from models.cygwin.call_arguments import order_unknown
+from models.cygwin.call_arguments import (
+    TEXT_BYTES,
+    UnknownArguments,
+    order_unknown,
+    reduced_arguments,
+)
 from models.cygwin.call_compare import Difference, compare, pair_windows
 from models.cygwin.call_lives import Life, lives
 from models.cygwin.call_log import Call, CallLog
 from models.cygwin.call_run import LogRun, Seed
 from models.cygwin.call_versions import Variant
-from models.cygwin.call_windows import FORK, Window, windows
+from models.cygwin.call_windows import FORK, Window, is_reduced, windows
 from models.cygwin.protocol import Scheme
 
 SEED_LIMIT = 8192  # most that one program is believed to have allocated unseen -- chosen
+BLOCKS = (24, 40, 72)  # of what is freed early: names and small objects
+NAMES_LIMIT = 300  # most that sh itself is believed to have allocated unseen -- chosen
 LEAST_BLOCK = 16  # smallest block that can be
 
 
@@ -33,7 +40,8 @@ class Verdict:
     creations, calls: how many were compared
     difference: the first one, None if there is none
     skipped: why nothing was compared, "" if it was
-    deviations: creations whose size was seeded although it was not the first
+    deviations: creations whose size was seeded although it was not the first; one more where
+        views are compared without their place
     """
 
     creations: int
@@ -52,13 +60,19 @@ def check(log: CallLog, variant: Variant, scheme: Scheme) -> Verdict:
     if reason:
         return Verdict(0, 0, skipped=reason)
     calls, made, seeded = _run(log, real, variant, scheme)
-    compared, difference = compare(real, log.calls, made, calls)
-    return Verdict(len(real), compared, difference, deviations=seeded)
+    views_anywhere = variant.system == "9x"
+    compared, difference = compare(real, log.calls, made, calls, views_anywhere)
+    kept = seeded + (variant.system == "9x")
+    return Verdict(len(real), compared, difference, deviations=kept)
 
 
 def unmodelled(log: CallLog, real: list[Window], variant: Variant) -> str:
     """Why a log asks for something that the simulator does not have; "" if it does not."""
     all_lives = lives(log.calls, real)
+    if len(log.command) == TEXT_BYTES and any(not w.anchor.args["cmd_len"] for w in real):
+        return "the command is cut off"
+    if is_reduced(log.calls):
+        return _unknown_arguments(log, real, variant)
     for window in real:
         program = variant.programs.get(str(window.anchor.args["image"]))
         written = sum(call.api == "WriteProcessMemory" for call in window.parent)
@@ -66,6 +80,18 @@ def unmodelled(log: CallLog, real: list[Window], variant: Variant) -> str:
             return "a DLL that was loaded at run time is written into a fork child"
         if by_script_unseen(window, all_lives):
             return "what a script passed on is not in the log"
+    return ""
+
+
+def _unknown_arguments(log: CallLog, real: list[Window], variant: Variant) -> str:
+    """Why the arguments in a reduced log cannot be told."""
+    if not real[0].anchor.args["cmd_len"]:
+        return "what a script passed on is not in the log"
+    try:
+        for window in real:
+            reduced_arguments(window, real[0], log.command, variant)
+    except UnknownArguments:
+        return "the arguments of its programs are not in the log"
     return ""
 
 
@@ -86,6 +112,7 @@ def _run(
     """
     all_lives = lives(log.calls, real)
     first = next(iter(all_lives.values()))
+    first.image = first.image or log.first_image
     console = _console(log.calls)
     sh = first.image.startswith("sh")
     seeds = {1: Seed(0)}
@@ -94,7 +121,8 @@ def _run(
         seeds = {1: Seed(variant.sh_bytes + more, variant.sh_freed)}
     freed = sh
     for window in real:
-        window.loose = not sh or order_unknown(window, variant)
+        unhanded = not window.info.get("n", 0)  # nobody sees how large the heap was
+        window.loose = not sh or unhanded or order_unknown(window, variant)
     while True:
         run = LogRun(log, real, all_lives, variant, scheme, seeds, console)
         calls = run.run()
@@ -106,8 +134,13 @@ def _run(
             freed = False
             untagged = old.untagged_bytes + (0 if blocks else missing)
             seeds = {1: Seed(untagged, (*old.freed, *blocks))}
-        elif number > 1 and number not in seeds and _may_be_seeded(real[number - 1], missing, log):
-            seeds = {**seeds, number: Seed(missing)}
+        elif (
+            number > 1
+            and number not in seeds
+            and _may_be_seeded(real[number - 1], missing, log, variant)
+        ):
+            blocks = _blocks(missing) if real[number - 1].kind == FORK else ()
+            seeds = {**seeds, number: Seed(0, blocks) if blocks else Seed(missing)}
             real[number - 1].loose = True
         else:
             return calls, made, len(seeds) - 1
@@ -125,26 +158,29 @@ def _first_gap(real: list[Window], made: list[Window]) -> tuple[int, int]:
     return 0, 0
 
 
-def _may_be_seeded(window: Window, missing: int, log: CallLog) -> bool:
+def _may_be_seeded(window: Window, missing: int, log: CallLog, variant: Variant) -> bool:
     """A program that an exec started has allocated what its log does not show.
 
-    Only then, and not by more than SEED_LIMIT: a shell that only forked must come out exactly.
+    Only then, and not by more than SEED_LIMIT: a shell that only forked must come out exactly, but
+    for the names of files that it looked for and, in 1.3.19, its pipes.
     """
     execed = any(
         other.kind != FORK and other.anchor.t_us < window.anchor.t_us
         for other in windows(log.calls)
     )
-    return execed and LEAST_BLOCK <= missing <= SEED_LIMIT
+    limit = SEED_LIMIT if execed else 0 if variant.pipes_known else NAMES_LIMIT
+    return LEAST_BLOCK <= missing <= limit
 
 
 def _blocks(size_bytes: int) -> tuple[int, ...]:
     """The fewest blocks of 8 + 2^b bytes that are `size_bytes` together; () if there are none."""
-    found: list[int] = []
-    for b in range(12, 3, -1):
-        while size_bytes >= 8 + (1 << b):
-            found.append(8 + (1 << b))
-            size_bytes -= found[-1]
-    return tuple(found) if not size_bytes else ()
+    best: dict[int, tuple[int, ...]] = {0: ()}
+    for total in range(8, min(size_bytes, SEED_LIMIT) + 1, 8):
+        for block in BLOCKS:
+            rest = best.get(total - block)
+            if rest is not None and len(rest) + 1 < len(best.get(total, range(SEED_LIMIT))):
+                best[total] = (block, *rest)
+    return best.get(size_bytes, ())
 
 
 def _console(calls: Sequence[Call]) -> bool:

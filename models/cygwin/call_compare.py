@@ -17,6 +17,7 @@ from models.cygwin.call_log import Call
 from models.cygwin.call_windows import Window, is_reduced
 from models.cygwin.call_words import Sight, Word, sight, words
 
+REDUCED = ("CreateProcess", "ReadProcessMemory")  # calls that a reduced log keeps
 PARTS = ("parent", "child", "signal", "waiter")
 
 
@@ -40,6 +41,8 @@ class Pairs:
         """Whether both are none, or partners, or not met before; then they are partners now."""
         if not real or not simulated:
             return not real and not simulated
+        if isinstance(real, str) and real.startswith("0x"):
+            return True  # the log does not know what the handle stood for
         if real in self._there or id(simulated) in self._back:
             return self._there.get(real) is simulated and self._back.get(id(simulated)) == real
         self._there[real] = simulated
@@ -74,21 +77,26 @@ def pair_windows(
 
 def compare(
     real: Sequence[Window], real_calls: Sequence[Call], made: Sequence[Window],
-    made_calls: Sequence[Call],
+    made_calls: Sequence[Call], views_anywhere: bool = False,
 ) -> tuple[int, Difference | None]:  # fmt: skip
-    """How many calls were compared, and the first difference if there is one."""
+    """How many calls were compared, and the first difference if there is one.
+
+    views_anywhere: where a view lies is not compared (see `schemes/deviations.toml`).
+    """
     if not real:
         return 0, None
     here = sight(real_calls, real[0].info.get("cygheap", 0))
     there = sight(made_calls, made[0].info["cygheap"] if made else 0)
+    here.anywhere = there.anywhere = views_anywhere
     full = not is_reduced(real_calls)
+    bases = full or _has_bases(real, here)
     pairs = Pairs()
     pairs.same(f"{real_calls[0].pid}.proc", made_calls[0].pid if made_calls else None)
     compared = 0
     for window, other in pair_windows(real, made):
         if other is None:
             return compared, Difference(window.number, window.anchor.place, "a creation", "none")
-        count, found = _window(window, other, pairs, here, there, full)
+        count, found = _window(window, other, pairs, here, there, full, bases)
         compared += count
         if found is not None:
             return compared, found
@@ -98,7 +106,7 @@ def compare(
 
 
 def _window(
-    real: Window, made: Window, pairs: Pairs, here: Sight, there: Sight, full: bool
+    real: Window, made: Window, pairs: Pairs, here: Sight, there: Sight, full: bool, bases: bool
 ) -> tuple[int, Difference | None]:
     number, place = real.number, real.anchor.place
     for what in ("kind", "native") if full else ("kind",):
@@ -109,11 +117,13 @@ def _window(
     for part in PARTS[:-1] if real.leaving else PARTS:
         mine = words(getattr(real, part), here, real.loose)
         other = words(getattr(made, part), there, real.loose)
+        if not full:
+            mine, other = _kept(mine, bases), _kept(other, bases)
         for a, b in zip(mine, other, strict=False):
             compared += 1
             if not _same(a, b, pairs):
                 return compared, Difference(number, a.place, f"{part} {a}", f"{part} {b}")
-        if part == "parent" and not real.ended:
+        if full and part == "parent" and not real.ended:
             continue  # it was killed in the middle
         if len(mine) != len(other):
             i = min(len(mine), len(other))
@@ -121,6 +131,22 @@ def _window(
             two = f"{part} {other[i]}" if i < len(other) else f"the end of {part}"
             return compared, Difference(number, mine[i].place if i < len(mine) else 0, one, two)
     return compared, None
+
+
+def _kept(part: list[Word], bases: bool) -> list[Word]:
+    """What a reduced log has of a part: the creation itself, and how the child came by its heap.
+
+    bases: the log has VirtualAlloc of the heap's place.
+    """
+    return [w for w in part if w.name.split()[0] in REDUCED or (bases and _is_heap_base(w))]
+
+
+def _has_bases(real: Sequence[Window], known: Sight) -> bool:
+    return any(_is_heap_base(word) for window in real for word in words(window.child, known))
+
+
+def _is_heap_base(word: Word) -> bool:
+    return word.name == "VirtualAlloc" and ("addr", "cygheap+0x0") in word.facts
 
 
 def _same(real: Word, made: Word, pairs: Pairs) -> bool:

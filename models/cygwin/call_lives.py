@@ -20,7 +20,7 @@ from typing import Any, NamedTuple
 from models.cygwin.call_log import Call
 from models.cygwin.call_vforks import copied_table
 from models.cygwin.call_windows import EXEC, SPAWN, Window, by_thread
-from models.cygwin.descriptors import DISK, PIPE, SOCKET
+from models.cygwin.descriptors import DISK, PIPE, SOCKET, WRITES
 from models.win32.errors import ERROR_INVALID_ADDRESS
 
 OPEN, DUP, CLOSE, CLOEXEC, GROW, CREATE, EXIT, REAP, SLEEP, VFORK = (
@@ -63,6 +63,7 @@ class Life:
     cloexec: set[int] = field(default_factory=set)
     command: str = ""
     script: bool = False  # it is a sh that runs a script
+    standard: tuple[int, ...] = ()  # what the first process has open
     killed: int | None = None
     high: set[int] = field(default_factory=set)  # descriptors that sh moved out of the way
     consoles: int = 0  # how many of the standard descriptors have been opened on the console
@@ -80,11 +81,12 @@ def lives(calls: Sequence[Call], found: Sequence[Window]) -> dict[str, Life]:
     threads = by_thread(calls)
     made_by = {w.made.args["child"]: w for w in found if w.made and w.made.args.get("child")}
     all_lives: dict[str, Life] = {}
+    standard = _standard(calls)
     for call in calls:
         if call.pid in all_lives:
             continue
         window = made_by.get(call.pid)
-        life = _born(call, window, all_lives)
+        life = _born(call, window, all_lives, standard)
         all_lives[call.pid] = life
         _kill(life, calls)
         life.taken = _taken(threads[f"{call.pid}.t1"])
@@ -107,13 +109,22 @@ def _kill(life: Life, calls: Sequence[Call]) -> None:
             life.killed = int(call.args["code"])
 
 
-def _born(call: Call, window: Window | None, before: dict[str, Life]) -> Life:
+def _standard(calls: Sequence[Call]) -> set[int]:
+    """Which of stdin, stdout and stderr are open: those that a log ever closes, else all."""
+    closed = {call.args["h"] for call in calls if call.api == "CloseHandle"}
+    found = {fd for fd, name in enumerate(("STDIN", "STDOUT", "STDERR")) if name in closed}
+    console = any(str(name).startswith("CON") for name in closed)
+    return set(_STANDARD.values()) if console or not found else found
+
+
+def _born(call: Call, window: Window | None, before: dict[str, Life], standard: set[int]) -> Life:
     native = call.api == "#native_start"
     image = call.args.get("image", "") or (window.anchor.args["image"] if window else "")
     life = Life(call.pid, image, native, window, command=call.args.get("cmd", ""))
     parent = before.get(window.anchor.pid) if window else None
     if parent is None:
-        life.handles = dict(_STANDARD)
+        life.handles = {hv: fd for hv, fd in _STANDARD.items() if fd in standard}
+        life.standard = tuple(life.handles.values())
         return life
     assert window is not None
     life.script = parent.script if window.kind == "fork" else _runs_script(life)
@@ -288,9 +299,9 @@ def _open(life: Life, hv: int, kind: str, name: str) -> None:
 def _pipe(life: Life, main: list[Call], i: int) -> None:
     """CreatePipe tells no handle values: they come with the first use of the two ends."""
     args = main[i].args
-    for end in (args["read"], args["write"]):
+    for end, name in ((args["read"], ""), (args["write"], WRITES)):
         hv = _value_of(end, main[i:])
-        _open(life, hv, PIPE, "")
+        _open(life, hv, PIPE, name)
 
 
 def _value_of(end: str, later: list[Call]) -> int:

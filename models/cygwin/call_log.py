@@ -53,12 +53,17 @@ class Call(NamedTuple):
 
 @dataclass(frozen=True)
 class CallLog:
-    """One log. name: of the file; dll_set: which DLL; command: what the shell was given -- input"""
+    """One log. Every field is *input*.
+
+    name: of the file; dll_set: which DLL; command: what the shell was given
+    first_image: program of the first process
+    """
 
     name: str
     dll_set: str
     command: str
     calls: list[Call]
+    first_image: str = ""
 
 
 def read_log(path: Path | str) -> CallLog:
@@ -74,7 +79,14 @@ def read_log(path: Path | str) -> CallLog:
                 raise InputError(where, f"meta has no text {key!r}", ALLOWED)
         calls = [_call(at, record) for at, record in records]
     name = Path(path).name.removesuffix(".gz").removesuffix(".jsonl")
-    return CallLog(name, meta["dll_set"], meta["cmd"], calls)
+    return CallLog(name, meta["dll_set"], meta["cmd"], calls, _first_image(meta))
+
+
+def _first_image(meta: dict[str, Any]) -> str:
+    processes = meta.get("processes")
+    first = processes[0] if isinstance(processes, list) and processes else {}
+    image = first.get("image") if isinstance(first, dict) else None
+    return image if isinstance(image, str) else ""
 
 
 def _records(path: str, lines: Iterator[tuple[int, bytes]]) -> Iterator[tuple[str, dict[str, Any]]]:

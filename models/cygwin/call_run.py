@@ -11,7 +11,8 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, NamedTuple
 
-from models.cygwin.call_arguments import arguments_of
+from models.cygwin.arguments import Arguments
+from models.cygwin.call_arguments import arguments_of, reduced_arguments
 from models.cygwin.call_lives import (
     CLOEXEC,
     CLOSE,
@@ -31,7 +32,7 @@ from models.cygwin.call_rows import calls_of
 from models.cygwin.call_versions import Program, Variant
 from models.cygwin.call_windows import is_reduced
 from models.cygwin.cygheap.layout import HeapType
-from models.cygwin.descriptors import CONSOLE, DISK, PIPE, SOCKET
+from models.cygwin.descriptors import CONSOLE, DISK, PIPE, SOCKET, WRITES
 from models.cygwin.errors import TryAgain
 from models.cygwin.images import cygwin_image, native_image
 from models.cygwin.installation import Creation, Installation
@@ -72,6 +73,10 @@ _DEVICES = {  # native and POSIX names; a new fhandler's native name is made wit
     CONSOLE: (b"\\dev\\conin", b"/dev/conin"),
     SOCKET: (b"\\dev\\socket", b"/dev/socket"),
 }  # fmt: skip
+# What a sh does with its script, for logs that have no files: it keeps it out of the way.
+SCRIPT_ACTS = (
+    Act(OPEN, 3, kind=DISK, name="script.sh"), Act(DUP, 4, 3), Act(CLOSE, 3), Act(CLOEXEC, 4, 1),
+)  # fmt: skip
 _MODES = {0: P_VFORK, 1: P_WAIT, 2: P_NOWAIT, 4: P_NOWAITO, 5: P_DETACH}
 
 
@@ -168,15 +173,18 @@ class LogRun:
 
         def steps(p: CygwinProcess) -> Steps:
             if life.made_by is None:
-                for fd in (0, 1, 2):
+                for fd in sorted(set(life.standard)):
                     self._standard(p, fd)
-            if life.image.startswith("sh") and (
-                life.made_by is None or life.made_by.kind != "fork"
-            ):
+            forked = life.made_by is not None and life.made_by.kind == "fork"
+            if life.image.startswith("sh") and not forked and self.variant.terminal:
                 _look_for_terminal(p, first=life.made_by is None)
             if life.made_by is None:
                 for size in self.seeds.get(1, Seed(0)).freed:
                     _put_freed(p, size)
+            if not self._full and life.made_by is not None and ".sh" in self.log.command:
+                life.high = {4}
+                for act in SCRIPT_ACTS:
+                    yield from self._act(p, life, act)
             yield from self._acts(p, life, iter(life.acts))
             yield from self._end(p, life)
 
@@ -203,7 +211,10 @@ class LogRun:
         if what == GROW:
             p.grow_user_heap(p.user_heap_bytes + act.fd)
         elif what == OPEN:
-            self._open(p, act.fd, act.kind, *_names(act), self._closes_at_exec(life, act))
+            what = WRITES if act.name == WRITES else act.kind
+            self._open(
+                p, act.fd, act.kind, *self._names(act), self._closes_at_exec(life, act), what
+            )
         elif what == DUP:
             yield from p.dup2(self._fd(life, act.other), self._fd(life, act.fd))
         elif what == CLOSE:
@@ -219,9 +230,10 @@ class LogRun:
             yield from p.exit(act.fd)
 
     def _open(
-        self, p: CygwinProcess, fd: int, kind: str, win32_name: bytes, name: bytes, cloexec: bool
-    ) -> None:
-        handle = p.k.new_handle(p.me, File(kind), not cloexec)
+        self, p: CygwinProcess, fd: int, kind: str, win32_name: bytes, name: bytes, cloexec: bool,
+        what: str = "",
+    ) -> None:  # fmt: skip
+        handle = p.k.new_handle(p.me, File(what or kind), not cloexec)
         # POSIX name first, as the logs show; the room behind a device's name is not copied by dup
         p.fds.add(fd, kind, handle, 0, cloexec, name, win32_name).texts = None
 
@@ -233,8 +245,18 @@ class LogRun:
         """stdin, stdout and stderr as in these runs: a pipe, and consoles, have names."""
         kind = CONSOLE if self.console else DISK
         named = fd < 2 if self.console else fd == 1
-        names = _names(Act(OPEN, kind=kind if self.console else PIPE)) if named else (b"", b"")
+        names = self._names(Act(OPEN, kind=kind if self.console else PIPE)) if named else (b"", b"")
         self._open(p, fd, kind, *names, False)
+
+    def _names(self, act: Act) -> tuple[bytes, bytes]:
+        """Win32 and POSIX name of what is opened; a device's first native name has spare room."""
+        device = _DEVICES.get(act.name if act.kind == DISK else act.kind)
+        if act.kind in (PIPE, SOCKET) and not self.variant.pipes_known:
+            return b"", b""  # 1.3.19: what they hold is not known, but no less
+        if device is not None:
+            return device[0] + bytes(self.variant.spare_bytes), device[1]
+        name = act.name.encode()
+        return name, b"./" + name  # the Win32 name is relative to the directory
 
     def _closes_at_exec(self, life: Life, act: Act) -> bool:
         """perl's sockets are closed at exec unless the script lifts $^F; no call shows it."""
@@ -245,6 +267,9 @@ class LogRun:
         seed = self.seeds.get(window.number, Seed(0))
         if seed.untagged_bytes:
             _put_block(p, seed.untagged_bytes)
+        if window.number > 1:
+            for size in seed.freed:
+                _put_freed(p, size)
         creation = Creation(window.number, window.kind, p.pid, str(window.anchor.args["image"]))
         try:
             if window.kind == "fork":
@@ -253,15 +278,19 @@ class LogRun:
                 self.pids[window.number] = yield from p.fork(program, creation)
                 return
             image = self.image(life)
-            arguments = arguments_of(
-                window, life.command, self.log.command, self.variant, caller.script
-            )
+            arguments = self._arguments(window, life, caller)
             if window.kind == "exec" or p.vforking:
                 yield from p.execute(image, arguments, creation)
             mode = _MODES[self._mode(window)]
             self.pids[window.number] = yield from p.spawn(mode, image, arguments, creation)
         except TryAgain:
             return
+
+    def _arguments(self, window: Window, life: Life, caller: Life) -> Arguments:
+        shell = self.log.command
+        if self._full:
+            return arguments_of(window, life.command, shell, self.variant, caller.script)
+        return reduced_arguments(window, self.windows[0], shell, self.variant)
 
     def _mode(self, window: Window) -> int:
         before = [
@@ -294,15 +323,6 @@ def _exit_code(window: Window) -> int:
     """What the parent read as the exit code of a child that never came to life."""
     codes = [c.args["code"] for c in window.parent if c.api == "GetExitCodeProcess"]
     return int(codes[0]) if codes else 1
-
-
-def _names(act: Act) -> tuple[bytes, bytes]:
-    """Win32 and POSIX name of what is opened; a device's first name has room for 16 more."""
-    device = _DEVICES.get(act.name if act.kind == DISK else act.kind)
-    if device is not None:
-        return device[0] + bytes(15), device[1]
-    name = act.name.encode()
-    return name, b"./" + name  # the Win32 name is relative to the directory
 
 
 def _look_for_terminal(p: CygwinProcess, first: bool) -> None:

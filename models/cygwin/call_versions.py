@@ -57,6 +57,11 @@ class Variant:
     environment: lengths of "NAME=value" that sh passes on without "_", no closing zero
     script_environment: the same from a sh that runs a script; the order is another
     sh_bytes: heap of a fresh sh that its visible calls do not explain
+    order_known: the order of its environment is known
+    terminal: its sh looks for its terminal with an fhandler that is freed again
+    spare_bytes: more than its native name that a new device's fhandler keeps for it
+    pipes_known: what its pipes and sockets take in the heap is known
+    interpreter: what a script's first argument becomes
     sh_freed: sizes of further blocks that a fresh sh has freed
     console_bytes: what sh has more in its heap where it has a console
     high_fd: where sh keeps its script: getdtablesize() - 1
@@ -72,6 +77,11 @@ class Variant:
     environment: tuple[int, ...]
     script_environment: tuple[int, ...]
     sh_bytes: int = 0
+    order_known: bool = True
+    terminal: bool = True
+    spare_bytes: int = 15
+    pipes_known: bool = True
+    interpreter: str = "/bin/sh"
     sh_freed: tuple[int, ...] = ()
     console_bytes: int = 0
     high_fd: int = 255
@@ -122,20 +132,26 @@ def variants(scheme: Callable[[str], Scheme]) -> dict[str, Variant]:
     )  # fmt: skip
     msys = _variant(scheme("msys-1.0"), 1272, 856, first_startup=_startup(FIRST_STARTUP))
     b1319 = _variant(
-        scheme("shared-memory"), 1296, 0,
+        scheme("shared-memory"), 1296, 840,
         era=replace(
             layout.B, header_bytes=332, cygheapsize=2_054_476, search_slack_bytes=0,
+            fhandler_bytes=MappingProxyType(
+                {"disk": 100, "pipe": 56, "socket": 100, "console": 1244}
+            ),
         ),
         heap_address=0x615E0000, child_info_bytes=MappingProxyType({"fork": 292, "exec": 68}),
         pinfo_bytes=1028, pid_link_bytes=8, pinfo_view_ex=True, dll_bytes=0x11A000,
         dll_data=(0x610C0000, 13_816), dll_bss=(0x610E1000, 225_200), shared_address=0,
         shared_bytes=47_112, root_bytes=16_488, user_heap_reserve_bytes=402_653_184,
-        thread_suspended=True, mount_in_fork=True, hexec_last=True, pinfo_amid=True,
+        thread_suspended=True, pipe_guards=True, orphan_signals=False, mount_in_fork=True,
+        hexec_last=True, pinfo_amid=True,
         signal_objects=("ready", "mask", "arrived", "thread"),
         first_startup=FIRST_STARTUP_1_3_19, fork_startup=FORK_STARTUP_1_3_19,
     )  # fmt: skip
     b1319 = replace(
-        b1319, env_base_bytes=1297, environment=(*_ENVIRONMENT, 19),
+        b1319, order_known=False, terminal=False, spare_bytes=0, pipes_known=False,
+        interpreter="/usr/bin/sh",
+        sh_freed=(24, 72, 72), env_base_bytes=1297, environment=(*_ENVIRONMENT, 19),
         script_environment=(*_OTHER_ENVIRONMENT, 19),
         version=replace(b1319.version, exec_startup=EXEC_STARTUP_1_3_19),
     )  # fmt: skip

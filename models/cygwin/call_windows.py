@@ -113,9 +113,14 @@ def _parent_part(number: int, thread: list[Call], i: int, waiters: dict[Any, Any
             waiters[anchor.pid] = created[1]
     end = _end(thread, i, kind, info, anchor.pid)
     made = next((c for c in thread[i + 1 : i + 2] if c.api == "CreateProcess"), None)
-    last = len(thread) - 1 if end is None else end
+    following = (j for j in range(i + 1, len(thread)) if _is_creation(thread[j]))
+    last = next(following, len(thread)) - 1 if end is None else end
     part = thread[begin : last + 1]
     return Window(number, kind, first, begin, last, anchor, made, part, ended=end is not None)
+
+
+def _is_creation(call: Call) -> bool:
+    return call.api == "CreateProcess" and call.phase == "call"
 
 
 def _kind(info: dict[str, Any]) -> str:
@@ -189,6 +194,9 @@ def _child_part(window: Window, threads: Threads, calls: Sequence[Call]) -> None
     mine = [call for call in calls if call.pid == child]
     starts = [c for c in mine if c.api in ("#process_start", "#native_start")]
     if not starts:
+        window.child = mine[
+            : next((i for i, c in enumerate(mine) if c.api == "CreateProcess"), None)
+        ]
         return
     if starts[0].api != "#native_start" and not any(c.api not in _NOT_OURS for c in mine):
         return

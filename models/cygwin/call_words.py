@@ -62,12 +62,14 @@ class Sight:
     user_heaps: process -> base of malloc's space -- constant
     looked_at: files that the DLL opened for itself, inherited by nobody, and consoles -- constant
     consoles: sections that describe a console, which the simulator does not have -- constant
+    anywhere: views are told without their place, and attempts that failed not at all -- constant
     views: (process, address) -> (place, section) of each mapping there, by time -- constant
     """
 
     heap: int
     user_heaps: dict[Any, int] = field(default_factory=dict)
     looked_at: set[Any] = field(default_factory=set)
+    anywhere: bool = False
     consoles: set[Any] = field(default_factory=set)
     views: dict[tuple[Any, int], list[tuple[int, Any]]] = field(default_factory=dict)
 
@@ -133,7 +135,8 @@ def words(calls: Sequence[Call], known: Sight, loose: bool = False) -> list[Word
         if _closes_file(call):
             closed += call.args.get("h", call.args.get("s")) not in known.looked_at
             continue
-        word = None if _does_nothing(call) else _word(call, known)
+        nothing = _does_nothing(call) or (closed and _closes_guard(call, calls))
+        word = None if nothing else _word(call, known)
         if word is None or (loose and _grows_heap(word)):
             continue
         if closed:
@@ -161,6 +164,19 @@ def _grows_heap(word: Word) -> bool:
         and str(facts.get("addr", "")).startswith("cygheap+0x")
         and (facts["type"] == "COMMIT" and facts["addr"] != "cygheap+0x0")
     )
+
+
+def _closes_guard(call: Call, calls: Sequence[Call]) -> bool:
+    """Mutex and event of a pipe of 1.3.19, which are closed among the files."""
+    if call.api != "CloseHandle":
+        return False
+    i = next(i for i, other in enumerate(calls) if other is call)
+    for other in calls[i + 1 :]:
+        if other.api != "CloseHandle":
+            return False
+        if _closes_file(other):
+            return True
+    return False
 
 
 def _does_nothing(call: Call) -> bool:
@@ -215,9 +231,9 @@ def _open_mapping(call: Call, known: Sight) -> _Parts:
 
 def _map(call: Call, known: Sight) -> _Parts | None:
     a = call.args
-    if a["h"] in known.consoles:
+    if a["h"] in known.consoles or (known.anywhere and not a["ret"]):
         return None
-    where = _where(a.get("addr", 0), call, known)
+    where = _where(0 if known.anywhere else a.get("addr", 0), call, known)
     return (("addr", where), ("fails", not a["ret"])), (("h", a["h"]),)
 
 

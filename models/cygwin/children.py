@@ -255,6 +255,8 @@ def stop_waiting(p: CygwinProcess) -> Steps:
     if p.h_wait_subproc:
         yield from k.wait_for_single_object(me, p.h_wait_subproc, JOIN_MS)
         k.close_handle(me, p.h_wait_subproc)
+    elif p.version.thread_suspended:
+        return  # nobody waits for the thread, which still looks at the children
     for child in p.children:
         k.close_handle(me, child.h_process)
         k.unmap_view_of_file(me, child.view.base)

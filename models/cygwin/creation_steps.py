@@ -244,7 +244,8 @@ def leave_to_child(
             p.pinfo.write32(children.H_PROCESS, given)
             k.close_handle(me, h_process)
             yield from k.exit_process(me, EXIT_REPARENTED)
-        yield from k.set_event(me, p.signal_arrived)  # no more signals (§i, ten logs)
+        if p.version.orphan_signals:
+            yield from k.set_event(me, p.signal_arrived)  # no more signals (§i, ten logs)
         woke = yield from p.wait_for_child(creation, watched, INFINITE)
         while woke != WAIT_OBJECT_0:
             yield from k.reset_event(me, p.signal_arrived)

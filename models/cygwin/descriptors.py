@@ -27,6 +27,7 @@ _BODY = Struct("<IIIIIII")  # class, flags, handle, second handle, win32 name, n
 _CLOEXEC = 1
 
 CONSOLE, DISK, PIPE, SOCKET = "console", "disk", "pipe", "socket"
+WRITES = "pipe, write end"  # what such a file is, where a pipe is no more than its handles
 _CLASSES = (CONSOLE, DISK, PIPE, SOCKET)
 _NUMBERS = {kind: number for number, kind in enumerate(_CLASSES)}
 

@@ -11,6 +11,7 @@ Source: dcrt0.cc and fork.cc of aa9d50a1c (CYGWIN.md §b1, §c2); order of calls
 from __future__ import annotations
 
 from collections.abc import Callable
+from functools import partial
 
 from models.cygwin import children, dll_data, vfork
 from models.cygwin.arguments import Handed, read_arguments
@@ -18,13 +19,13 @@ from models.cygwin.child_info import ChildInfo, ChildType
 from models.cygwin.cygheap.allocator import HeapFatal
 from models.cygwin.descriptors import SOCKET, DescriptorTable
 from models.cygwin.errors import ApiFatal
+from models.cygwin.handle_fixups import fixup_after_fork, new_socket
 from models.cygwin.installation import Creation, Installation, Program
 from models.cygwin.process import CygwinProcess
 from models.cygwin.version import FORK_WAIT_MS, Version
 from models.win32.errors import Win32Error
 from models.win32.handles import CURRENT_PROCESS, CURRENT_THREAD
 from models.win32.kernel import Kernel
-from models.win32.objects import File
 from models.win32.thread import Thread
 from models.win32.waits import WAIT_OBJECT_0
 from sim.engine import Steps
@@ -94,7 +95,7 @@ def _fork_child(p: CygwinProcess, info: ChildInfo) -> Steps:
         _own_hexec(p, info)
     p.fds = DescriptorTable(p.heap)
     p.fds.read()
-    _fixup_after_fork(p, info.parent)
+    fixup_after_fork(p, info.parent)
     yield from k.set_event(me, info.subproc_ready)
     for handle in (info.parent, info.subproc_ready, info.forker_finished):
         k.close_handle(me, handle)
@@ -112,47 +113,6 @@ def _own_hexec(p: CygwinProcess, info: ChildInfo) -> None:
     p.h_exec = k.duplicate_handle(me, CURRENT_PROCESS, p.h_self, CURRENT_PROCESS, inherit=True)
 
 
-def _fixup_after_fork(p: CygwinProcess, parent: int) -> None:
-    """Handles that were not inherited are fetched from the parent, sockets made anew (§f)."""
-    for d in p.fds.open.values():
-        if d.kind == SOCKET:
-            d.handle, d.second = _new_socket(p, d.info, (d.handle, d.second), parent)
-        elif d.cloexec:
-            d.handle, d.second = (_fetch(p, parent, h) for h in (d.handle, d.second))
-        else:
-            continue
-        p.fds.store(d)
-
-
-def _fetch(p: CygwinProcess, parent: int, handle: int) -> int:
-    if not handle or not parent:
-        return 0
-    return p.k.duplicate_handle(p.me, parent, handle, CURRENT_PROCESS)
-
-
-def _new_socket(
-    p: CygwinProcess, info: int, handles: tuple[int, int], parent: int
-) -> tuple[int, int]:
-    """WSASocket from what lies in this heap; where that is stale, the handle from the parent."""
-    raw = p.heap.memory.read(info - p.heap.base, 16)
-    made = []
-    for i, handle in enumerate(handles):
-        if not handle:
-            made.append(0)
-            continue
-        try:
-            made.append(p.k.wsa_socket(p.me, raw[8 * i :], inherit=False))
-        except Win32Error:
-            made.append(handle if _is_socket(p, handle) else _fetch(p, parent, handle))
-    return made[0], made[1]
-
-
-def _is_socket(p: CygwinProcess, handle: int) -> bool:
-    """Whether the socket itself was inherited."""
-    obj = p.me.process.handles.table().get(handle)
-    return isinstance(obj, File) and obj.what == SOCKET
-
-
 def _sigproc_init(p: CygwinProcess, info: ChildInfo | None, wait: bool) -> Steps:
     """Start the signal thread; a program that is not forked waits until it runs."""
     k, me = p.k, p.me
@@ -165,9 +125,8 @@ def _sigproc_init(p: CygwinProcess, info: ChildInfo | None, wait: bool) -> Steps
         elif what == "mask":
             k.create_event(me, manual=False, role="signal mask")
         else:
-            yield from children.make_thread(
-                p, lambda thread: children.signal_thread(p, thread, info, ready), "signal"
-            )
+            steps = partial(children.signal_thread, p, info=info, ready=ready)
+            yield from children.make_thread(p, steps, "signal")
     if wait:
         yield from k.wait_for_single_object(me, ready)
         k.close_handle(me, ready)
@@ -201,6 +160,12 @@ def _grandparent(p: CygwinProcess, info: ChildInfo | None) -> None:
             p.ppid_handle = info.pppid_handle
         else:
             p.k.close_handle(p.me, info.pppid_handle)
+
+
+def _ppid(p: CygwinProcess, info: ChildInfo | None) -> None:
+    """What an exec was told of its parent, where the handle that came along is not closed."""
+    if info is not None and info.type is ChildType.EXEC:
+        p.ppid_handle = info.pppid_handle
 
 
 def _hexec(p: CygwinProcess, info: ChildInfo | None) -> None:
@@ -291,10 +256,12 @@ def _descriptors(p: CygwinProcess, info: ChildInfo | None) -> None:
     p.fds = DescriptorTable(p.heap)
     p.fds.read()
     for fd, d in list(p.fds.open.items()):
+        if d.kind == PIPE and p.version.pipe_guards and not d.cloexec and _reads(p, d.handle):
+            p.k.create_event(p.me, manual=False, role="pipe guard")
         if d.cloexec:
             p.fds.remove(fd)
         elif d.kind == SOCKET:
-            d.handle, d.second = _new_socket(p, d.info, (d.handle, d.second), 0)
+            d.handle, d.second = new_socket(p, d.info, (d.handle, d.second), 0)
             p.fds.store(d)
 
 
@@ -403,6 +370,7 @@ _CALLS: dict[str, Callable[[CygwinProcess, ChildInfo | None], None]] = {
     "title": _title,
     "grandparent": _grandparent,
     "held": _held,
+    "ppid": _ppid,
     "hexec": _hexec,
     "parent": _parent,
 }

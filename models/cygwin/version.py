@@ -48,11 +48,11 @@ FIRST_STARTUP_1_3_19 = (
     "heap-page", "root", "muto", "signal-event", "thread", "title", "muto", "muto", "pinfo",
 )
 FORK_STARTUP_1_3_19 = (
-    "self", "thread", "grandparent", "mutex", "mutex", "heap", "muto", "stack", "shared",
-    "user-heap", "muto", "root", "pinfo", "muto", "title", "muto", "muto",
+    "self", "thread", "mutex", "mutex", "heap", "muto", "stack", "shared",
+    "user-heap", "muto", "root", "pinfo", "grandparent", "muto", "title", "muto", "muto",
 )
 EXEC_STARTUP_1_3_19 = (
-    "self", "thread", "grandparent", "mutex", "mutex", "hexec", "heap", "walk", "muto",
+    "self", "thread", "ppid", "mutex", "mutex", "hexec", "heap", "walk", "muto",
     "arguments", "shared", "user-heap", "muto", "heap-page", "root", "settle", "pinfo",
     "descriptors", "parent", "muto", "signal-event", "thread", "title", "muto", "muto",
 )
@@ -97,6 +97,8 @@ class Version:
     mount_in_fork: a fork child inherits the mount table's handle instead of opening it
     hexec_last: a fork child makes its handle for execs after it has let its parent go
     pinfo_amid: an exec duplicates its pinfo between arguments and environment, not after both
+    pipe_guards: a fork child makes an event for each pipe that it reads
+    orphan_signals: a stub without a Cygwin parent first stops its signals
     signal_objects: what is made around the signal thread
     heap_page_bytes: malloc's first piece
     user_heap_reserve_bytes: address space that malloc may grow into
@@ -128,6 +130,8 @@ class Version:
     mount_in_fork: bool = False
     hexec_last: bool = False
     pinfo_amid: bool = False
+    pipe_guards: bool = False
+    orphan_signals: bool = True
     signal_objects: tuple[str, ...] = ("ready", "arrived", "thread", "mask")
     heap_page_bytes: int = 4096
     user_heap_reserve_bytes: int = 268_435_456
