@@ -19,7 +19,7 @@ from models.win32.objects import File, PipeEnd
 def fixup_after_fork(p: CygwinProcess, parent: int) -> None:
     """Handles that were not inherited are fetched from the parent, sockets made anew (§f)."""
     for d in p.fds.open.values():
-        if d.kind == PIPE and p.version.pipe_guards and _reads(p, d.handle):
+        if d.kind == PIPE and p.version.pipe_guards and reads(p, d.handle):
             p.k.create_event(p.me, manual=False, role="pipe guard")
         if d.kind == SOCKET:
             d.handle, d.second = new_socket(p, d.info, (d.handle, d.second), parent)
@@ -53,7 +53,7 @@ def new_socket(
     return made[0], made[1]
 
 
-def _reads(p: CygwinProcess, handle: int) -> bool:
+def reads(p: CygwinProcess, handle: int) -> bool:
     """Whether the handle is that of a pipe's read end."""
     obj = p.me.process.handles.table().get(handle)
     return not (

@@ -17,9 +17,9 @@ from models.cygwin import children, dll_data, vfork
 from models.cygwin.arguments import Handed, read_arguments
 from models.cygwin.child_info import ChildInfo, ChildType
 from models.cygwin.cygheap.allocator import HeapFatal
-from models.cygwin.descriptors import SOCKET, DescriptorTable
+from models.cygwin.descriptors import PIPE, SOCKET, DescriptorTable
 from models.cygwin.errors import ApiFatal
-from models.cygwin.handle_fixups import fixup_after_fork, new_socket
+from models.cygwin.handle_fixups import fixup_after_fork, new_socket, reads
 from models.cygwin.installation import Creation, Installation, Program
 from models.cygwin.process import CygwinProcess
 from models.cygwin.version import FORK_WAIT_MS, Version
@@ -256,7 +256,7 @@ def _descriptors(p: CygwinProcess, info: ChildInfo | None) -> None:
     p.fds = DescriptorTable(p.heap)
     p.fds.read()
     for fd, d in list(p.fds.open.items()):
-        if d.kind == PIPE and p.version.pipe_guards and not d.cloexec and _reads(p, d.handle):
+        if d.kind == PIPE and p.version.pipe_guards and not d.cloexec and reads(p, d.handle):
             p.k.create_event(p.me, manual=False, role="pipe guard")
         if d.cloexec:
             p.fds.remove(fd)
