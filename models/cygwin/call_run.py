@@ -170,7 +170,7 @@ class LogRun:
 
         def steps(p: CygwinProcess) -> Steps:
             if life.made_by is None:
-                for fd in sorted(set(life.standard)):
+                for fd in life.standard or self.variant.standard:
                     self._standard(p, fd)
             forked = life.made_by is not None and life.made_by.kind == "fork"
             if life.image.startswith("sh") and not forked and self.variant.terminal:

@@ -56,6 +56,7 @@ class Variant:
     script_environment: the same from a sh that runs a script; the order is another
     sh_bytes: heap of a fresh sh that its visible calls do not explain
     order_known: the order of its environment is known
+    standard: descriptors that a first process has open where a log does not tell
     terminal: its sh looks for its terminal with an fhandler that is freed again
     spare_bytes: more than its native name that a new device's fhandler keeps for it
     pipes_known: what its pipes and sockets take in the heap is known
@@ -76,6 +77,7 @@ class Variant:
     script_environment: tuple[int, ...]
     sh_bytes: int = 0
     order_known: bool = True
+    standard: tuple[int, ...] = (0, 1, 2)
     terminal: bool = True
     spare_bytes: int = 15
     pipes_known: bool = True
@@ -146,7 +148,7 @@ def variants() -> dict[str, Variant]:
         first_startup=FIRST_STARTUP_1_3_19, fork_startup=FORK_STARTUP_1_3_19,
     )  # fmt: skip
     b1319 = replace(
-        b1319, order_known=False, terminal=False, spare_bytes=0, pipes_known=False, interpreter="/usr/bin/sh",
+        b1319, order_known=False, terminal=False, standard=(1, 2), spare_bytes=0, pipes_known=False, interpreter="/usr/bin/sh",
         sh_freed=(24, 72, 72), env_base_bytes=1297, environment=(*_ENVIRONMENT, 19),
         script_environment=(*_OTHER_ENVIRONMENT, 19),
         version=replace(b1319.version, exec_startup=EXEC_STARTUP_1_3_19),
@@ -159,6 +161,7 @@ def variants() -> dict[str, Variant]:
         "msys-1.0.12": replace(
             msys, programs=_MSYS_PROGRAMS, env_base_bytes=1266, environment=_msys(_ENVIRONMENT),
             script_environment=_msys(_OTHER_ENVIRONMENT), sh_freed=(40,), console_bytes=-72,
+            order_known=False,
         ),  # fmt: skip
     }
 

@@ -201,8 +201,10 @@ def _event(call: Call, known: Sight) -> _Parts:
     ), (("h", a["h"]),)  # fmt: skip
 
 
-def _mutex(call: Call, known: Sight) -> _Parts:
+def _mutex(call: Call, known: Sight) -> _Parts | None:
     a = call.args
+    if a.get("name") and not str(a["name"]).endswith("title_mutex"):
+        return None  # a program's own
     named = bool(a.get("name"))
     return (("inherit", bool(a["inherit"])), ("named", named)), (("h", a["h"]),)
 
