@@ -118,7 +118,8 @@ def _run(
     seeds = {1: Seed(0)}
     if sh:
         more = variant.console_bytes if console else 0
-        seeds = {1: Seed(variant.sh_bytes + more, variant.sh_freed)}
+        blocks = variant.console_freed if console else variant.sh_freed
+        seeds = {1: Seed(variant.sh_bytes + more, blocks)}
     freed = sh
     for window in real:
         unhanded = not window.info.get("n", 0)  # nobody sees how large the heap was

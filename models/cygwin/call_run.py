@@ -174,7 +174,7 @@ class LogRun:
                     self._standard(p, fd)
             forked = life.made_by is not None and life.made_by.kind == "fork"
             if life.image.startswith("sh") and not forked and self.variant.terminal:
-                _look_for_terminal(p, first=life.made_by is None)
+                _look_for_terminal(p, life.made_by is None, self.console)
             if life.made_by is None:
                 for size in self.seeds.get(1, Seed(0)).freed:
                     _put_freed(p, size)
@@ -232,6 +232,8 @@ class LogRun:
         kind = CONSOLE if self.console else DISK
         named = fd < 2 if self.console else fd == 1
         names = self._names(Act(OPEN, kind=kind if self.console else PIPE)) if named else (b"", b"")
+        if fd == 1 and not self.console and names[1]:
+            names = names[0], self.variant.stdout_name
         self._open(p, fd, kind, *names, False)
 
     def _names(self, act: Act) -> tuple[bytes, bytes]:
@@ -307,7 +309,7 @@ def _exit_code(window: Window) -> int:
     return int(codes[0]) if codes else 1
 
 
-def _look_for_terminal(p: CygwinProcess, first: bool) -> None:
+def _look_for_terminal(p: CygwinProcess, first: bool, found: bool) -> None:
     """sh opens /dev/tty at its start, in vain: fhandler and names are freed again.
 
     In the first process something else takes the place of the native name at once.
@@ -315,7 +317,9 @@ def _look_for_terminal(p: CygwinProcess, first: bool) -> None:
     heap = p.heap
     fhandler = heap.ccalloc(HeapType.HEAP_FHANDLER, 1, heap.era.fhandler_bytes[DISK])
     names = [b"/dev/tty"] if first else [b"/dev/tty", b"\\dev\\tty" + bytes(15)]
-    heap.cfree_many([heap.cstrdup(name) for name in names])
+    made = [heap.cstrdup(name) for name in names]
+    if not found:
+        heap.cfree_many(made)
     heap.cfree(fhandler)
 
 

@@ -63,6 +63,8 @@ class Variant:
     interpreter: what a script's first argument becomes
     sh_freed: sizes of further blocks that a fresh sh has freed
     console_bytes: what sh has more in its heap where it has a console
+    console_freed: what it has freed then, its terminal's name being kept
+    stdout_name: POSIX name of the pipe that stdout was
     high_fd: where sh keeps its script: getdtablesize() - 1
     underscore, script_underscore: where "_" stands among them
     """
@@ -83,7 +85,9 @@ class Variant:
     pipes_known: bool = True
     interpreter: str = "/bin/sh"
     sh_freed: tuple[int, ...] = ()
-    console_bytes: int = 0
+    console_bytes: int = -40
+    console_freed: tuple[int, ...] = (40,)
+    stdout_name: bytes = b"/dev/piper"
     high_fd: int = 255
     underscore: int = 46
     script_underscore: int = 30
@@ -132,7 +136,7 @@ def variants() -> dict[str, Variant]:
         dll_data=(0x61086000, 7_872), dll_bss=(0x610C5000, 218_288), dll_bytes=0x106000,
         first_startup=_startup(FIRST_STARTUP_A),
     )  # fmt: skip
-    msys = _variant("msys-1.0", 1272, 856, first_startup=_startup(FIRST_STARTUP))
+    msys = _variant("msys-1.0", 1272, 824, first_startup=_startup(FIRST_STARTUP))
     b1319 = _variant(
         "shared-memory", 1296, 840,
         era=replace(
@@ -161,6 +165,7 @@ def variants() -> dict[str, Variant]:
         "msys-1.0.12": replace(
             msys, programs=_MSYS_PROGRAMS, env_base_bytes=1266, environment=_msys(_ENVIRONMENT),
             script_environment=_msys(_OTHER_ENVIRONMENT), sh_freed=(40,), console_bytes=-72,
+            console_freed=(72,), stdout_name=b"/dev/a-longer-name..",
             order_known=False,
         ),  # fmt: skip
     }

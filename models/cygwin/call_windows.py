@@ -39,6 +39,7 @@ class Window:
     child, signal, waiter: main and signal thread of the child, wait_subproc -- constant
     native: the child is not linked with Cygwin; None if it never ran -- constant
     leaving: the parent left before wait_subproc had looked at the child
+    cut: it left before the child did
     loose: the order of what is put into the heap is not known, so neither is where a page is
         committed
     ended: the log has the end of the parent's part -- constant
@@ -58,6 +59,7 @@ class Window:
     native: bool | None = None
     loose: bool = False
     leaving: bool = False
+    cut: bool = False
     ended: bool = True
 
     @property
@@ -230,6 +232,7 @@ def _waiter_part(window: Window, threads: Threads, tid: Any) -> None:
         args = call.args
         if call.api == "WaitForMultipleObjects" and args["ms"] == 0:
             window.leaving = window.leaving or watched is None and not slot
+            window.cut = True
             return  # a last look before the process ends
         if call.api == "WaitForMultipleObjects" and call.phase == "call":
             if watched is None and not slot:
