@@ -12,7 +12,6 @@ from __future__ import annotations
 
 import re
 import shlex
-from collections.abc import Sequence
 
 from models.cygwin.arguments import Arguments
 from models.cygwin.call_versions import Variant
@@ -121,7 +120,7 @@ class UnknownArguments(Exception):
 def _words(command: str) -> list[str]:
     """A Windows command line in words: double quotes, a backslash before one."""
     found = re.findall(r'(?:[^\s"]|"(?:\\.|[^"\\])*")+', command)
-    return [re.sub(r'\\(.)', r"\1", w[1:-1]) if w[:1] == '"' else w for w in found]
+    return [re.sub(r"\\(.)", r"\1", w[1:-1]) if w[:1] == '"' else w for w in found]
 
 
 def _said(image: str, shell: str) -> str:

@@ -14,7 +14,12 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from models.cygwin import schemes
-from models.cygwin.call_arguments import TEXT_BYTES, UnknownArguments, order_unknown, reduced_arguments
+from models.cygwin.call_arguments import (
+    TEXT_BYTES,
+    UnknownArguments,
+    order_unknown,
+    reduced_arguments,
+)
 from models.cygwin.call_compare import Difference, compare, pair_windows
 from models.cygwin.call_lives import Life, lives
 from models.cygwin.call_log import Call, CallLog
@@ -22,6 +27,7 @@ from models.cygwin.call_run import LogRun, Seed
 from models.cygwin.call_versions import Variant
 from models.cygwin.call_windows import FORK, SPAWN, Window, is_reduced, windows
 from models.cygwin.protocol import Scheme
+from sim.errors import SimError
 
 SEED_LIMIT = 8192  # most that one program is believed to have allocated unseen -- chosen
 BLOCKS = (24, 40, 72)  # of what is freed early: names and small objects
@@ -56,7 +62,11 @@ def check(log: CallLog, variant: Variant, scheme: Scheme | None = None) -> Verdi
     if reason:
         return Verdict(0, 0, skipped=reason)
     scheme = scheme or schemes.get(variant.scheme)
-    calls, made, seeded = _run(log, real, variant, scheme)
+    try:
+        calls, made, seeded = _run(log, real, variant, scheme)
+    except SimError as error:
+        said = f"a run that ends with {type(error).__name__}: {error}"
+        return Verdict(len(real), 0, Difference(1, real[0].anchor.place, "a run", said))
     views_anywhere = variant.system == "9x"
     compared, difference = compare(real, log.calls, made, calls, views_anywhere)
     kept = seeded + (variant.system == "9x")
@@ -135,7 +145,11 @@ def _run(
             freed = False
             untagged = old.untagged_bytes + (0 if blocks else missing)
             seeds = {1: Seed(untagged, (*old.freed, *blocks))}
-        elif number > 1 and number not in seeds and _may_be_seeded(real[number - 1], missing, log, variant):
+        elif (
+            number > 1
+            and number not in seeds
+            and _may_be_seeded(real[number - 1], missing, log, variant)
+        ):
             blocks = _blocks(missing) if real[number - 1].kind == FORK else ()
             seeds = {**seeds, number: Seed(0, blocks) if blocks else Seed(missing)}
             real[number - 1].loose = True
@@ -162,7 +176,8 @@ def _may_be_seeded(window: Window, missing: int, log: CallLog, variant: Variant)
     for the names of files that it looked for and, in 1.3.19, its pipes.
     """
     execed = any(
-        other.kind != FORK and other.anchor.t_us < window.anchor.t_us for other in windows(log.calls)
+        other.kind != FORK and other.anchor.t_us < window.anchor.t_us
+        for other in windows(log.calls)
     )
     limit = SEED_LIMIT if execed else 0 if variant.pipes_known else NAMES_LIMIT
     return LEAST_BLOCK <= missing <= limit

@@ -54,6 +54,7 @@ class Pairs:
         if id(simulated) not in self._back and real in self._there:
             del self._back[id(self._there.pop(real))]
 
+
 def pair_windows(
     real: Sequence[Window], made: Sequence[Window]
 ) -> list[tuple[Window, Window | None]]:
@@ -155,6 +156,4 @@ def _same(real: Word, made: Word, pairs: Pairs) -> bool:
         return False
     if ("existed", False) in real.facts:  # a section of its name that was there before is gone
         pairs.forget(real.objects[0][1], made.objects[0][1])
-    return all(
-        pairs.same(a, b) for (_, a), (_, b) in zip(real.objects, made.objects, strict=True)
-    )
+    return all(pairs.same(a, b) for (_, a), (_, b) in zip(real.objects, made.objects, strict=True))

@@ -85,7 +85,9 @@ def lives(calls: Sequence[Call], found: Sequence[Window]) -> dict[str, Life]:
         all_lives[call.pid] = life
         _kill(life, calls)
         life.taken = _taken(threads[f"{call.pid}.t1"])
-        _live(life, threads[f"{call.pid}.t1"], [w for w in found if w.anchor.pid == call.pid], calls)
+        _live(
+            life, threads[f"{call.pid}.t1"], [w for w in found if w.anchor.pid == call.pid], calls
+        )
     return all_lives
 
 
@@ -110,9 +112,7 @@ def _standard(calls: Sequence[Call]) -> set[int]:
     return set(_STANDARD.values()) if console else found
 
 
-def _born(
-    call: Call, window: Window | None, before: dict[str, Life], standard: set[int]
-) -> Life:
+def _born(call: Call, window: Window | None, before: dict[str, Life], standard: set[int]) -> Life:
     native = call.api == "#native_start"
     image = call.args.get("image", "") or (window.anchor.args["image"] if window else "")
     life = Life(call.pid, image, native, window, command=call.args.get("cmd", ""))
@@ -139,7 +139,9 @@ def _live(life: Life, main: list[Call], mine: list[Window], calls: Sequence[Call
     started = False
     for i, call in enumerate(main):
         window = inside.get(id(call))
-        while reaped and reaped[0][0] <= call.t_us and (window is None or window.number not in begun):
+        while (
+            reaped and reaped[0][0] <= call.t_us and (window is None or window.number not in begun)
+        ):
             life.acts.append(Act(REAP, reaped.pop(0)[1]))
         if window is not None and window.number not in begun:
             begun.add(window.number)

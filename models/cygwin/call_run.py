@@ -115,7 +115,9 @@ class LogRun:
         """The calls of the whole run, by time."""
         engine = Engine()
         system = SYSTEMS[self.variant.system]
-        self.kernel = Kernel(engine, Processors(engine, PROCESSORS, QUANTUM_US), system, Trace(True))
+        self.kernel = Kernel(
+            engine, Processors(engine, PROCESSORS, QUANTUM_US), system, Trace(True)
+        )
         self.installation = Installation(self.kernel, self.scheme, self.variant.version)
         first = next(iter(self.lives.values()))
         self.kernel.boot(self.image(first), COSTS).console = self.console
@@ -185,6 +187,7 @@ class LogRun:
             for act in life.acts:
                 yield from self._act(p, life, act)
             yield from self._end(p, life)
+
         return steps
 
     def _end(self, p: CygwinProcess, life: Life) -> Steps:
@@ -200,12 +203,14 @@ class LogRun:
             p.grow_user_heap(p.user_heap_bytes + act.fd)
         elif what == OPEN:
             what = WRITES if act.name == WRITES else act.kind
-            self._open(p, act.fd, act.kind, *self._names(act), self._closes_at_exec(life, act), what)
-        elif what == DUP:
+            self._open(
+                p, act.fd, act.kind, *self._names(act), self._closes_at_exec(life, act), what
+            )
+        elif what == DUP and self._fd(life, act.other) in p.fds.open:
             yield from p.dup2(self._fd(life, act.other), self._fd(life, act.fd))
-        elif what == CLOSE:
+        elif what == CLOSE and self._fd(life, act.fd) in p.fds.open:
             yield from p.close(self._fd(life, act.fd))
-        elif what == CLOEXEC:
+        elif what == CLOEXEC and self._fd(life, act.fd) in p.fds.open:
             p.set_cloexec(self._fd(life, act.fd), True)
         elif what == CREATE:
             yield from self._create(p, life, self.windows[act.fd - 1])
@@ -281,7 +286,11 @@ class LogRun:
         return reduced_arguments(window, self.windows[0], shell, self.variant)
 
     def _mode(self, window: Window) -> int:
-        before = [c for c in self.log.calls if c.tid == window.anchor.tid and c.place < window.anchor.place]
+        before = [
+            c
+            for c in self.log.calls
+            if c.tid == window.anchor.tid and c.place < window.anchor.place
+        ]
         said = [int(c.args["mode"]) for c in before if c.api == "#app_spawn_call"]
         return said[-1] if said else 2
 

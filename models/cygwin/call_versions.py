@@ -127,9 +127,7 @@ def _late(words: tuple[str, ...]) -> tuple[str, ...]:
 
 def variants() -> dict[str, Variant]:
     """All variants, by the name of their logs' folder."""
-    r133 = _variant(
-        "shared-memory-1.3.3", 1272, 824, first_startup=_startup(FIRST_STARTUP)
-    )
+    r133 = _variant("shared-memory-1.3.3", 1272, 824, first_startup=_startup(FIRST_STARTUP))
     a132 = _variant(
         "blocking", 1276, 760,
         era=replace(layout.A, header_bytes=92, cygheapsize=5_123_164),
@@ -163,9 +161,15 @@ def variants() -> dict[str, Variant]:
         "cygwin-1.3.3": r133,
         "cygwin-1.3.3-w98": replace(r133, system="9x", sh_bytes=744),
         "msys-1.0.12": replace(
-            msys, programs=_MSYS_PROGRAMS, env_base_bytes=1266, environment=_msys(_ENVIRONMENT),
-            script_environment=_msys(_OTHER_ENVIRONMENT), sh_freed=(40,), console_bytes=-72,
-            console_freed=(72,), stdout_name=b"/dev/a-longer-name..",
+            msys,
+            programs=_MSYS_PROGRAMS,
+            env_base_bytes=1266,
+            environment=_msys(_ENVIRONMENT),
+            script_environment=_msys(_OTHER_ENVIRONMENT),
+            sh_freed=(40,),
+            console_bytes=-72,
+            console_freed=(72,),
+            stdout_name=b"/dev/a-longer-name..",
             order_known=False,
         ),  # fmt: skip
     }

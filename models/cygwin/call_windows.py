@@ -118,9 +118,7 @@ def _parent_part(number: int, thread: list[Call], i: int, waiters: dict[Any, Any
     following = (j for j in range(i + 1, len(thread)) if _is_creation(thread[j]))
     last = next(following, len(thread)) - 1 if end is None else end
     part = thread[begin : last + 1]
-    return Window(
-        number, kind, first, begin, last, anchor, made, part, ended=end is not None
-    )
+    return Window(number, kind, first, begin, last, anchor, made, part, ended=end is not None)
 
 
 def _is_creation(call: Call) -> bool:
@@ -198,7 +196,9 @@ def _child_part(window: Window, threads: Threads, calls: Sequence[Call]) -> None
     mine = [call for call in calls if call.pid == child]
     starts = [c for c in mine if c.api in ("#process_start", "#native_start")]
     if not starts:
-        window.child = mine[: next((i for i, c in enumerate(mine) if c.api == "CreateProcess"), None)]
+        window.child = mine[
+            : next((i for i, c in enumerate(mine) if c.api == "CreateProcess"), None)
+        ]
         return
     if starts[0].api != "#native_start" and not any(c.api not in _NOT_OURS for c in mine):
         return
@@ -226,12 +226,13 @@ def _waiter_part(window: Window, threads: Threads, tid: Any) -> None:
     if tid is None or window.kind == EXEC or window.made is None:
         return
     watched: Any = None
+    woken: Call | None = None  # its last wake-up by word of a new child
     slot = 0
     add = window.waiter.append
     for call in threads.get(tid, []):
         args = call.args
         if call.api == "WaitForMultipleObjects" and args["ms"] == 0:
-            window.leaving = window.leaving or watched is None and not slot
+            window.leaving = window.leaving or (watched is None and not slot)
             window.cut = True
             return  # a last look before the process ends
         if call.api == "WaitForMultipleObjects" and call.phase == "call":
@@ -239,6 +240,8 @@ def _waiter_part(window: Window, threads: Threads, tid: Any) -> None:
                 if window.made.args.get("hproc") in args["hs"]:
                     watched = window.made.args["hproc"]
                     slot = args["hs"].index(watched)
+                    if woken is not None:
+                        add(woken._replace(args={**woken.args, "hs": woken.args["hs"][:1]}))
                     add(_for_one(call, watched))
             elif watched is None:
                 watched = args["hs"][slot]
@@ -246,7 +249,8 @@ def _waiter_part(window: Window, threads: Threads, tid: Any) -> None:
             else:
                 slot = args["hs"].index(watched) if watched in args["hs"] else slot
         elif watched is None:
-            continue
+            if call.api == "WaitForMultipleObjects":
+                woken = call if args.get("woke") == args["hs"][0] else None
         elif call.api == "WaitForMultipleObjects" and args.get("woke") == watched:
             add(_for_one(call, watched))
         elif call.api == "CloseHandle" and args["h"] == watched:

@@ -88,7 +88,9 @@ def sight(calls: Sequence[Call], heap: int) -> Sight:
         args = call.args
         if call.api == "CreateFileMapping" and args["size"] in CONSOLE_BYTES:
             known.consoles.add(args["h"])
-        elif call.api == "VirtualAlloc" and args["type"] == "RESERVE" and args["size"] >= CHUNK_BYTES:
+        elif (
+            call.api == "VirtualAlloc" and args["type"] == "RESERVE" and args["size"] >= CHUNK_BYTES
+        ):
             known.user_heaps[call.pid] = args["ret"]
         elif call.api in ("MapViewOfFile", "MapViewOfFileEx") and args["ret"]:
             mapped = known.views.setdefault((call.pid, args["ret"]), [])
@@ -103,9 +105,8 @@ def _looked_at(calls: Sequence[Call]) -> set[Any]:
     for call in calls:
         if call.api == "CreateFile" and isinstance(call.args["h"], str):
             opened.add(call.args["h"])
-        elif call.api == "CloseHandle" and is_file(call.args["h"]):
-            if call.args["h"].startswith("F"):
-                closed.add(call.args["h"])
+        elif call.api == "CloseHandle" and str(call.args["h"]).startswith("F"):
+            closed.add(call.args["h"])
     return closed - opened
 
 
@@ -157,8 +158,10 @@ def _closes_file(call: Call) -> bool:
 
 def _grows_heap(word: Word) -> bool:
     facts = dict(word.facts)
-    return word.name == "VirtualAlloc" and str(facts.get("addr", "")).startswith("cygheap+0x") and (
-        facts["type"] == "COMMIT" and facts["addr"] != "cygheap+0x0"
+    return (
+        word.name == "VirtualAlloc"
+        and str(facts.get("addr", "")).startswith("cygheap+0x")
+        and (facts["type"] == "COMMIT" and facts["addr"] != "cygheap+0x0")
     )
 
 

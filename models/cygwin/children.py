@@ -177,9 +177,7 @@ def signal_thread(p: CygwinProcess, thread: Thread, info: ChildInfo | None, read
     if info is not None and info.takes_over:
         name = pinfo_name(p.me.process.pid)
         link, _ = k.create_file_mapping(thread, p.version.pid_link_bytes, name=name)
-        k.map_view_of_file_ex(
-            thread, link, name="cygpid link", ex=p.version.pinfo_view_ex
-        )
+        k.map_view_of_file_ex(thread, link, name="cygpid link", ex=p.version.pinfo_view_ex)
     yield from k.set_event(thread, ready)
     while True:
         yield from k.wait_for_single_object(thread, p.sigcatch)

@@ -146,7 +146,9 @@ def _new_socket(
 def _reads(p: CygwinProcess, handle: int) -> bool:
     """Whether the handle is that of a pipe's read end."""
     obj = p.me.process.handles.table().get(handle)
-    return not (obj.writes if isinstance(obj, PipeEnd) else isinstance(obj, File) and obj.what == WRITES)
+    return not (
+        obj.writes if isinstance(obj, PipeEnd) else isinstance(obj, File) and obj.what == WRITES
+    )
 
 
 def _is_socket(p: CygwinProcess, handle: int) -> bool:
@@ -167,12 +169,16 @@ def _sigproc_init(p: CygwinProcess, info: ChildInfo | None, wait: bool) -> Steps
         elif what == "mask":
             k.create_event(me, manual=False, role="signal mask")
         else:
-            yield from children.make_thread(
-                p, lambda thread: children.signal_thread(p, thread, info, ready), "signal"
-            )
+            yield from children.make_thread(p, _signal_steps(p, info, ready), "signal")
     if wait:
         yield from k.wait_for_single_object(me, ready)
         k.close_handle(me, ready)
+
+
+def _signal_steps(
+    p: CygwinProcess, info: ChildInfo | None, ready: int
+) -> Callable[[Thread], Steps]:
+    return lambda thread: children.signal_thread(p, thread, info, ready)
 
 
 def _run(words: tuple[str, ...], p: CygwinProcess, info: ChildInfo | None) -> Steps:

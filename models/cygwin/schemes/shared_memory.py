@@ -25,6 +25,7 @@ from models.cygwin import children
 from models.cygwin.arguments import free_arguments
 from models.cygwin.child_info import ChildInfo, ChildType
 from models.cygwin.creation_steps import (
+    HeapSection,
     creation_flags,
     exec_info,
     finish_fork,
@@ -38,7 +39,6 @@ from models.cygwin.cygheap import layout
 from models.cygwin.process import CygwinProcess
 from models.cygwin.protocol import P_DETACH, P_OVERLAY, P_WAIT, Request
 from models.cygwin.section_transfer import (
-    HeapSection,
     cygheap_fixup_in_child,
     cygheap_setup_for_child,
     cygheap_setup_for_child_cleanup,
