@@ -139,18 +139,22 @@ def variants() -> dict[str, Variant]:
         "shared-memory", 1296, 840,
         era=replace(
             layout.B, header_bytes=332, cygheapsize=2_054_476, search_slack_bytes=0,
-            fhandler_bytes=MappingProxyType({"disk": 100, "pipe": 56, "socket": 100, "console": 1244}),
+            fhandler_bytes=MappingProxyType(
+                {"disk": 100, "pipe": 56, "socket": 100, "console": 1244}
+            ),
         ),
         heap_address=0x615E0000, child_info_bytes=MappingProxyType({"fork": 292, "exec": 68}),
         pinfo_bytes=1028, pid_link_bytes=8, pinfo_view_ex=True, dll_bytes=0x11A000,
         dll_data=(0x610C0000, 13_816), dll_bss=(0x610E1000, 225_200), shared_address=0,
         shared_bytes=47_112, root_bytes=16_488, user_heap_reserve_bytes=402_653_184,
-        thread_suspended=True, pipe_guards=True, orphan_signals=False, mount_in_fork=True, hexec_last=True, pinfo_amid=True,
+        thread_suspended=True, pipe_guards=True, orphan_signals=False, mount_in_fork=True,
+        hexec_last=True, pinfo_amid=True,
         signal_objects=("ready", "mask", "arrived", "thread"),
         first_startup=FIRST_STARTUP_1_3_19, fork_startup=FORK_STARTUP_1_3_19,
     )  # fmt: skip
     b1319 = replace(
-        b1319, order_known=False, terminal=False, standard=(1, 2), spare_bytes=0, pipes_known=False, interpreter="/usr/bin/sh",
+        b1319, order_known=False, terminal=False, standard=(1, 2), spare_bytes=0,
+        pipes_known=False, interpreter="/usr/bin/sh",
         sh_freed=(24, 72, 72), env_base_bytes=1297, environment=(*_ENVIRONMENT, 19),
         script_environment=(*_OTHER_ENVIRONMENT, 19),
         version=replace(b1319.version, exec_startup=EXEC_STARTUP_1_3_19),
@@ -171,7 +175,7 @@ def variants() -> dict[str, Variant]:
             console_freed=(72,),
             stdout_name=b"/dev/a-longer-name..",
             order_known=False,
-        ),  # fmt: skip
+        ),
     }
 
 

@@ -14,9 +14,10 @@ from collections.abc import Callable
 
 from models.cygwin import children
 from models.cygwin.arguments import Handed, read_arguments
+from models.cygwin.child_fixups import fixup_after_fork, new_socket, reads
 from models.cygwin.child_info import ChildInfo, ChildType
 from models.cygwin.cygheap.allocator import HeapFatal
-from models.cygwin.descriptors import PIPE, SOCKET, WRITES, DescriptorTable
+from models.cygwin.descriptors import PIPE, SOCKET, DescriptorTable
 from models.cygwin.errors import ApiFatal
 from models.cygwin.installation import Creation, Installation, Program
 from models.cygwin.process import CygwinProcess
@@ -24,7 +25,6 @@ from models.cygwin.version import FORK_WAIT_MS, Version
 from models.win32.errors import Win32Error
 from models.win32.handles import CURRENT_PROCESS, CURRENT_THREAD
 from models.win32.kernel import Kernel
-from models.win32.objects import File, PipeEnd
 from models.win32.thread import Thread
 from models.win32.waits import WAIT_OBJECT_0
 from sim.engine import Steps
@@ -89,7 +89,7 @@ def _fork_child(p: CygwinProcess, info: ChildInfo) -> Steps:
         _own_hexec(p, info)
     p.fds = DescriptorTable(p.heap)
     p.fds.read()
-    _fixup_after_fork(p, info.parent)
+    fixup_after_fork(p, info.parent)
     yield from k.set_event(me, info.subproc_ready)
     for handle in (info.parent, info.subproc_ready, info.forker_finished):
         k.close_handle(me, handle)
@@ -104,57 +104,6 @@ def _own_hexec(p: CygwinProcess, info: ChildInfo) -> None:
     if info.hexec:
         k.close_handle(me, info.hexec)
     p.h_exec = k.duplicate_handle(me, CURRENT_PROCESS, p.h_self, CURRENT_PROCESS, inherit=True)
-
-
-def _fixup_after_fork(p: CygwinProcess, parent: int) -> None:
-    """Handles that were not inherited are fetched from the parent, sockets made anew (§f)."""
-    for d in p.fds.open.values():
-        if d.kind == PIPE and p.version.pipe_guards and _reads(p, d.handle):
-            p.k.create_event(p.me, manual=False, role="pipe guard")
-        if d.kind == SOCKET:
-            d.handle, d.second = _new_socket(p, d.info, (d.handle, d.second), parent)
-        elif d.cloexec:
-            d.handle, d.second = (_fetch(p, parent, h) for h in (d.handle, d.second))
-        else:
-            continue
-        p.fds.store(d)
-
-
-def _fetch(p: CygwinProcess, parent: int, handle: int) -> int:
-    if not handle or not parent:
-        return 0
-    return p.k.duplicate_handle(p.me, parent, handle, CURRENT_PROCESS)
-
-
-def _new_socket(
-    p: CygwinProcess, info: int, handles: tuple[int, int], parent: int
-) -> tuple[int, int]:
-    """WSASocket from what lies in this heap; where that is stale, the handle from the parent."""
-    raw = p.heap.memory.read(info - p.heap.base, 16)
-    made = []
-    for i, handle in enumerate(handles):
-        if not handle:
-            made.append(0)
-            continue
-        try:
-            made.append(p.k.wsa_socket(p.me, raw[8 * i :], inherit=False))
-        except Win32Error:
-            made.append(handle if _is_socket(p, handle) else _fetch(p, parent, handle))
-    return made[0], made[1]
-
-
-def _reads(p: CygwinProcess, handle: int) -> bool:
-    """Whether the handle is that of a pipe's read end."""
-    obj = p.me.process.handles.table().get(handle)
-    return not (
-        obj.writes if isinstance(obj, PipeEnd) else isinstance(obj, File) and obj.what == WRITES
-    )
-
-
-def _is_socket(p: CygwinProcess, handle: int) -> bool:
-    """Whether the socket itself was inherited."""
-    obj = p.me.process.handles.table().get(handle)
-    return isinstance(obj, File) and obj.what == SOCKET
 
 
 def _sigproc_init(p: CygwinProcess, info: ChildInfo | None, wait: bool) -> Steps:
@@ -305,12 +254,12 @@ def _descriptors(p: CygwinProcess, info: ChildInfo | None) -> None:
     p.fds = DescriptorTable(p.heap)
     p.fds.read()
     for fd, d in list(p.fds.open.items()):
-        if d.kind == PIPE and p.version.pipe_guards and not d.cloexec and _reads(p, d.handle):
+        if d.kind == PIPE and p.version.pipe_guards and not d.cloexec and reads(p, d.handle):
             p.k.create_event(p.me, manual=False, role="pipe guard")
         if d.cloexec:
             p.fds.remove(fd)
         elif d.kind == SOCKET:
-            d.handle, d.second = _new_socket(p, d.info, (d.handle, d.second), 0)
+            d.handle, d.second = new_socket(p, d.info, (d.handle, d.second), 0)
             p.fds.store(d)
 
 
