@@ -212,7 +212,7 @@ def word(row: Row) -> str:
     if "type" in args:
         return f"{row.name} {args['type']}"
     if row.name == "CreateProcess":
-        return f"{row.name} {args['flags']}"
+        return f"{row.name} {args['flags'] & 4}"
     obj = next((args[key] for key in ("h", "src", "s") if args.get(key) is not None), None)
     return row.name if obj is None else f"{row.name} {_about(obj)}"
 

@@ -242,7 +242,7 @@ def names_of(m: Machine, tid: int, first: str, last: str) -> list[str]:
 # Parent of a fork, from its duplicate for the child to the wait; order from the call logs.
 REMEMBER = [
     "CreateFileMapping",
-    "MapViewOfFileEx",
+    "MapViewOfFile",
     "DuplicateHandle",
     "DuplicateHandle",
     "SetEvent",

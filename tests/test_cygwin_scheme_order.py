@@ -24,7 +24,7 @@ def listed(text: str) -> list[str]:
 # -- the parent ---------------------------------------------------------------------------------
 
 SUBPROC_INIT = "CreateEvent wait_subproc -> CreateThread wait_subproc"
-REMEMBER = """CreateFileMapping pinfo -> MapViewOfFileEx pinfo
+REMEMBER = """CreateFileMapping pinfo -> MapViewOfFile pinfo
     DuplicateHandle process -> DuplicateHandle process -> SetEvent wait_subproc"""
 FORK_EVENTS = """DuplicateHandle process
     CreateEvent subproc_ready -> CreateEvent forker_finished -> VirtualQuery"""
@@ -118,7 +118,7 @@ SHARED = {  # on 9x the wanted address is refused, so a second call takes any
 SIGNALS = """CreateEvent signal thread ready -> CreateEvent signal_arrived
     CreateThread signal -> CreateEvent signal mask"""
 FORK_CHILD = f"""{SELF} -> {{grandparent}} CreateEvent muto -> {{heap}}
-    CreateEvent muto -> VirtualQuery -> CreateFileMapping pinfo -> MapViewOfFileEx pinfo
+    CreateEvent muto -> VirtualQuery -> CreateFileMapping pinfo -> MapViewOfFile pinfo
     {{shared}} -> VirtualAlloc RESERVE -> VirtualAlloc COMMIT -> CreateEvent muto
     OpenFileMapping cygwin root -> MapViewOfFileEx cygwin root
     CreateMutex mutex -> CreateEvent muto -> CreateEvent muto
@@ -126,7 +126,7 @@ FORK_CHILD = f"""{SELF} -> {{grandparent}} CreateEvent muto -> {{heap}}
     DuplicateHandle process -> SetEvent subproc_ready
     CloseHandle process -> CloseHandle subproc_ready -> CloseHandle forker_finished -> {SIGNALS}"""
 EXEC_CHILD = f"""{SELF} -> CreateEvent muto -> {{heap}} -> CreateEvent muto
-    {{pinfo}} -> MapViewOfFileEx pinfo -> CloseHandle process
+    {{pinfo}} -> MapViewOfFile pinfo -> CloseHandle process
     {{shared}} -> VirtualAlloc RESERVE -> CreateEvent muto -> VirtualAlloc COMMIT
     MapViewOfFileEx cygwin root -> CreateMutex mutex -> CreateEvent muto -> CreateEvent muto
     {SIGNALS} -> WaitForSingleObject signal thread ready -1 -> CloseHandle signal thread ready"""

@@ -63,5 +63,6 @@ def reads(p: CygwinProcess, handle: int) -> bool:
 
 def _is_socket(p: CygwinProcess, handle: int) -> bool:
     """Whether the socket itself was inherited."""
-    obj = p.me.process.handles.table().get(handle)
-    return isinstance(obj, File) and obj.what == SOCKET
+    handles = p.me.process.handles
+    obj = handles.table().get(handle)
+    return isinstance(obj, File) and obj.what == SOCKET and handles.inherits(handle)

@@ -139,6 +139,7 @@ def keep_zombie(p: CygwinProcess, h_process: int) -> None:
     for child in p.children:
         if child.h_process == h_process:
             child.h_process = child.h_first
+            child.pinfo.write32(H_PROCESS, child.h_first)
 
 
 def wait_subproc(p: CygwinProcess, thread: Thread) -> Steps:
