@@ -28,5 +28,5 @@ def check(files: tuple[str, ...], scheme: str | None) -> int:
     from scenarios.cli_words import check_names
 
     if scheme is not None:
-        check_names("--scheme", "scheme", [scheme], schemes.names())
+        check_names("--scheme", "scheme", [scheme], schemes.variant_names())
     return order_command.check_files(files, scheme, sys.stdout)

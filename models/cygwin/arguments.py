@@ -74,11 +74,14 @@ def put_argv(heap: Cygheap, arguments: Arguments) -> ArgumentBlocks:
     return ArgumentBlocks(info, vector, strings)
 
 
-def put_environment(heap: Cygheap, blocks: ArgumentBlocks, arguments: Arguments) -> None:
-    """Allocate and fill the environment: steps 7 and 8 of §b4."""
+def put_environment(
+    heap: Cygheap, blocks: ArgumentBlocks, arguments: Arguments, pinfo: int
+) -> None:
+    """Allocate and fill the environment, steps 7 and 8, and complete the exec information."""
     blocks.env_vector = heap.cmalloc(HeapType.HEAP_1_ARGV, (len(arguments.env) + 1) * 4)
     blocks.env_strings = heap.cstrdup1_many(arguments.env)
     _store(heap, blocks.env_vector, blocks.env_strings)
+    put_info(heap, blocks, pinfo)
 
 
 def put_info(heap: Cygheap, blocks: ArgumentBlocks, pinfo: int) -> None:

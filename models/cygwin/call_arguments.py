@@ -19,6 +19,7 @@ from models.cygwin.call_windows import Window
 
 # Bytes and number of variables that the runs `env-N` add: LONG00=..., VAR000=...
 MORE_VARIABLES = ((3007, 10), (97, 100))
+_STARTS = {";", "&", "|", "&&", "||", "(", "exec"}  # a command begins behind these
 TEXT_BYTES = 600  # a log keeps no more of a command
 WORK = "/cygdrive/c/work"  # where these runs were
 SHELLS = ("sh.exe", "shc.exe")
@@ -137,10 +138,12 @@ def _tail(said: str, shell: str) -> list[str]:
     lexer = shlex.shlex(shell, posix=True, punctuation_chars=";&|()")
     lexer.whitespace_split = True
     words = list(lexer)
-    if said not in words:
+    places = [i for i, word in enumerate(words) if word == said]
+    if not places:
         return []
+    starts = [i for i in places if i == 0 or words[i - 1] in _STARTS]
     tail: list[str] = []
-    for word in words[words.index(said) + 1 :]:
+    for word in words[(starts or places)[-1] + 1 :]:
         if word in _SEPARATORS:
             break
         tail.append(word)

@@ -26,6 +26,7 @@ from models.cygwin.call_run import LogRun, Seed
 from models.cygwin.call_versions import Variant
 from models.cygwin.call_windows import FORK, Window, is_reduced, windows
 from models.cygwin.protocol import Scheme
+from sim.errors import SimError
 
 SEED_LIMIT = 8192  # most that one program is believed to have allocated unseen -- chosen
 BLOCKS = (24, 40, 72)  # of what is freed early: names and small objects
@@ -59,7 +60,11 @@ def check(log: CallLog, variant: Variant, scheme: Scheme) -> Verdict:
     reason = unmodelled(log, real, variant)
     if reason:
         return Verdict(0, 0, skipped=reason)
-    calls, made, seeded = _run(log, real, variant, scheme)
+    try:
+        calls, made, seeded = _run(log, real, variant, scheme)
+    except SimError as error:
+        said = f"a run that ends with {type(error).__name__}: {error}"
+        return Verdict(len(real), 0, Difference(1, real[0].anchor.place, "a run", said))
     views_anywhere = variant.system == "9x"
     compared, difference = compare(real, log.calls, made, calls, views_anywhere)
     kept = seeded + (variant.system == "9x")
@@ -118,7 +123,8 @@ def _run(
     seeds = {1: Seed(0)}
     if sh:
         more = variant.console_bytes if console else 0
-        seeds = {1: Seed(variant.sh_bytes + more, variant.sh_freed)}
+        blocks = variant.console_freed if console else variant.sh_freed
+        seeds = {1: Seed(variant.sh_bytes + more, blocks)}
     freed = sh
     for window in real:
         unhanded = not window.info.get("n", 0)  # nobody sees how large the heap was

@@ -125,6 +125,8 @@ def _window(
                 return compared, Difference(number, a.place, f"{part} {a}", f"{part} {b}")
         if full and part == "parent" and not real.ended:
             continue  # it was killed in the middle
+        if part == "waiter" and (real.cut or made.cut):
+            continue  # nobody looked at the child any more
         if len(mine) != len(other):
             i = min(len(mine), len(other))
             one = f"{part} {mine[i]}" if i < len(mine) else f"the end of {part}"

@@ -110,11 +110,11 @@ def _kill(life: Life, calls: Sequence[Call]) -> None:
 
 
 def _standard(calls: Sequence[Call]) -> set[int]:
-    """Which of stdin, stdout and stderr are open: those that a log ever closes, else all."""
+    """Which of stdin, stdout and stderr are open: those that a log ever closes; none if unknown."""
     closed = {call.args["h"] for call in calls if call.api == "CloseHandle"}
     found = {fd for fd, name in enumerate(("STDIN", "STDOUT", "STDERR")) if name in closed}
     console = any(str(name).startswith("CON") for name in closed)
-    return set(_STANDARD.values()) if console or not found else found
+    return set(_STANDARD.values()) if console else found
 
 
 def _born(call: Call, window: Window | None, before: dict[str, Life], standard: set[int]) -> Life:
@@ -123,8 +123,8 @@ def _born(call: Call, window: Window | None, before: dict[str, Life], standard: 
     life = Life(call.pid, image, native, window, command=call.args.get("cmd", ""))
     parent = before.get(window.anchor.pid) if window else None
     if parent is None:
-        life.handles = {hv: fd for hv, fd in _STANDARD.items() if fd in standard}
-        life.standard = tuple(life.handles.values())
+        life.handles = {hv: fd for hv, fd in _STANDARD.items() if fd in standard or not standard}
+        life.standard = tuple(sorted(standard))
         return life
     assert window is not None
     life.script = parent.script if window.kind == "fork" else _runs_script(life)

@@ -23,6 +23,22 @@ LINE_LIMIT_BYTES = 1 << 20  # longest line read -- chosen
 FILE_LIMIT_BYTES = 1 << 28  # largest log read, unpacked -- chosen
 ALLOWED = "a call log of a Cygwin DLL"
 
+_NEEDED = {
+    "CloseHandle": ("h", "hv"), "CreateEvent": ("h", "inherit", "initial", "manual"),
+    "CreateFile": ("h", "hv", "name"), "CreateFileMapping": ("h", "inherit", "size"),
+    "CreateMutex": ("h", "inherit"), "CreatePipe": ("read", "write"),
+    "CreateThread": ("flags", "h", "new_tid"), "ExitProcess": ("code",),
+    "DuplicateHandle": ("dst_hv", "dst_proc", "inherit", "src", "src_hv", "src_proc"),
+    "GetExitCodeProcess": ("code", "h"), "MapViewOfFile": ("h", "ret"),
+    "MapViewOfFileEx": ("addr", "h", "ret"), "OpenFileMapping": ("h", "inherit"),
+    "ReadProcessMemory": ("addr", "h", "size"), "ReleaseMutex": ("h",), "ResetEvent": ("h",),
+    "ResumeThread": ("h", "prev_count"), "SetEvent": ("h",), "TerminateProcess": ("code", "h"),
+    "UnmapViewOfFile": ("addr",), "VirtualAlloc": ("addr", "ret", "size", "type"),
+    "WaitForMultipleObjects": ("hs", "ms"), "WaitForSingleObject": ("hs", "ms"),
+    "WriteProcessMemory": ("addr", "h", "size"), "WSADuplicateSocket": ("target",),
+    "#app_spawn_call": ("mode",), "#native_exit": ("code",), "#native_sleep": ("ms",),
+}  # fmt: skip
+_INFO_NEEDED = ("type", "cb", "cygpid")
 _PHASES = ("", "call", "return")
 _TEXTS = ("pid", "tid", "api")
 _NUMBERS = ("hv", "src_hv", "dst_hv", "addr", "ret", "hproc_hv", "hthread_hv")  # written as 0x...
@@ -109,6 +125,9 @@ def _call(where: str, record: dict[str, Any]) -> Call:
     if phase not in _PHASES:
         raise InputError(where, f"ph {phase!r}", "call or return, or no ph")
     args = record.get("args", {})
+    for key in _NEEDED.get(record["api"], ()):
+        if not isinstance(args, dict) or key not in args:
+            raise InputError(where, f"{record['api']} without {key!r}", ALLOWED)
     error, t_us = record.get("err", 0), record.get("t_us", 0)
     if not isinstance(args, dict) or not isinstance(error, int):
         raise InputError(where, "args is not an object or err not a number", ALLOWED)
@@ -121,6 +140,9 @@ def _call(where: str, record: dict[str, Any]) -> Call:
         if not isinstance(info, dict):
             raise InputError(where, "child_info is not an object", ALLOWED)
         made["child_info"] = info = dict(info)
+        for key in _INFO_NEEDED:
+            if key not in info:
+                raise InputError(where, f"child_info without {key!r}", ALLOWED)
         _to_numbers(where, info, _INFO_NUMBERS)
     number = int(where.rsplit(":", 1)[1])
     return Call(number, record["pid"], record["tid"], record["api"], phase, made, error, t_us)

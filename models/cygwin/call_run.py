@@ -173,11 +173,11 @@ class LogRun:
 
         def steps(p: CygwinProcess) -> Steps:
             if life.made_by is None:
-                for fd in sorted(set(life.standard)):
+                for fd in life.standard or self.variant.standard:
                     self._standard(p, fd)
             forked = life.made_by is not None and life.made_by.kind == "fork"
             if life.image.startswith("sh") and not forked and self.variant.terminal:
-                _look_for_terminal(p, first=life.made_by is None)
+                _look_for_terminal(p, life.made_by is None, self.console)
             if life.made_by is None:
                 for size in self.seeds.get(1, Seed(0)).freed:
                     _put_freed(p, size)
@@ -215,11 +215,11 @@ class LogRun:
             self._open(
                 p, act.fd, act.kind, *self._names(act), self._closes_at_exec(life, act), what
             )
-        elif what == DUP:
+        elif what == DUP and self._fd(life, act.other) in p.fds.open:
             yield from p.dup2(self._fd(life, act.other), self._fd(life, act.fd))
-        elif what == CLOSE:
+        elif what == CLOSE and self._fd(life, act.fd) in p.fds.open:
             yield from p.close(self._fd(life, act.fd))
-        elif what == CLOEXEC:
+        elif what == CLOEXEC and self._fd(life, act.fd) in p.fds.open:
             p.set_cloexec(self._fd(life, act.fd), True)
         elif what == CREATE:
             yield from self._create(p, life, self.windows[act.fd - 1])
@@ -246,6 +246,8 @@ class LogRun:
         kind = CONSOLE if self.console else DISK
         named = fd < 2 if self.console else fd == 1
         names = self._names(Act(OPEN, kind=kind if self.console else PIPE)) if named else (b"", b"")
+        if fd == 1 and not self.console and names[1]:
+            names = names[0], self.variant.stdout_name
         self._open(p, fd, kind, *names, False)
 
     def _names(self, act: Act) -> tuple[bytes, bytes]:
@@ -325,7 +327,7 @@ def _exit_code(window: Window) -> int:
     return int(codes[0]) if codes else 1
 
 
-def _look_for_terminal(p: CygwinProcess, first: bool) -> None:
+def _look_for_terminal(p: CygwinProcess, first: bool, found: bool) -> None:
     """sh opens /dev/tty at its start, in vain: fhandler and names are freed again.
 
     In the first process something else takes the place of the native name at once.
@@ -333,7 +335,9 @@ def _look_for_terminal(p: CygwinProcess, first: bool) -> None:
     heap = p.heap
     fhandler = heap.ccalloc(HeapType.HEAP_FHANDLER, 1, heap.era.fhandler_bytes[DISK])
     names = [b"/dev/tty"] if first else [b"/dev/tty", b"\\dev\\tty" + bytes(15)]
-    heap.cfree_many([heap.cstrdup(name) for name in names])
+    made = [heap.cstrdup(name) for name in names]
+    if not found:
+        heap.cfree_many(made)
     heap.cfree(fhandler)
 
 

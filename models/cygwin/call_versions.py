@@ -58,12 +58,15 @@ class Variant:
     script_environment: the same from a sh that runs a script; the order is another
     sh_bytes: heap of a fresh sh that its visible calls do not explain
     order_known: the order of its environment is known
+    standard: descriptors that a first process has open where a log does not tell
     terminal: its sh looks for its terminal with an fhandler that is freed again
     spare_bytes: more than its native name that a new device's fhandler keeps for it
     pipes_known: what its pipes and sockets take in the heap is known
     interpreter: what a script's first argument becomes
     sh_freed: sizes of further blocks that a fresh sh has freed
     console_bytes: what sh has more in its heap where it has a console
+    console_freed: what it has freed then, its terminal's name being kept
+    stdout_name: POSIX name of the pipe that stdout was
     high_fd: where sh keeps its script: getdtablesize() - 1
     underscore, script_underscore: where "_" stands among them
     """
@@ -78,12 +81,15 @@ class Variant:
     script_environment: tuple[int, ...]
     sh_bytes: int = 0
     order_known: bool = True
+    standard: tuple[int, ...] = (0, 1, 2)
     terminal: bool = True
     spare_bytes: int = 15
     pipes_known: bool = True
     interpreter: str = "/bin/sh"
     sh_freed: tuple[int, ...] = ()
-    console_bytes: int = 0
+    console_bytes: int = -40
+    console_freed: tuple[int, ...] = (40,)
+    stdout_name: bytes = b"/dev/piper"
     high_fd: int = 255
     underscore: int = 46
     script_underscore: int = 30
@@ -130,7 +136,7 @@ def variants(scheme: Callable[[str], Scheme]) -> dict[str, Variant]:
         dll_data=(0x61086000, 7_872), dll_bss=(0x610C5000, 218_288), dll_bytes=0x106000,
         first_startup=_startup(FIRST_STARTUP_A),
     )  # fmt: skip
-    msys = _variant(scheme("msys-1.0"), 1272, 856, first_startup=_startup(FIRST_STARTUP))
+    msys = _variant(scheme("msys-1.0"), 1272, 824, first_startup=_startup(FIRST_STARTUP))
     b1319 = _variant(
         scheme("shared-memory"), 1296, 840,
         era=replace(
@@ -149,8 +155,8 @@ def variants(scheme: Callable[[str], Scheme]) -> dict[str, Variant]:
         first_startup=FIRST_STARTUP_1_3_19, fork_startup=FORK_STARTUP_1_3_19,
     )  # fmt: skip
     b1319 = replace(
-        b1319, order_known=False, terminal=False, spare_bytes=0, pipes_known=False,
-        interpreter="/usr/bin/sh",
+        b1319, order_known=False, terminal=False, standard=(1, 2), spare_bytes=0,
+        pipes_known=False, interpreter="/usr/bin/sh",
         sh_freed=(24, 72, 72), env_base_bytes=1297, environment=(*_ENVIRONMENT, 19),
         script_environment=(*_OTHER_ENVIRONMENT, 19),
         version=replace(b1319.version, exec_startup=EXEC_STARTUP_1_3_19),
@@ -168,6 +174,9 @@ def variants(scheme: Callable[[str], Scheme]) -> dict[str, Variant]:
             script_environment=_msys(_OTHER_ENVIRONMENT),
             sh_freed=(40,),
             console_bytes=-72,
+            console_freed=(72,),
+            stdout_name=b"/dev/a-longer-name..",
+            order_known=False,
         ),
     }
 

@@ -39,6 +39,7 @@ class Window:
     child, signal, waiter: main and signal thread of the child, wait_subproc -- constant
     native: the child is not linked with Cygwin; None if it never ran -- constant
     leaving: the parent left before wait_subproc had looked at the child
+    cut: it left before the child did
     loose: the order of what is put into the heap is not known, so neither is where a page is
         committed
     ended: the log has the end of the parent's part -- constant
@@ -58,6 +59,7 @@ class Window:
     native: bool | None = None
     loose: bool = False
     leaving: bool = False
+    cut: bool = False
     ended: bool = True
 
     @property
@@ -224,18 +226,22 @@ def _waiter_part(window: Window, threads: Threads, tid: Any) -> None:
     if tid is None or window.kind == EXEC or window.made is None:
         return
     watched: Any = None
+    woken: Call | None = None  # its last wake-up by word of a new child
     slot = 0
     add = window.waiter.append
     for call in threads.get(tid, []):
         args = call.args
         if call.api == "WaitForMultipleObjects" and args["ms"] == 0:
             window.leaving = window.leaving or (watched is None and not slot)
+            window.cut = True
             return  # a last look before the process ends
         if call.api == "WaitForMultipleObjects" and call.phase == "call":
             if watched is None and not slot:
                 if window.made.args.get("hproc") in args["hs"]:
                     watched = window.made.args["hproc"]
                     slot = args["hs"].index(watched)
+                    if woken is not None:
+                        add(woken._replace(args={**woken.args, "hs": woken.args["hs"][:1]}))
                     add(_for_one(call, watched))
             elif watched is None:
                 watched = args["hs"][slot]
@@ -243,7 +249,8 @@ def _waiter_part(window: Window, threads: Threads, tid: Any) -> None:
             else:
                 slot = args["hs"].index(watched) if watched in args["hs"] else slot
         elif watched is None:
-            continue
+            if call.api == "WaitForMultipleObjects":
+                woken = call if args.get("woke") == args["hs"][0] else None
         elif call.api == "WaitForMultipleObjects" and args.get("woke") == watched:
             add(_for_one(call, watched))
         elif call.api == "CloseHandle" and args["h"] == watched:

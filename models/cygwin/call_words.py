@@ -21,6 +21,7 @@ from models.cygwin.call_lives import CHUNK_BYTES, is_file
 from models.cygwin.call_log import Call
 from models.cygwin.child_info import ChildType
 from models.cygwin.descriptors import CONSOLE
+from models.win32.memory import PAGE_BYTES
 from models.win32.objects import File, KernelObject
 from models.win32.thread import Process
 from models.win32.waits import INFINITE
@@ -104,9 +105,7 @@ def _looked_at(calls: Sequence[Call]) -> set[Any]:
     for call in calls:
         if call.api == "CreateFile" and isinstance(call.args["h"], str):
             opened.add(call.args["h"])
-        elif (
-            call.api == "CloseHandle" and is_file(call.args["h"]) and call.args["h"].startswith("F")
-        ):
+        elif call.api == "CloseHandle" and str(call.args["h"]).startswith("F"):
             closed.add(call.args["h"])
     return closed - opened
 
@@ -206,8 +205,12 @@ def _event(call: Call, known: Sight) -> _Parts:
     ), (("h", a["h"]),)  # fmt: skip
 
 
-def _mutex(call: Call, known: Sight) -> _Parts:
+def _mutex(call: Call, known: Sight) -> _Parts | None:
     a = call.args
+    if known.anywhere and not a.get("name"):
+        return None  # 98 has one more in a fork child
+    if a.get("name") and not str(a["name"]).endswith("title_mutex"):
+        return None  # a program's own
     named = bool(a.get("name"))
     return (("inherit", bool(a["inherit"])), ("named", named)), (("h", a["h"]),)
 
@@ -256,7 +259,10 @@ def _alloc(call: Call, known: Sight) -> _Parts | None:
 
 def _transfer(call: Call, known: Sight) -> _Parts:
     a = call.args
-    return (("addr", _where(a["addr"], call, known)), ("size", a["size"])), (("h", a["h"]),)
+    where, size = _where(a["addr"], call, known), a["size"]
+    if where.startswith("user heap"):
+        size = (size + PAGE_BYTES - 1) & -PAGE_BYTES  # malloc's end inside its last page is unseen
+    return (("addr", where), ("size", size)), (("h", a["h"]),)
 
 
 def _duplicate(call: Call, known: Sight) -> _Parts:

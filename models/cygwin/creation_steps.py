@@ -111,16 +111,18 @@ def parent_handle(p: CygwinProcess) -> int:
 def put_arguments(p: CygwinProcess, arguments: Arguments, overlay: bool) -> ArgumentBlocks:
     """argv and environment, then for an exec the handle of our pinfo (§b4, §c3; order: logs)."""
     blocks = put_argv(p.heap, arguments)
-    if not p.version.pinfo_amid:
-        put_environment(p.heap, blocks, arguments)
+    amid = p.version.pinfo_amid
+    if not amid:
+        put_environment(p.heap, blocks, arguments, 0)
     pinfo = 0
     if overlay:
         pinfo = p.k.duplicate_handle(
             p.me, CURRENT_PROCESS, p.h_pinfo, CURRENT_PROCESS, inherit=True
         )
-    if p.version.pinfo_amid:
-        put_environment(p.heap, blocks, arguments)
-    put_info(p.heap, blocks, pinfo)
+    if amid:
+        put_environment(p.heap, blocks, arguments, pinfo)
+    else:
+        put_info(p.heap, blocks, pinfo)
     return blocks
 
 

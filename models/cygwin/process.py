@@ -68,8 +68,7 @@ class CygwinProcess:
         self.signal_arrived = 0
         self.sigcatch = 0
         self.h_wait = 0
-        self.wake_children = 0
-        self.h_wait_subproc = 0
+        self.wake_children = self.h_wait_subproc = 0
         self.exiting = False
         self.children: list[children.Child] = []
         self.waiter: children.Waiter | None = None

@@ -11,15 +11,14 @@ Source: dcrt0.cc and fork.cc of aa9d50a1c (CYGWIN.md §b1, §c2); order of calls
 from __future__ import annotations
 
 from collections.abc import Callable
-from functools import partial
 
 from models.cygwin import children, dll_data, vfork
 from models.cygwin.arguments import Handed, read_arguments
+from models.cygwin.child_fixups import fixup_after_fork, new_socket, reads
 from models.cygwin.child_info import ChildInfo, ChildType
 from models.cygwin.cygheap.allocator import HeapFatal
 from models.cygwin.descriptors import PIPE, SOCKET, DescriptorTable
 from models.cygwin.errors import ApiFatal
-from models.cygwin.handle_fixups import fixup_after_fork, new_socket, reads
 from models.cygwin.installation import Creation, Installation, Program
 from models.cygwin.process import CygwinProcess
 from models.cygwin.version import FORK_WAIT_MS, Version
@@ -125,11 +124,16 @@ def _sigproc_init(p: CygwinProcess, info: ChildInfo | None, wait: bool) -> Steps
         elif what == "mask":
             k.create_event(me, manual=False, role="signal mask")
         else:
-            steps = partial(children.signal_thread, p, info=info, ready=ready)
-            yield from children.make_thread(p, steps, "signal")
+            yield from children.make_thread(p, _signal_steps(p, info, ready), "signal")
     if wait:
         yield from k.wait_for_single_object(me, ready)
         k.close_handle(me, ready)
+
+
+def _signal_steps(
+    p: CygwinProcess, info: ChildInfo | None, ready: int
+) -> Callable[[Thread], Steps]:
+    return lambda thread: children.signal_thread(p, thread, info, ready)
 
 
 def _run(words: tuple[str, ...], p: CygwinProcess, info: ChildInfo | None) -> Steps:
@@ -169,11 +173,14 @@ def _ppid(p: CygwinProcess, info: ChildInfo | None) -> None:
 
 
 def _hexec(p: CygwinProcess, info: ChildInfo | None) -> None:
-    """An exec hands on what the caller has for its own execs; in a spawn child it is closed."""
+    """An exec hands on what the caller has for its own execs; a spawn child closes it.
+
+    In 1.3.19 it does so later, together with its parent's handle (log `vfork-make`).
+    """
     if info is not None and info.hexec:
         if info.type is ChildType.EXEC:
             p.h_exec = info.hexec
-        else:
+        elif not p.version.hexec_last:
             p.k.close_handle(p.me, info.hexec)
 
 
@@ -273,8 +280,13 @@ def _fdtab(p: CygwinProcess, info: ChildInfo | None) -> None:
 
 
 def _parent(p: CygwinProcess, info: ChildInfo | None) -> None:
+    """The parent's handle is closed; 1.3.19 closes here what else a spawn child has no use for."""
     assert info is not None
     p.k.close_handle(p.me, info.parent)
+    if p.version.hexec_last and info.type is not ChildType.EXEC:
+        for handle in (info.hexec, info.pppid_handle):
+            if handle:
+                p.k.close_handle(p.me, handle)
 
 
 def _shared(p: CygwinProcess, info: ChildInfo | None) -> None:

@@ -54,7 +54,7 @@ FORK_STARTUP_1_3_19 = (
 EXEC_STARTUP_1_3_19 = (
     "self", "thread", "ppid", "mutex", "mutex", "hexec", "heap", "walk", "muto",
     "arguments", "shared", "user-heap", "muto", "heap-page", "root", "settle", "pinfo",
-    "descriptors", "parent", "muto", "signal-event", "thread", "title", "muto", "muto",
+    "descriptors", "parent", "muto", "signal-event", "thread", "held", "title", "muto", "muto",
 )
 # fmt: on
 # "settle" in such a list lets the process be as late as its calls have made it.

@@ -9,8 +9,9 @@ _SCHEMES: tuple[Scheme, ...] = (
     blocking.SCHEME,
     shared_memory_1_3_3.SCHEME,
     shared_memory.SCHEME,
-    msys_1_0.SCHEME,
 )
+# The same once more with another DLL's numbers: found by name, not listed among the schemes.
+_VARIANTS: tuple[Scheme, ...] = (msys_1_0.SCHEME,)
 
 
 def names() -> list[str]:
@@ -18,9 +19,14 @@ def names() -> list[str]:
     return [scheme.name for scheme in _SCHEMES]
 
 
+def variant_names() -> list[str]:
+    """The schemes and their variants."""
+    return [scheme.name for scheme in (*_SCHEMES, *_VARIANTS)]
+
+
 def get(name: str) -> Scheme:
-    """The scheme of that name. Raises KeyError if there is none."""
-    for scheme in _SCHEMES:
+    """The scheme or variant of that name. Raises KeyError if there is none."""
+    for scheme in (*_SCHEMES, *_VARIANTS):
         if scheme.name == name:
             return scheme
     raise KeyError(name)

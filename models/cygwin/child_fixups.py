@@ -1,10 +1,10 @@
-"""Handles of descriptors in a child that did not inherit them as they are.
+"""What a child does about descriptors whose handles did not come along.
 
-Close-on-exec handles are not inheritable, so a fork child fetches them from its parent.  A socket
-is made anew from what the parent wrote into the heap for it; where that is stale, it is fetched
-like the others.
+A fork child fetches them from its living parent and makes sockets anew from the protocol
+information in its copy of the heap; where that is stale, it has the socket that it inherited, or
+fetches it too.
 
-Source: dtable.cc and net.cc of aa9d50a1c (CYGWIN.md §f); pipes' guards from the logs of 1.3.19.
+Source: fhandler.cc, fhandler_socket.cc of aa9d50a1c (CYGWIN.md §f); order of calls from the logs.
 """
 
 from __future__ import annotations
@@ -63,5 +63,6 @@ def reads(p: CygwinProcess, handle: int) -> bool:
 
 def _is_socket(p: CygwinProcess, handle: int) -> bool:
     """Whether the socket itself was inherited."""
-    obj = p.me.process.handles.table().get(handle)
-    return isinstance(obj, File) and obj.what == SOCKET
+    handles = p.me.process.handles
+    obj = handles.table().get(handle)
+    return isinstance(obj, File) and obj.what == SOCKET and handles.inherits(handle)

@@ -1,0 +1,226 @@
+"""Real call logs: the simulator makes the same calls, and a falsified log is found."""
+
+from __future__ import annotations
+
+import gzip
+import json
+from pathlib import Path
+
+import pytest
+
+from models.cygwin import schemes
+from models.cygwin.call_check import check
+from models.cygwin.call_log import read_log
+from models.cygwin.call_versions import variants
+from models.cygwin.call_windows import windows
+from sim.errors import InputError
+
+LOGS = sorted((Path(__file__).parent / "data" / "msys1").rglob("*.jsonl.gz"))
+NOT_COMPARED = ("chain-vary-200.jsonl.gz", "collide-first-at.jsonl.gz")
+PLAIN = next(path for path in LOGS if path.match("cygwin-1.3.3/fork-exec-true.jsonl.gz"))
+
+
+def verdict(path):
+    log = read_log(path)
+    variant = variants(schemes.get)[log.dll_set]
+    return check(log, variant, schemes.get(variant.scheme))
+
+
+def events(path=PLAIN):
+    with gzip.open(path, "rt") as lines:
+        return [json.loads(line) for line in lines]
+
+
+def rewritten(tmp_path, rows):
+    path = tmp_path / "log.jsonl"
+    path.write_text("".join(json.dumps(row) + "\n" for row in rows))
+    return path
+
+
+def first(rows, api, **wanted):
+    """Index of the first row of that call whose args have these values."""
+    for i, row in enumerate(rows):
+        args = row.get("args", {})
+        if row.get("api") == api and all(args.get(key) == value for key, value in wanted.items()):
+            return i
+    raise AssertionError(api)
+
+
+@pytest.mark.parametrize("path", LOGS, ids=lambda path: f"{path.parent.name}/{path.name[:-9]}")
+def test_creations_of_a_real_log_are_the_simulator_s(path):
+    found = verdict(path)
+    assert found.difference is None
+    assert bool(found.skipped) is (path.name in NOT_COMPARED)
+    assert found.skipped or found.calls > 10
+
+
+def test_sizes_of_1_3_3_need_no_seed_after_the_first():
+    for path in LOGS:
+        if path.parent.name == "cygwin-1.3.3" and not path.name.startswith(("chain", "vfork")):
+            assert verdict(path).deviations == 0
+
+
+# -- what must be found ------------------------------------------------------------------------
+
+
+def size(rows):
+    rows[first(rows, "CreateFileMapping", size=5123308)]["args"]["size"] -= 8
+
+
+def later_heap(rows):
+    """The heap that the exec hands over, consistently."""
+    for row in rows:
+        args = row.get("args", {})
+        if args.get("size") == 13460:
+            args["size"] += 40
+        info = args.get("child_info", {})
+        if info.get("n") == 13460:
+            info["n"], info["cygheap_max"] = 13500, "0x614e34bc"
+
+
+def copied_data(rows):
+    rows[first(rows, "WriteProcessMemory", addr="0x61095000")]["args"]["size"] += 4
+
+
+def time_out(rows):
+    for row in rows:
+        if row.get("args", {}).get("ms") == 300000:
+            row["args"]["ms"] = 30000
+
+
+def flag(rows):
+    row = rows[first(rows, "CreateProcess", image="true.exe")]
+    row["args"]["flags"] = "CREATE_SUSPENDED|" + row["args"]["flags"]
+
+
+def inheritance(rows):
+    rows[first(rows, "CreateEvent", h="E11")]["args"]["inherit"] = 0
+
+
+def waker(rows):
+    i = first(rows, "WaitForMultipleObjects", woke="E22")
+    rows[i]["args"]["woke"] = "P3.proc"
+
+
+def waited_handles(rows):
+    for row in rows:
+        if row.get("args", {}).get("hs") == ["E11", "P2.proc"]:
+            row["args"]["hs"] = ["P2.proc", "E11"]
+
+
+def wrong_event(rows):
+    rows[first(rows, "SetEvent", h="E12")]["args"]["h"] = "E11"
+
+
+def no_unmap(rows):
+    del rows[first(rows, "UnmapViewOfFile", addr="0x1980000")]
+
+
+def no_wait(rows):
+    del rows[first(rows, "WaitForMultipleObjects", hs=["E11", "P2.proc"])]
+
+
+def no_word_to_wait_subproc(rows):
+    del rows[first(rows, "WaitForMultipleObjects", hs=["E10"], woke="E10")]
+
+
+def order(rows):
+    i = first(rows, "CloseHandle", h="S4")
+    j = first(rows, "CloseHandle", h="P1.proc")
+    rows[i], rows[j] = rows[j], rows[i]
+
+
+def order_in_the_child(rows):
+    i = first(rows, "MapViewOfFileEx", addr="0x614e0000")
+    rows[i], rows[i + 1] = rows[i + 1], rows[i]
+
+
+def page_committed(rows):
+    rows[first(rows, "VirtualAlloc", addr="0x614e2fe4")]["args"]["addr"] = "0x614e2fbc"
+
+
+def one_call_more(rows):
+    i = first(rows, "ExitProcess", code=131072)
+    rows.insert(i, {**rows[i], "api": "CloseHandle", "args": {"h": "S5", "hv": "0x7c", "ret": 1}})
+
+
+FALSE = [
+    size, later_heap, copied_data, time_out, flag, inheritance, waker, waited_handles, wrong_event,
+    no_unmap, no_wait, no_word_to_wait_subproc, order, order_in_the_child, page_committed,
+    one_call_more,
+]  # fmt: skip
+
+
+@pytest.mark.parametrize("falsify", FALSE, ids=lambda f: f.__name__)
+def test_a_falsified_log_is_found(tmp_path, falsify):
+    rows = events()
+    falsify(rows)
+    assert verdict(rewritten(tmp_path, rows)).difference is not None
+
+
+def test_the_log_rewritten_as_it_is_still_agrees(tmp_path):
+    assert verdict(rewritten(tmp_path, events())).difference is None
+
+
+def test_a_native_child_that_is_said_to_be_cygwin_s_is_found(tmp_path):
+    path = next(p for p in LOGS if p.match("cygwin-1.3.3/spawn-nowait-native.jsonl.gz"))
+    rows = events(path)
+    rows[first(rows, "#native_start")]["api"] = "#process_start"
+    assert verdict(rewritten(tmp_path, rows)).difference is not None
+
+
+@pytest.mark.parametrize("path", LOGS, ids=lambda path: f"{path.parent.name}/{path.name[:-9]}")
+def test_a_log_under_the_scheme_of_another_time_disagrees(path):
+    log = read_log(path)
+    variant = variants(schemes.get)[log.dll_set]
+    other = "shared-memory" if variant.scheme == "blocking" else "blocking"
+    found = check(log, variant, schemes.get(other))
+    assert found.skipped or found.difference is not None
+
+
+# -- reading and cutting out -------------------------------------------------------------------
+
+
+def test_windows_begin_and_end_where_the_creation_does():
+    fork, exec_ = windows(read_log(PLAIN).calls)
+    assert (fork.kind, exec_.kind) == ("fork", "exec")
+    assert [c.api for c in fork.parent[:3]] == ["CreateEvent", "CreateThread", "DuplicateHandle"]
+    assert fork.parent[-1].args["h"] == fork.info["forker_finished"]
+    assert exec_.parent[0].args["h"] == exec_.info["subproc_ready"]
+    assert exec_.parent[-1].api == "ExitProcess"
+    assert fork.child[-1].api == "CreateThread"
+    assert exec_.child[-1].api == "WaitForSingleObject"
+    assert [c.api for c in exec_.signal] == ["SetEvent", "CloseHandle"]
+
+
+@pytest.mark.parametrize(
+    ("line", "said"),
+    [
+        ("{", "not JSON"),
+        ("[]", "not an object"),
+        ('{"meta": {}}', "dll_set"),
+        ('{"t_us": 1}', "no meta"),
+    ],
+)
+def test_a_first_line_that_is_no_meta_is_refused(tmp_path, line, said):
+    path = tmp_path / "log.jsonl"
+    path.write_text(line + "\n")
+    with pytest.raises(InputError, match=said):
+        read_log(path)
+
+
+@pytest.mark.parametrize(
+    ("row", "said"),
+    [
+        ({"pid": "P1", "tid": "P1.t1"}, "api"),
+        ({"pid": "P1", "tid": "P1.t1", "api": "SetEvent"}, "'h'"),
+        ({"pid": "P1", "tid": "P1.t1", "api": "SetEvent", "args": []}, "'h'"),
+        ({"pid": "P1", "tid": "P1.t1", "api": "Beep", "ph": "both"}, "ph"),
+        ({"pid": "P1", "tid": "P1.t1", "api": "Beep", "args": {"hv": "0xzz"}}, "no number"),
+    ],
+)
+def test_a_line_that_is_no_call_is_refused_with_its_number(tmp_path, row, said):
+    path = rewritten(tmp_path, [events()[0], row])
+    with pytest.raises(InputError, match=said) as caught:
+        read_log(path)
+    assert f"{path}:2" in str(caught.value)

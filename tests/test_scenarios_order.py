@@ -1,0 +1,45 @@
+"""`cygsim order check`: lines, tally and exit codes."""
+
+from __future__ import annotations
+
+import io
+from pathlib import Path
+
+import pytest
+
+from scenarios import order_command
+from sim.errors import InputError
+
+LOGS = Path(__file__).parent / "data" / "msys1"
+GOOD = LOGS / "cygwin-1.3.3" / "fork-exec-true.jsonl.gz"
+SKIPPED = LOGS / "cygwin-1.3.3" / "collide-first-at.jsonl"
+
+
+def lines(paths, scheme=None):
+    out = io.StringIO()
+    code = order_command.check_files(paths, scheme, out)
+    return code, out.getvalue().splitlines()
+
+
+def test_good_and_skipped_logs_are_told_and_counted():
+    code, said = lines([GOOD, SKIPPED])
+    assert code == 0
+    assert said[0].startswith("fork-exec-true creations=2 calls=")
+    assert said[0].endswith(" ok")
+    assert said[1].startswith("collide-first-at skipped: no creation")
+    assert said[2] == "1 passed, 0 failed, 1 skipped"
+
+
+def test_a_scheme_of_another_time_is_a_mismatch():
+    code, said = lines([GOOD], "blocking")
+    assert code == 1
+    assert said[0].startswith("fork-exec-true MISMATCH creation 1, call 59: real parent ")
+    assert ", simulated parent " in said[0]
+    assert said[1] == "0 passed, 1 failed, 0 skipped"
+
+
+def test_a_dll_without_a_scheme_is_refused(tmp_path):
+    path = tmp_path / "log.jsonl"
+    path.write_text('{"meta": {"dll_set": "cygwin-9", "cmd": ""}}\n')
+    with pytest.raises(InputError, match="no scheme for the DLL"):
+        lines([path])
