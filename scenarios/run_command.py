@@ -24,10 +24,12 @@ from scenarios.spec import Outcome, Spec
 from scenarios.tasks import in_order
 from sim.errors import InputError
 from sim.estimators import mean_interval
+from sim.lines import open_lines
 from sim.results import Manifest, ResultRow, content_digest, open_run
 from sim.streams import Replication
 
 SCHEMA = "cygsim/run/1"
+FILE_LINE_BYTES, FILE_BYTES = 4096, 1 << 20  # of the values of --set KEY=@FILE -- chosen
 
 
 @dataclass(frozen=True)
@@ -48,6 +50,7 @@ def run(options: RunOptions) -> int:
     began = time.perf_counter()
     module = importlib.import_module(f"scenarios.{options.scenario}")
     spec: Spec = module.SPEC
+    _check_choices(spec, options)
     point = design_point(spec, options)
     system = options.system or spec.system
     profile = load_profile(options.profile or spec.profile)
@@ -80,8 +83,16 @@ def run(options: RunOptions) -> int:
     if options.json:
         print_json(document)
     else:
-        _print(document, module, first, point)
+        _print(document, module, first, point, spec.heap_only)
     return 0
+
+
+def _check_choices(spec: Spec, options: RunOptions) -> None:
+    """Raise InputError for a choice that a scenario of heaps alone does not have."""
+    for name in ("schemes", "system", "profile"):
+        if spec.heap_only and getattr(options, name) is not None:
+            what = f"{spec.name} is about a heap alone: no process runs, nothing costs time"
+            raise InputError(f"--{name.removesuffix('s')}", what, "leave it out")
 
 
 def one_run(task: Task) -> Outcome:
@@ -102,10 +113,31 @@ def design_point(spec: Spec, options: RunOptions) -> Any:
         if key not in known:
             raise unknown_name(f"--set {key}", "parameter", key, known)
         try:
-            point = replace(point, **{key: _like(known[key], text)})
+            value = _like(known[key], _from_file(text, known[key]))
+            point = replace(point, **{key: value})
         except ValueError as error:
             raise InputError(f"--set {key}", str(error), f"the default is {known[key]}") from error
     return point
+
+
+def _from_file(text: str, default: Any) -> str:
+    """The values of `@FILE`, one a line, as a list separated by commas; other text as it is."""
+    if not text.startswith("@") or not isinstance(default, tuple):
+        return text
+    allowed = "one value a line, like " + str(default[0])
+    values = []
+    with open_lines(text[1:], allowed, FILE_LINE_BYTES, FILE_BYTES) as lines:
+        for number, raw in lines:
+            value = raw.decode("utf-8", "replace").strip()
+            try:
+                _like(default[0], value)
+            except ValueError:
+                where = f"{text[1:]}:{number}"
+                raise InputError(where, f"{value!r:.40} is no such value", allowed) from None
+            values.append(value)
+    if not values:
+        raise InputError(text[1:], "the file is empty", allowed)
+    return ",".join(values)
 
 
 def _like(default: Any, text: str) -> Any:
@@ -168,7 +200,9 @@ def _document(
         "profile": task.profile.name,
         "seed": task.seed,
         "replications": 1 + max(t.replication for t in tasks),
-        "counterfactual": [n for n in first if not met(n, task.profile, task.system)],
+        "counterfactual": [
+            n for n in first if not spec.heap_only and not met(n, task.profile, task.system)
+        ],
         "results": list(_means(tasks, outcomes)),
         "conclusions": [
             {"text": text, "label": label} for text, label in module.conclusions(first, task.point)
@@ -200,11 +234,16 @@ def _means(tasks: list[Task], outcomes: list[Outcome]) -> Iterator[dict[str, Any
 
 
 def _print(
-    document: dict[str, Any], module: ModuleType, first: dict[str, Outcome], point: Any
+    document: dict[str, Any],
+    module: ModuleType,
+    first: dict[str, Outcome],
+    point: Any,
+    heap_only: bool,
 ) -> None:
     print(document["question"])
+    machine = f"{document['system']}, profile {document['profile']}"
     print(
-        f"{document['system']}, profile {document['profile']}, seed {document['seed']}, "
+        f"{'the heap alone' if heap_only else machine}, seed {document['seed']}, "
         f"{document['replications']} replication(s); the table shows the first"
     )
     print()

@@ -39,7 +39,8 @@ class Spec:
 
     `parameters` is a frozen dataclass; its fields are the keys of `--set`. `quick` gives the
     fields that `--quick` changes: smaller, same shape.  Beside SPEC the module has `run_point`,
-    `table`, `conclusions` and `figures`.
+    `table`, `conclusions` and `figures`.  `heap_only`: no process runs, so that neither scheme nor
+    system nor profile can be chosen.
     """
 
     name: str
@@ -51,6 +52,7 @@ class Spec:
     profile: str = DEFAULT_PROFILE
     replications: int = 1
     quick_replications: int = 1
+    heap_only: bool = False
 
     def point(self, quick: bool) -> Any:
         """The design point to start from."""
