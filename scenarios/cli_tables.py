@@ -6,6 +6,7 @@ from typing import Any
 
 import click
 
+_DEFAULT_WIDTH = 28  # columns of a default in a table -- chosen
 JSON_HELP = "Write one JSON document to stdout."
 
 
@@ -33,7 +34,16 @@ def list_scenarios(names: tuple[str, ...], as_json: bool) -> None:
         keys = ("key", "default", "unit", "allowed")
         for row in rows:
             print_wrapped(f"{row['name']}: {row['question']}", "  ")
-            print_table(keys, [tuple(line[key] for key in keys) for line in row["parameters"]])
+            lines = [line | {"default": _short(line["default"])} for line in row["parameters"]]
+            print_table(keys, [tuple(line[key] for key in keys) for line in lines])
+
+
+def _short(default: str) -> str:
+    """A default for a table: the first values of a long list, and how many there are."""
+    if len(default) <= _DEFAULT_WIDTH:
+        return default
+    values = default.split(",")
+    return f"{','.join(values[:3])},… ({len(values)})"
 
 
 def _parameters(name: str) -> list[dict[str, Any]]:

@@ -48,13 +48,13 @@ def show(asked: HeapOptions) -> int:
         if getattr(asked, name) is not None:
             raise InputError(f"--{name}", f"{asked.path} is not a run", "an --out directory")
     with open_lines(asked.path) as lines:
-        trace = golden.GoldenTrace(asked.path, lines)
+        trace = golden.open_trace(asked.path, lines)
         different = trace.advance(asked.at_line)
     if different is not None:
         print(mismatch_line(different))
         return 1
-    blocks = audit.blocks(trace.heap)
-    title = f"{trace.name}, era {trace.era.name}, after line {trace.line}"
+    blocks = trace.blocks()
+    title = f"{trace.name}, era {trace.era_name}, after line {trace.line}"
     if asked.json:
         print_json(_document(trace, blocks))
     else:
@@ -80,10 +80,9 @@ def write_listing(trace: golden.GoldenTrace, blocks: list[audit.Block], out: Tex
         print(f"{line}  {_DIES[b.generation] if b.in_use else ''}".rstrip(), file=out)
     used = sum(b.size_bytes for b in blocks if b.in_use)
     free = sum(b.size_bytes for b in blocks if not b.in_use)
-    committed_bytes = len(trace.heap.memory.pages) << 12
     print(
         f"{len(blocks)} blocks: {used} bytes in use, {free} free;"
-        f" top {trace.heap.max}, committed {committed_bytes}",
+        f" top {trace.heap.max}, committed {trace.committed_bytes}",
         file=out,
     )
 
@@ -92,11 +91,11 @@ def _document(trace: golden.GoldenTrace, blocks: list[audit.Block]) -> dict[str,
     return {
         "schema": heap_picture.SCHEMA,
         "trace": trace.name,
-        "era": trace.era.name,
+        "era": trace.era_name,
         "line": trace.line,
-        "header_bytes": trace.era.header_bytes,
+        "header_bytes": trace.header_bytes,
         "top_bytes": trace.heap.max,
-        "committed_bytes": len(trace.heap.memory.pages) << 12,
+        "committed_bytes": trace.committed_bytes,
         "blocks": [
             {
                 "offset_bytes": b.offset_bytes,

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
+from functools import cached_property
 from typing import Any, NamedTuple
 
 from scenarios.options import DEFAULT_PROFILE, DEFAULT_SCHEMES, DEFAULT_SYSTEM
@@ -17,21 +18,31 @@ class Measured(NamedTuple):
     unit: str
     value: float | int | str | None  # None if it never came
     censored: int  # how many observations behind it never came
+    system: str = ""  # where a run has several systems, the one that it was measured on
 
 
 @dataclass(frozen=True)
 class Outcome:
-    """What one scheme gave in one replication. rows: measures; notes: sentences -- output"""
+    """What one scheme gave in one replication. Every field is *output*.
+
+    rows: measures; notes: sentences
+    drawn: what figures need beyond the rows, by a name of the scenario's own
+    """
 
     rows: list[Measured]
     notes: list[str]
+    drawn: dict[str, Any] = field(default_factory=dict)
 
-    def value(self, point: str, measure: str) -> Any:
+    def value(self, point: str, measure: str, system: str = "") -> Any:
         """The value of a measure. Raises KeyError if it was not measured."""
-        for row in self.rows:
-            if row.point == point and row.measure == measure:
-                return row.value
-        raise KeyError(f"{measure} at {point}")
+        try:
+            return self._by_key[point, measure, system]
+        except KeyError:
+            raise KeyError(f"{measure} at {point} {system}".rstrip()) from None
+
+    @cached_property
+    def _by_key(self) -> dict[tuple[str, str, str], Any]:
+        return {(row.point, row.measure, row.system): row.value for row in self.rows}
 
 
 @dataclass(frozen=True)
@@ -40,14 +51,37 @@ class Replicated:
 
     outcomes: tuple[Outcome, ...]
 
-    def values(self, point: str, measure: str) -> list[Any]:
+    def values(self, point: str, measure: str, system: str = "") -> list[Any]:
         """A measure in each replication. Raises KeyError if it was not measured."""
-        return [outcome.value(point, measure) for outcome in self.outcomes]
+        return [outcome.value(point, measure, system) for outcome in self.outcomes]
 
-    def mean(self, point: str, measure: str) -> Interval | None:
+    def mean(self, point: str, measure: str, system: str = "") -> Interval | None:
         """Mean and interval over the replications; None if it never came in one of them."""
-        values = self.values(point, measure)
+        values = self.values(point, measure, system)
         return None if any(v is None for v in values) else mean_interval(values)
+
+    def value(self, point: str, measure: str, system: str = "") -> Any:
+        """What every replication has alike; else the mean of numbers, or the words with "or".
+
+        None if it never came in one of them. Raises KeyError if it was not measured.
+        """
+        distinct = list(dict.fromkeys(self.values(point, measure, system)))
+        if len(distinct) == 1:
+            return distinct[0]
+        if any(isinstance(v, str) for v in distinct):
+            return " or ".join(map(str, distinct))
+        mean = self.mean(point, measure, system)
+        return None if mean is None else mean.mean
+
+    @property
+    def rows(self) -> list[Measured]:
+        """What was measured where, with the values of the first replication."""
+        return self.outcomes[0].rows
+
+    @property
+    def systems(self) -> list[str]:
+        """The systems that the rows name, in their order."""
+        return list(dict.fromkeys(row.system for row in self.rows))
 
     @property
     def notes(self) -> list[str]:
@@ -72,6 +106,9 @@ class Spec:
     `parameters` is a frozen dataclass as `scenarios.parameters` describes it; its fields are the
     keys of `--set`. `quick` gives the fields that `--quick` changes: smaller, same shape.  Beside
     SPEC the module has `run_point`, `table`, `conclusions`, `figures`, `places` and `watched`.
+    `heap_only`: no process runs, so that neither scheme nor system nor profile can be chosen, and
+    there are no `places` and nothing to be `watched`.  A `system` of several, as `nt+9x`, is what
+    `run_point` gets where the user names none; each row then says its own.
     """
 
     name: str
@@ -83,6 +120,7 @@ class Spec:
     profile: str = DEFAULT_PROFILE
     replications: int = 1
     quick_replications: int = 1
+    heap_only: bool = False
 
     def point(self, quick: bool) -> Any:
         """The design point to start from."""
