@@ -21,6 +21,7 @@ COMMANDS = (
     ("replay", "cli_replay", "replay", "Replay a recorded process tree."),
     ("heap", "cli_heap", "heap", "Replay and draw allocator traces."),
     ("machine", "cli_machine", "machine", "Hold the machine against the real Win32 API."),
+    ("layout", "cli_layout", "layout", "Addresses of DLLs: check, compute, estimate."),
     ("demo", "cli_run", "demo", "Run recorded workloads under both handshakes."),
 )
 
