@@ -7,6 +7,7 @@ One task is one scheme in one replication; tasks are independent and come back i
 from __future__ import annotations
 
 import importlib
+import textwrap
 import time
 from collections.abc import Iterator
 from dataclasses import asdict, dataclass, fields, replace
@@ -58,7 +59,7 @@ def run(options: RunOptions) -> int:
     directory = None
     if options.out is not None:
         directory = open_run(
-            Path(options.out), _manifest(options, point, system, profile, names, count)
+            Path(options.out), _manifest(options, point, system, profile, names, count, module)
         )
     tasks = [
         Task(options.scenario, point, system, profile, options.seed, name, number)
@@ -124,6 +125,7 @@ def _manifest(
     profile: Profile,
     names: tuple[str, ...],
     count: int,
+    module: ModuleType,
 ) -> Manifest:
     parameters = {
         **{key: _plain(value) for key, value in asdict(point).items()},
@@ -133,6 +135,8 @@ def _manifest(
         "replications": count,
     }
     inputs = {f"profile {profile.name}": content_digest(describe(profile))}
+    if hasattr(module, "inputs"):
+        inputs |= module.inputs(point)
     return Manifest(["run", options.scenario], options.seed, parameters, inputs)
 
 
@@ -202,7 +206,7 @@ def _means(tasks: list[Task], outcomes: list[Outcome]) -> Iterator[dict[str, Any
 def _print(
     document: dict[str, Any], module: ModuleType, first: dict[str, Outcome], point: Any
 ) -> None:
-    print(document["question"])
+    print(textwrap.fill(document["question"], 80))
     print(
         f"{document['system']}, profile {document['profile']}, seed {document['seed']}, "
         f"{document['replications']} replication(s); the table shows the first"
@@ -212,7 +216,8 @@ def _print(
     print_table(heads, rows)
     print()
     for conclusion in document["conclusions"]:
-        print(f"[{conclusion['label']}] {conclusion['text']}")
+        text = f"[{conclusion['label']}] {conclusion['text']}"
+        print(textwrap.fill(text, 80, subsequent_indent="  ", break_on_hyphens=False))
     for name in document["counterfactual"]:
         print(f"[counterfactual] {name} never met such a machine")
     if document["notes"]:

@@ -39,7 +39,8 @@ class Spec:
 
     `parameters` is a frozen dataclass; its fields are the keys of `--set`. `quick` gives the
     fields that `--quick` changes: smaller, same shape.  Beside SPEC the module has `run_point`,
-    `table`, `conclusions` and `figures`.
+    `table`, `conclusions` and `figures`; `inputs` if it reads files; `places` and `watched` if
+    its machines can be looked into by `heap show`.
     """
 
     name: str
