@@ -13,6 +13,7 @@ from __future__ import annotations
 from array import array
 from collections import Counter
 from collections.abc import Callable, Sequence
+from copy import copy
 from dataclasses import dataclass
 
 from models.cygwin.arguments import (
@@ -137,6 +138,12 @@ class ExecChain:
             self.heap.cfree_many(blocks.env_strings or ())
         self.execs += 1
         return handed
+
+    def fork(self) -> ExecChain:
+        """The child's side of a fork: the same bytes and lists, and a life of their own."""
+        child = copy(self)
+        child.heap = landed(self.heap, self.heap.base, execed=False)
+        return child
 
 
 def first_heap(era: Era, base: int = BASE) -> Cygheap:
