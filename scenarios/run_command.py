@@ -66,7 +66,7 @@ def report(options: RunOptions) -> dict[str, Any]:
     directory = None
     if options.out is not None:
         directory = open_run(
-            Path(options.out), _manifest(options, point, system, profile, names, count)
+            Path(options.out), _manifest(options, point, system, profile, names, count, module)
         )
     tasks = [
         Task(options.scenario, point, system, profile, options.seed, name, number)
@@ -132,6 +132,7 @@ def _manifest(
     profile: Profile,
     names: tuple[str, ...],
     count: int,
+    module: ModuleType,
 ) -> Manifest:
     parameters = {
         **{key: _plain(value) for key, value in asdict(point).items()},
@@ -141,6 +142,8 @@ def _manifest(
         "replications": count,
     }
     inputs = {f"profile {profile.name}": content_digest(describe(profile))}
+    if hasattr(module, "inputs"):
+        inputs |= module.inputs(point)
     return Manifest(["run", options.scenario], options.seed, parameters, inputs)
 
 

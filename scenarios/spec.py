@@ -105,7 +105,8 @@ class Spec:
 
     `parameters` is a frozen dataclass as `scenarios.parameters` describes it; its fields are the
     keys of `--set`. `quick` gives the fields that `--quick` changes: smaller, same shape.  Beside
-    SPEC the module has `run_point`, `table`, `conclusions`, `figures`, `places` and `watched`.
+    SPEC the module has `run_point`, `table`, `conclusions`, `figures`, `places` and `watched`,
+    and `inputs` if it reads files.
     `heap_only`: no process runs, so that neither scheme nor system nor profile can be chosen, and
     there are no `places` and nothing to be `watched`.  A `system` of several, as `nt+9x`, is what
     `run_point` gets where the user names none; each row then says its own.
