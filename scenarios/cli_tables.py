@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import textwrap
+
 import click
 
 JSON_HELP = "Write one JSON document to stdout."
@@ -10,15 +12,26 @@ JSON_HELP = "Write one JSON document to stdout."
 @click.command("list")
 @click.option("--json", "as_json", is_flag=True, help=JSON_HELP)
 def list_scenarios(as_json: bool) -> None:
-    """List the scenarios and the question that each asks."""
-    from scenarios.cli_catalogue import questions
-    from scenarios.cli_output import print_json, print_table
+    """List the scenarios by the paragraph of the document that each tells, with its question."""
+    from scenarios.cli_catalogue import entries
+    from scenarios.cli_output import print_json
 
-    found = questions()
+    found = entries()
     if as_json:
-        print_json([{"name": name, "question": question} for name, question in found.items()])
-    else:
-        print_table(("scenario", "question"), list(found.items()))
+        print_json([entry._asdict() for entry in found])
+        return
+    from scenarios.spec import PARAGRAPHS
+
+    width = max((len(entry.name) for entry in found), default=0) + 4
+    for paragraph, begins in {**PARAGRAPHS, "": "Told by no paragraph"}.items():
+        told = [entry for entry in found if entry.paragraph == paragraph]
+        if told:
+            click.echo(f"{begins}{' ...' if paragraph else ''}")
+        for entry in told:
+            indent = " " * width
+            name = f"  {entry.name}".ljust(width)
+            text = textwrap.wrap(entry.question, 80 - width)
+            click.echo("\n".join([name + text[0], *(indent + line for line in text[1:])]))
 
 
 @click.command("schemes")
