@@ -109,6 +109,7 @@ class Parameters:
 SPEC = Spec(
     name="allocator",
     question=__doc__.splitlines()[0],
+    paragraph="allocator",
     parameters=Parameters(),
     quick=(("traces", ("mini-pipeline.ptrec",)), ("execs", 60), ("images", 12)),
 )

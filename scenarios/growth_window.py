@@ -60,6 +60,7 @@ class Parameters:
 SPEC = Spec(
     name="growth_window",
     question=__doc__.splitlines()[0],
+    paragraph="hand-over",
     parameters=Parameters(),
     schemes=("child-copy",),
     profile="desktop-w11",

@@ -100,6 +100,7 @@ class Parameters:
 SPEC = Spec(
     name="leak_growth",
     question=__doc__.splitlines()[0],
+    paragraph="arguments",
     parameters=Parameters(),
     quick=(("execs", 120), ("images", 12)),
 )

@@ -91,7 +91,12 @@ class Parameters:
             raise ValueError(f"shift_kib ({self.shift_kib}) {rule}")
 
 
-SPEC = Spec(name="placement", question=__doc__.splitlines()[0], parameters=Parameters())
+SPEC = Spec(
+    name="placement",
+    question=__doc__.splitlines()[0],
+    paragraph="place",
+    parameters=Parameters(),
+)
 
 
 def run_point(
@@ -361,7 +366,10 @@ def _about_all(o: Replicated) -> str:
     best = " and ".join(name for name, count in fine.items() if count == most)
     never = [m.what for m in MISHAPS if all(_fate(o, r.name, m.name) != FINE for r in REMEDIES)]
     none = f"; none survives: {', '.join(never)}" if never else ""
-    return f"most of these mishaps are survived by {best} ({most} of {len(MISHAPS)}){none}"
+    return (
+        f"most of these mishaps are survived by {best} ({most} of {len(MISHAPS)}){none}; how often "
+        "each happens is not weighed"
+    )
 
 
 def main() -> int:

@@ -91,6 +91,7 @@ class Parameters:
 SPEC = Spec(
     name="short_strings",
     question=__doc__.splitlines()[0],
+    paragraph="arguments",
     parameters=Parameters(),
     quick=(("execs", (1, 2, 3, 50, 100)),),
     schemes=("child-copy",),

@@ -9,6 +9,16 @@ from typing import Any, NamedTuple
 from scenarios.options import DEFAULT_PROFILE, DEFAULT_SCHEMES, DEFAULT_SYSTEM
 from sim.estimators import Interval, mean_interval
 
+PARAGRAPHS = {  # of the document, in its order -> how each begins
+    "inheritance": 'Cygwin has recently adopted something called the "cygwin heap"',
+    "arguments": "The cygheap is also used to pass argv information to a child process",
+    "allocator": "The cygheap memory allocation functions are adapted",
+    "hand-over": "How is the cygheap propagated to the child?",
+    "systems": "It is in the child process that the difference",
+    "background": "Why do we go to these contortions?",
+    "place": "In Cygwin 1.3.3 (and presumably beyond) the location of the cygwin heap",
+}
+
 
 class Measured(NamedTuple):
     """One measure at one design point of one run."""
@@ -105,11 +115,14 @@ class Spec:
 
     `parameters` is a frozen dataclass as `scenarios.parameters` describes it; its fields are the
     keys of `--set`. `quick` gives the fields that `--quick` changes: smaller, same shape.  Beside
-    SPEC the module has `run_point`, `table`, `conclusions`, `figures`, `places` and `watched`,
-    and `inputs` if it reads files.
-    `heap_only`: no process runs, so that neither scheme nor system nor profile can be chosen, and
-    there are no `places` and nothing to be `watched`.  A `system` of several, as `nt+9x`, is what
-    `run_point` gets where the user names none; each row then says its own.
+    SPEC the module has `run_point`, `table`, `conclusions`, `figures`, `places` and `watched`, and
+    `inputs` if it reads files.
+
+    `paragraph` is the one of the document that is told: a key of PARAGRAPHS, written out as it is
+    read from the source; "" for none.  A `system` of several, as `nt+9x`, is what `run_point` gets
+    where the user names none; each row then says its own.  `heap_only`: no process runs, so that
+    neither scheme nor system nor profile can be chosen, and there are no `places` and nothing to be
+    `watched`.
     """
 
     name: str
@@ -122,6 +135,11 @@ class Spec:
     replications: int = 1
     quick_replications: int = 1
     heap_only: bool = False
+    paragraph: str = ""
+
+    def __post_init__(self) -> None:
+        if self.paragraph not in ("", *PARAGRAPHS):
+            raise ValueError(f"paragraph ({self.paragraph}) must be one of {', '.join(PARAGRAPHS)}")
 
     def point(self, quick: bool) -> Any:
         """The design point to start from."""
