@@ -89,6 +89,9 @@ def _scenario(folder: Path, manifest: Mapping[str, Any], asked: HeapOptions) -> 
     p = manifest["parameters"]
     name = manifest["command"][1]
     module = importlib.import_module(f"scenarios.{name}")
+    if not hasattr(module, "watched"):
+        what = f"processes of a run of {name} cannot be shown"
+        raise InputError(str(folder), what, "a run of `cygsim replay` or of background_native")
     scheme, number = _choice(asked, p)
     fields = [key for key in p if hasattr(module.SPEC.parameters, key)]
     options = RunOptions(name, tuple((key, _setting(p[key])) for key in fields))

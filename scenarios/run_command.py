@@ -7,8 +7,9 @@ One task is one scheme in one replication; tasks are independent and come back i
 from __future__ import annotations
 
 import importlib
+import textwrap
 import time
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import asdict, dataclass, fields, replace
 from pathlib import Path
 from types import ModuleType
@@ -146,8 +147,8 @@ def _rows(tasks: list[Task], outcomes: list[Outcome]) -> Iterator[ResultRow]:
     for task, outcome in zip(tasks, outcomes, strict=True):
         for row in outcome.rows:
             yield ResultRow(
-                task.scenario, task.scheme, task.system, task.profile.name, row.point,
-                task.replication, row.measure, row.unit, row.value, row.censored,
+                task.scenario, task.scheme, row.system or task.system, task.profile.name,
+                row.point, task.replication, row.measure, row.unit, row.value, row.censored,
             )  # fmt: skip
 
 
@@ -168,7 +169,7 @@ def _document(
         "profile": task.profile.name,
         "seed": task.seed,
         "replications": 1 + max(t.replication for t in tasks),
-        "counterfactual": [n for n in first if not met(n, task.profile, task.system)],
+        "counterfactual": list(_counterfactual(first, task)),
         "results": list(_means(tasks, outcomes)),
         "conclusions": [
             {"text": text, "label": label} for text, label in module.conclusions(first, task.point)
@@ -177,15 +178,25 @@ def _document(
     }
 
 
+def _counterfactual(names: Iterable[str], task: Task) -> Iterator[str]:
+    """Schemes that never met the run's machine; with the system where there are several."""
+    systems = task.system.split("+")
+    for name in names:
+        for system in systems:
+            if not met(name, task.profile, system):
+                yield name if len(systems) == 1 else f"{name} on {system}"
+
+
 def _means(tasks: list[Task], outcomes: list[Outcome]) -> Iterator[dict[str, Any]]:
     """Each measure over its replications: the mean with its interval where all have come."""
-    values: dict[tuple[str, str, str, str], list[Any]] = {}
+    values: dict[tuple[str, str, str, str, str], list[Any]] = {}
     for task, outcome in zip(tasks, outcomes, strict=True):
         for row in outcome.rows:
-            key = (task.scheme, row.point, row.measure, row.unit)
+            key = (task.scheme, row.system or task.system, row.point, row.measure, row.unit)
             values.setdefault(key, []).append(row.value)
-    for (scheme, point, measure, unit), found in values.items():
-        what = {"scheme": scheme, "point": point, "measure": measure, "unit": unit}
+    for (scheme, system, point, measure, unit), found in values.items():
+        what = {"scheme": scheme, "system": system, "point": point, "measure": measure,
+                "unit": unit}  # fmt: skip
         if any(isinstance(v, str) for v in found):
             yield {**what, "value": found[0], "ci95": None, "censored": 0}
             continue
@@ -202,7 +213,7 @@ def _means(tasks: list[Task], outcomes: list[Outcome]) -> Iterator[dict[str, Any
 def _print(
     document: dict[str, Any], module: ModuleType, first: dict[str, Outcome], point: Any
 ) -> None:
-    print(document["question"])
+    print(textwrap.fill(document["question"], 80))
     print(
         f"{document['system']}, profile {document['profile']}, seed {document['seed']}, "
         f"{document['replications']} replication(s); the table shows the first"
@@ -212,7 +223,8 @@ def _print(
     print_table(heads, rows)
     print()
     for conclusion in document["conclusions"]:
-        print(f"[{conclusion['label']}] {conclusion['text']}")
+        text = f"[{conclusion['label']}] {conclusion['text']}"
+        print(textwrap.fill(text, 80, subsequent_indent="  ", break_on_hyphens=False))
     for name in document["counterfactual"]:
         print(f"[counterfactual] {name} never met such a machine")
     if document["notes"]:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from typing import Any, NamedTuple
 
 from scenarios.options import DEFAULT_PROFILE, DEFAULT_SCHEMES, DEFAULT_SYSTEM
@@ -16,21 +16,27 @@ class Measured(NamedTuple):
     unit: str
     value: float | int | str | None  # None if it never came
     censored: int  # how many observations behind it never came
+    system: str = ""  # where a run has several systems, the one that it was measured on
 
 
 @dataclass(frozen=True)
 class Outcome:
-    """What one scheme gave in one replication. rows: measures; notes: sentences -- output"""
+    """What one scheme gave in one replication. Every field is *output*.
+
+    rows: measures; notes: sentences
+    drawn: what figures need beyond the rows, by a name of the scenario's own
+    """
 
     rows: list[Measured]
     notes: list[str]
+    drawn: dict[str, Any] = field(default_factory=dict)
 
-    def value(self, point: str, measure: str) -> Any:
+    def value(self, point: str, measure: str, system: str = "") -> Any:
         """The value of a measure. Raises KeyError if it was not measured."""
         for row in self.rows:
-            if row.point == point and row.measure == measure:
+            if (row.point, row.measure, row.system) == (point, measure, system):
                 return row.value
-        raise KeyError(f"{measure} at {point}")
+        raise KeyError(f"{measure} at {point} {system}".rstrip())
 
 
 @dataclass(frozen=True)
@@ -39,7 +45,8 @@ class Spec:
 
     `parameters` is a frozen dataclass; its fields are the keys of `--set`. `quick` gives the
     fields that `--quick` changes: smaller, same shape.  Beside SPEC the module has `run_point`,
-    `table`, `conclusions` and `figures`.
+    `table`, `conclusions` and `figures`.  A `system` of several, as `nt+9x`, is what `run_point`
+    gets where the user names none; each row then says its own.
     """
 
     name: str
