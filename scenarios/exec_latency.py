@@ -26,10 +26,9 @@ if __name__ == "__main__":
     sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 
 from models.cygwin import schemes
-from models.cygwin.cygheap.allocator import Cygheap
-from models.cygwin.cygheap.layout import HeapType
 from models.cygwin.installation import Creation
 from models.cygwin.machine import build
+from models.cygwin.program_file import Program
 from models.cygwin.programs import PLACES, UserProcess, start
 from models.cygwin.protocol import P_NOWAIT
 from models.win32.cost_profile import Profile
@@ -242,7 +241,7 @@ def _creations(
     machine = build(
         schemes.get(scheme), SYSTEMS[system], profile, replication, point.processors, PLACES
     )
-    start(machine, lambda p: _maker(p, place, point.creations))
+    start(machine, Program("sh", lambda p: _maker(p, place, point.creations)))
     machine.kernel.engine.run()
     return [r for r in machine.kernel.trace.records if isinstance(r, Creation)]
 
@@ -255,28 +254,20 @@ def _maker(p: UserProcess, place: Place, count: int) -> Steps:
         p.open("/usr/share/misc/magic")
     for _ in range(place.sockets):
         p.socket()
-    _grow(p.dll.heap, place.heap_kib * 1024)
+    p.fill_heap(place.heap_kib * 1024)
     for _ in range(count):
         child = yield from p.fork(_becomes)
         yield from p.waitpid(child)
-        child = yield from p.spawn(P_NOWAIT, _leaves)
+        child = yield from p.spawn(P_NOWAIT, Program("true", _leaves))
         yield from p.waitpid(child)
 
 
 def _becomes(p: UserProcess) -> Steps:
-    yield from p.exec(_leaves)
+    yield from p.exec(Program("true", _leaves))
 
 
 def _leaves(p: UserProcess) -> Steps:
     yield from p.exit(0)
-
-
-def _grow(heap: Cygheap, size_bytes: int) -> None:
-    """Fill the heap with blocks that live on, the largest that fit first."""
-    for power in range(16, 3, -1):
-        block = 8 + (1 << power)
-        while heap.max + block <= size_bytes:
-            heap.cmalloc(HeapType.HEAP_BUF, (1 << power) - 16)
 
 
 def _took_us(c: Creation) -> float | None:

@@ -41,8 +41,12 @@ def panels(
     title: str,
     bands: Sequence[Band] = (),
     logarithmic: bool = False,
+    plain: bool = False,
 ) -> Figure:
-    """A panel for each group with the same axes, a line for each of its series."""
+    """A panel for each group with the same axes, a line for each of its series.
+
+    `plain` draws the lines without markers, for a course rather than for single points.
+    """
     with _style():
         figure, row = _row(len(groups), title)
         for axes, (name, series) in zip(row, groups.items(), strict=True):
@@ -50,6 +54,7 @@ def panels(
                 axes.axvspan(band.low, band.high, color=shade, label=band.label, lw=0, zorder=0)
             for i, (label, one) in enumerate(series.items()):
                 look = _line(i) | {"marker": MARKERS[i % len(MARKERS)], "markersize": 4 + i % 3}
+                look |= {"marker": "", "linewidth": 2.6 - 0.7 * (i % 3)} if plain else {}
                 axes.plot(one.xs, one.ys, label=_shown(label), markerfacecolor="white", **look)
                 if one.lows:
                     colour = COLOURS[i % len(COLOURS)]

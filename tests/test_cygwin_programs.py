@@ -253,3 +253,14 @@ def test_a_first_process_must_be_linked_with_cygwin():
 def test_an_unknown_name_is_an_input_error(word):
     with pytest.raises(InputError, match="nope"):
         run(leave, **{word: "nope"})
+
+
+def test_a_heap_is_filled_up_to_a_size_and_not_beyond(scheme):
+    def program(p):
+        p.fill_heap(155 * 1024)
+        assert 155 * 1024 - 24 < p.dll.heap.max <= 155 * 1024
+        p.fill_heap(16 * 1024)
+        assert p.dll.heap.max > 150 * 1024
+        yield from p.work(1)
+
+    assert run(program, scheme=scheme).outcome == "finished"

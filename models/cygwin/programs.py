@@ -25,6 +25,7 @@ from typing import TYPE_CHECKING, Any, NoReturn
 
 from models.cygwin import children, directories
 from models.cygwin.arguments import Arguments
+from models.cygwin.cygheap.layout import HeapType
 from models.cygwin.descriptors import CONSOLE, DISK
 from models.cygwin.errors import CygwinError
 from models.cygwin.images import cygwin_image, native_image
@@ -184,6 +185,13 @@ class UserProcess(Caller):
     def malloc(self, size_bytes: int) -> None:
         """Let the user heap, which a fork copies, be at least so large."""
         self.dll.grow_user_heap(size_bytes)
+
+    def fill_heap(self, size_bytes: int) -> None:
+        """Fill the cygheap up to a size with blocks that live on, the largest that fit first."""
+        heap = self.dll.heap
+        for power in range(16, 3, -1):
+            while heap.max + 8 + (1 << power) <= size_bytes:
+                heap.cmalloc(HeapType.HEAP_BUF, (1 << power) - 16)
 
     @property
     def pid(self) -> int:
