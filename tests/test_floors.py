@@ -54,6 +54,7 @@ def python_files() -> list[PurePosixPath]:
 
 def text_files() -> list[PurePosixPath]:
     top = [p for p in sorted(ROOT.iterdir()) if p.is_file() and p.suffix != ".gz"]
+    top += sorted(ROOT.glob("notebooks/*.ipynb"))
     top += [ROOT / ".ci" / "run", *sorted(ROOT.glob("models/win32/profiles/*.toml"))]
     return python_files() + [place(path) for path in top if path.name != ".git"]
 

@@ -97,7 +97,7 @@ def test_results_name_the_system_of_each_row_and_the_report_fits(cygsim, tmp_pat
     rows = list(csv.DictReader((out / "results.csv").read_text("utf-8").splitlines()))
     assert {row["system"] for row in rows} == {"nt", "9x"}
     names = {Path(p).name for p in out.iterdir()}
-    assert {"latency_by_heap_nt.png", "ecdf_spawn_9x.svg", "manifest.json"} <= names
+    assert {"latency_by_heap_nt.png", "ecdf_9x.svg", "manifest.json"} <= names
 
 
 def test_one_system_is_asked_for_by_its_name(cygsim):
