@@ -288,7 +288,7 @@ def _measures(
     censored = int(found["censored"] or 0)
     for part in ("p50", "p95", "p99", "mean", "max"):
         yield Measured(at, f"{kind}_{part}", "us", found[part], censored)
-    waited = sum(c.waited_us > 0 for c in creations)
+    waited = sum(c.waits > 0 for c in creations)
     yield Measured(at, f"{kind}_n", "1", len(creations), 0)
     yield Measured(at, f"{kind}_waited", "1", waited, 0)
     yield Measured(at, f"{kind}_steps", "1", max(c.section_steps for c in creations), 0)

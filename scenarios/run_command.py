@@ -216,8 +216,10 @@ def _print(
     print(textwrap.fill(document["question"], 80))
     print(
         f"{document['system']}, profile {document['profile']}, seed {document['seed']}, "
-        f"{document['replications']} replication(s); the table shows the first"
+        f"{document['replications']} replication(s)"
     )
+    if document["replications"] > 1:
+        print("the table shows the first")
     print()
     heads, *rows = module.table(first, point)
     print_table(heads, rows)

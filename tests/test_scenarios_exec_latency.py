@@ -59,7 +59,7 @@ def test_only_copies_take_time_where_only_copies_cost():
 
 
 def test_words_follow_from_the_numbers():
-    found = {name: outcome(name, create_process=10, loader=10, wake=1) for name in SCHEMES}
+    found = {name: outcome(name) for name in SCHEMES}  # who waits is no matter of costs
     said = dict(exec_latency.conclusions(found, SMALL))
     waits = "every spawn waits for its child under blocking; no spawn waits under shared-1.3.3"
     assert any(text.startswith(waits) and label == "structural" for text, label in said.items())

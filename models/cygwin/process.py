@@ -262,6 +262,7 @@ class CygwinProcess:
     def wait_for_child(self, creation: Creation, handles: Sequence[int], ms: int) -> Steps:
         """A wait of the hand-over, with its time written into the creation."""
         k, me = self.k, self.me
+        creation.waits += 1
         creation.waiting_since_us = self.now()
         result = yield from k.wait_for_multiple_objects(me, handles, False, ms)
         creation.waited_us += k.engine.now - creation.waiting_since_us
