@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from functools import cached_property
 from typing import Any, NamedTuple
@@ -88,10 +89,9 @@ class Replicated:
         """What was measured where, with the values of the first replication."""
         return self.outcomes[0].rows
 
-    @property
-    def systems(self) -> list[str]:
-        """The systems that the rows name, in their order."""
-        return list(dict.fromkeys(row.system for row in self.rows))
+    def drawn(self, name: str) -> list[Any]:
+        """What each replication kept for the figures under a name."""
+        return [outcome.drawn[name] for outcome in self.outcomes]
 
     @property
     def notes(self) -> list[str]:
@@ -99,14 +99,39 @@ class Replicated:
         return self.outcomes[0].notes
 
 
+def systems_in(results: Mapping[str, Replicated]) -> list[str]:
+    """The systems that the results name, in their order."""
+    return list(dict.fromkeys(row.system for r in results.values() for row in r.rows))
+
+
 def in_words(interval: Interval, scale: float, unit: str) -> str:
     """A mean with the number of replications and the interval, its values times `scale`."""
-    mean = f"{interval.mean * scale:,.3g} {unit}".strip()
+    mean = f"{_three_digits(interval.mean * scale)} {unit}".strip()
     limits = interval.limits()
     if limits is None:
         return f"{mean} (1 replication, no interval)"
-    low, high = (f"{x * scale:,.3g}" for x in limits)
+    low, high = (_three_digits(x * scale) for x in limits)
     return f"{mean} (mean of {interval.replications} replications, 95 %: {low} to {high})"
+
+
+def each_in_words(intervals: Mapping[str, Interval], scale: float, unit: str) -> str:
+    """Several means, each by its name, with the number of replications and the intervals."""
+    words = []
+    for name, interval in intervals.items():
+        limits = interval.limits()
+        low_high = " to ".join(_three_digits(x * scale) for x in limits or ())
+        shown = f" ({low_high})" if limits else ""
+        words.append(f"{name} {_three_digits(interval.mean * scale)} {unit}{shown}")
+    count = min(interval.replications for interval in intervals.values())
+    what = "1 replication, no interval"
+    if count > 1:
+        what = f"means of {count} replications, 95 % intervals"
+    return f"{', '.join(words)} ({what})"
+
+
+def _three_digits(value: float) -> str:
+    rounded = float(f"{value:.3g}")
+    return f"{rounded:,.0f}" if abs(rounded) >= 1000 else f"{rounded:g}"
 
 
 @dataclass(frozen=True)

@@ -1,4 +1,5 @@
-"""Figures, from arrays. The only file that imports matplotlib, and only when a figure is drawn.
+"""Figures, from arrays. Only here and in `plots_*.py` is matplotlib imported, when a figure
+is drawn.
 
 Every axis has its unit and every legend its number of observations; a censored observation is
 counted and never drawn as a number.  Colours are those of Okabe and Ito (2008), distinct for

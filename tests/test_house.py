@@ -114,6 +114,14 @@ def test_readme_maps_the_document_to_every_scenario_and_notebook():
     assert len(rows) > 25
 
 
+def test_readme_lists_every_scenario_with_its_question():
+    from scenarios.cli_catalogue import entries
+
+    table = read("README.md").partition("### Scenarios")[2].partition("\n### ")[0]
+    rows = [line for line in table.splitlines() if line.startswith("| `")]
+    assert sorted(rows) == sorted(f"| `{e.name}` | {e.question} |" for e in entries())
+
+
 def test_profiles_travel_with_the_package():
     data = tomllib.loads(read("pyproject.toml"))["tool"]["setuptools"]["package-data"]
     assert data == {"models.win32": ["profiles/*.toml"]}

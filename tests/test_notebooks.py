@@ -7,6 +7,7 @@ import os
 import subprocess
 import sys
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -36,8 +37,18 @@ def executed(notebook: Path, folder: Path) -> tuple[subprocess.CompletedProcess[
     return ended, made
 
 
-def cells(path: Path) -> list[dict[str, object]]:
-    found: list[dict[str, object]] = json.loads(path.read_text(encoding="utf-8"))["cells"]
+def names_after(path: Path, monkeypatch: pytest.MonkeyPatch) -> dict[str, Any]:
+    """The names of a notebook after all its cells, run here, to do what a user does."""
+    monkeypatch.chdir(path.parent)
+    monkeypatch.syspath_prepend(str(ROOT))
+    names: dict[str, Any] = {"__name__": "__main__"}
+    for number, cell in enumerate(cells(path)):
+        exec(compile("".join(cell["source"]), f"{path.name}, cell {number}", "exec"), names)
+    return names
+
+
+def cells(path: Path) -> list[dict[str, Any]]:
+    found: list[dict[str, Any]] = json.loads(path.read_text(encoding="utf-8"))["cells"]
     return [cell for cell in found if cell["cell_type"] == "code"]
 
 
@@ -51,7 +62,8 @@ def test_it_runs_to_its_end(path, tmp_path):
     assert ended.returncode == 0, ended.stderr[-3000:]
     done = cells(made)
     assert [cell["execution_count"] for cell in done] == list(range(1, len(done) + 1))
-    assert any("image/png" in json.dumps(cell["outputs"]) for cell in done)
+    shown = json.dumps([cell["outputs"] for cell in done])
+    assert "image/png" in shown or "jupyter.widget-view" in shown
 
 
 @pytest.mark.parametrize("path", NOTEBOOKS, ids=lambda p: p.stem)
@@ -71,3 +83,23 @@ def test_a_notebook_that_breaks_is_noticed(tmp_path):
     assert ended.returncode != 0
     assert "AssertionError" in ended.stderr
     assert not made.exists()
+
+
+def test_two_handshakes_steps_forwards_and_back(monkeypatch, capsys):
+    names = names_after(ROOT / "notebooks" / "01_two_handshakes.ipynb", monkeypatch)
+    out = capsys.readouterr().out
+    assert "blocking: the prompt is back after 2,0" in out
+    assert all(result.exit_code == 3 for result in names["runs"].values())
+    slider, images = names["slider"], names["images"]
+    first = {scheme: bytes(image.value) for scheme, image in images.items()}
+    assert all(picture.startswith(b"\x89PNG") for picture in first.values())
+    slider.value = 12
+    later = {scheme: bytes(image.value) for scheme, image in images.items()}
+    assert all(first[scheme] != later[scheme] for scheme in first)
+    back, forward = names["box"].children[0].children[::2]
+    forward.click()
+    assert slider.value == 13
+    for _ in range(20):
+        back.click()
+    assert slider.value == slider.min
+    assert {scheme: bytes(image.value) for scheme, image in images.items()} == first
