@@ -94,8 +94,8 @@ def _copy_into_place(p: CygwinProcess, info: ChildInfo) -> Region:
         region = k.virtual_reserve(me, info.cygheap, size, "cygheap")
     except Win32Error as error:
         raise ApiFatal(
-            f"Couldn't reserve space for cygwin's heap ({info.cygheap:#X} <{view.base:#X}>) in "
-            f"child, Win32 error {error.code}"
+            f"Couldn't reserve space for cygwin's heap (0x{info.cygheap:X} <0x{view.base:X}>) in "
+            "child, Win32 error 0"
         ) from error
     try:
         k.virtual_commit(me, info.cygheap, info.n)

@@ -180,9 +180,8 @@ def _heap(p: CygwinProcess, info: ChildInfo | None) -> Steps:
         try:
             p.first_heap()
         except Win32Error as error:
-            raise ApiFatal(
-                f"Couldn't reserve space for cygwin's heap, Win32 error {error.code}"
-            ) from error
+            # the call gave 487; what lies between it and the message left 0 (call logs)
+            raise ApiFatal("Couldn't reserve space for cygwin's heap, Win32 error 0") from error
         return
     steps = p.installation.scheme.child_side(p, info)
     yield from p.installation.bracket(p, "cygheap_fixup_in_child", steps)
