@@ -315,7 +315,7 @@ def _nothing(machine: Machine) -> Any:
 def _refused(machine: Machine) -> list[Measured]:
     failures = machine.installation.failures
     shell = next(iter(machine.kernel.processes.values()))
-    message = failures[0].message if failures else ""
+    message = failures[-1].message if failures else ""
     return [
         Measured(_REFUSED, "message", "", message, 0),
         Measured(_REFUSED, "exit_code", "1", shell.exit_code, int(shell.alive)),

@@ -4,9 +4,12 @@ from __future__ import annotations
 
 import gzip
 import re
+import tempfile
 from pathlib import Path
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from models.cygwin.listing import read_listing
 from models.cygwin.listing_entries import ListedImage
@@ -144,6 +147,9 @@ WRONG = [
     (["a.dll base 0x10000000 size 0x0"], 1, "size 0"),
     (["a.dll 0 0x1000"], 1, "at 0x0"),
     (["a.dll 0xffffffffffffffff 0x1000"], 1, "at 0xffffffffffffffff"),
+    (["a.dll " + "9" * 5000 + " 1"], 1, "lists no image"),
+    (["a.dll 0x10000000 0x1000", "a" + " " * 200_000 + "b"], 2, "lists no image"),
+    (["allocation_base,base_address,region_size,state", "0,0,-5,0"], 2, "'0, 0, -5, 0'"),
     (["name,mingw32", "a.dll,0x1"], 1, "lists no image"),
     ([HEAD, '"1","sh","7","Load Image","a.dll","SUCCESS","Image Base"'], 2, "gives no place"),
     ([HEAD, '"1","sh","7","Load Image"'], 2, "4 columns"),
@@ -162,6 +168,23 @@ def test_an_unreadable_line_is_named(listed, lines, line, what):
     assert str(error.value.args[0]).endswith(f"listing:{line}")
     assert what in error.value.args[1]
     assert error.value.args[2]
+
+
+@given(st.lists(st.sampled_from([
+    HEAD, "a.dll 0x10000000 0x1000", "--- Process 7 loaded C:\\a.dll at 10000000", '"', "\0",
+    "allocation_base,base_address,region_size,state", "0,0x61000000,0x1000,0x10000", "", "#",
+    "AllocationBase 0x0, BaseAddress 0x1, RegionSize 0x1, State 0x10000", '"1","a","2"', "\x85",
+    "x.dll base 0x1 size 0x1", "x.dll: new base = 1, new size = 1", ",,,,,,", "\xa0 1 1",
+]), max_size=6), st.text(max_size=10))  # fmt: skip
+def test_any_text_is_read_or_refused_by_name(lines, tail):
+    with tempfile.TemporaryDirectory() as folder:
+        path = Path(folder) / "x"
+        path.write_bytes("\n".join([*lines, tail]).encode("utf-8", "surrogatepass"))
+        try:
+            found = read_listing(path)
+        except InputError:
+            return
+        assert found.spaces or found.reports
 
 
 @pytest.mark.parametrize("lines", [[], ["# only this"], [HEAD], ["--- Process 7 created"]])

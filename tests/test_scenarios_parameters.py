@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib
 import json
 import math
 from dataclasses import dataclass
@@ -10,6 +11,7 @@ import pytest
 
 from scenarios.__main__ import main
 from scenarios.background_native import Parameters
+from scenarios.cli_catalogue import entries
 from scenarios.parameters import changed, check, described, named, parameter, shown
 from sim.errors import InputError
 
@@ -110,6 +112,25 @@ def test_list_tells_the_parameters_of_a_scenario(capsys):
     assert row["parameters"] == described(Parameters())
     assert main(["list", "background"]) == 2
     assert "nearest: background_native" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("entry", entries(), ids=lambda entry: entry.name)
+def test_every_scenario_tells_its_parameters_and_takes_the_defaults_back(entry, capsys):
+    spec = importlib.import_module(f"scenarios.{entry.name}").SPEC
+    for quick in (False, True):
+        point = spec.point(quick)
+        for row in described(point):
+            assert changed(point, row["key"], row["default"]) == point
+    assert main(["list", entry.name]) == 0
+    assert max(map(len, capsys.readouterr().out.splitlines())) <= 80
+
+
+@pytest.mark.parametrize("entry", entries(), ids=lambda entry: entry.name)
+def test_every_scenario_has_processes_to_be_shown_or_is_of_heaps_alone(entry):
+    module = importlib.import_module(f"scenarios.{entry.name}")
+    shown = hasattr(module, "places") and hasattr(module, "watched")
+    assert shown is not module.SPEC.heap_only
+    assert not shown or list(module.places(module.SPEC.parameters))
 
 
 def test_a_long_default_is_cut_in_the_table_only(capsys):

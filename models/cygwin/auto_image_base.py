@@ -40,6 +40,10 @@ class Rule:
         """How many addresses there are."""
         return self.mask // self.slot_bytes + 1
 
+    def addresses(self) -> range:
+        """Every address that a DLL can get, the lowest first."""
+        return range(self.base, self.base + self.slots * self.slot_bytes, self.slot_bytes)
+
     def address(self, name: str | bytes) -> int:
         """The image base of a DLL that is linked with `-o name`."""
         return self.base + (name_hash(os.fsencode(name)) << _SHIFT & self.mask)

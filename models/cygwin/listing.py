@@ -27,10 +27,12 @@ LINE_LIMIT_BYTES = 1 << 20
 FILE_LIMIT_BYTES = 1 << 30
 IMAGE_LIMIT = 50_000  # of one space; a listing of everything that a distribution has is below it
 _LOOK_AHEAD = 1000  # lines of a program's own output before strace says something
-_HEX = r"(?:0[xX])?([0-9a-fA-F]+)"
+_LONGEST_LIST_LINE = 4096  # characters; a path has at most 260
+_HEX = r"(?:0[xX])?([0-9a-fA-F]{1,16})"
 _REBASE_I = re.compile(rf"(.+?)\s+base\s+{_HEX}\s+size\s+{_HEX}\s*\*?")
 _REBASEALL = re.compile(rf"(.+):\s*new base\s*=\s*{_HEX}\s*,\s*new size\s*=\s*{_HEX}")
-_PLAIN = re.compile(r"(.+?)\s+(0[xX][0-9a-fA-F]+|\d+)\s+(0[xX][0-9a-fA-F]+|\d+)")
+_NUMBER = r"(0[xX][0-9a-fA-F]{1,16}|[0-9]{1,20})"
+_PLAIN = re.compile(rf"(.+?)\s+{_NUMBER}\s+{_NUMBER}")
 _SKIPPED = re.compile(r".+:? skipped because .+")
 _MESSAGE = re.compile(
     rf"(m\.)?AllocationBase {_HEX}, (?:m\.)?BaseAddress {_HEX}, "
@@ -114,6 +116,8 @@ def _is_empty(text: str) -> bool:
 
 def _is_list_line(text: str) -> bool:
     stripped = text.strip()
+    if len(stripped) > _LONGEST_LIST_LINE:
+        return False
     return any(p.fullmatch(stripped) for p in (_REBASE_I, _REBASEALL, _PLAIN, _SKIPPED))
 
 
@@ -124,6 +128,8 @@ def _list_lines(where: str, lines: Iterator[Line]) -> Listing:
         stripped = text.strip()
         if _is_empty(text):
             continue
+        if not _is_list_line(stripped):
+            raise InputError(f"{where}:{line}", f"{stripped[:60]!r} lists no image", ALLOWED)
         if _SKIPPED.fullmatch(stripped):
             skipped += 1
             continue
@@ -138,8 +144,7 @@ def _list_image(where: str, line: int, text: str) -> ListedImage:
         name, base, size = found[1], int(found[2], 16), int(found[3], 16)
         return ListedImage.checked(where, line, name, base, size)
     plain = _PLAIN.fullmatch(text)
-    if plain is None:
-        raise InputError(where, f"{text[:60]!r} lists no image", ALLOWED)
+    assert plain is not None
     return ListedImage.checked(where, line, plain[1], number(plain[2]), number(plain[3]))
 
 

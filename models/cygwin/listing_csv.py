@@ -10,7 +10,7 @@ from models.cygwin.listing_entries import ALLOWED, FreeRegion, ListedImage, Spac
 from sim.errors import InputError
 
 _NEEDED = ("Operation", "Path", "Detail")
-_DETAIL = re.compile(r"Image Base: (0x[0-9a-fA-F]+), Image Size: (0x[0-9a-fA-F]+)")
+_DETAIL = re.compile(r"Image Base: (0x[0-9a-fA-F]{1,16}), Image Size: (0x[0-9a-fA-F]{1,16})")
 _REPORT = ("allocation_base", "base_address", "region_size", "state")
 
 Lines = Iterator[tuple[int, str]]

@@ -13,6 +13,7 @@ ALLOWED = (
 )
 MEM_FREE = 0x10000  # State of a free region, winnt.h
 ADDRESS_LIMIT = 1 << 47  # the user half of a 64-bit process
+_LONGEST_NUMBER = 20  # characters
 _CYGWIN_DLL = re.compile(r"(?:cygwin(?:\d+|b\d+)|msys-\d+\.\d+)\.dll", re.IGNORECASE)
 
 
@@ -31,9 +32,9 @@ class ListedImage:
     ) -> ListedImage:
         """The image. Raises InputError(where, …) if it is outside every address space."""
         if size_bytes is not None and size_bytes <= 0:
-            raise InputError(where, f"size {size_bytes} of {name}", "above 0")
+            raise InputError(where, f"size {size_bytes} of {name[:60]}", "above 0")
         if not 0 < base <= ADDRESS_LIMIT - (size_bytes or 1):
-            what = f"{name} at {base:#x} with {size_bytes or 0:#x} bytes"
+            what = f"{name[:60]} at {base:#x} with {size_bytes or 0:#x} bytes"
             raise InputError(where, what, f"above 0, and in all below {ADDRESS_LIMIT:#x}")
         return cls(name, base, size_bytes, line)
 
@@ -112,5 +113,11 @@ class Spaces:
 
 
 def number(text: str) -> int:
-    """A number as it stands in a listing: hexadecimal with 0x, else decimal."""
-    return int(text, 16 if text[:2] in ("0x", "0X") else 10)
+    """A number as it stands in a listing: hexadecimal with 0x, else decimal.
+
+    Raises ValueError for anything else, a sign and what takes over 64 bits among it.
+    """
+    digits = text.strip()
+    if not digits.isalnum() or len(digits) > _LONGEST_NUMBER:
+        raise ValueError(f"number ({text[:40]!r}) must have 64 bits, decimal or 0x…")
+    return int(digits, 16 if digits[:2] in ("0x", "0X") else 10)

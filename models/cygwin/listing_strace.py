@@ -12,8 +12,8 @@ from models.cygwin.listing_entries import ListedImage, Space, Spaces
 from sim.errors import InputError
 
 _EVENT = re.compile(r"--- Process (\d+)(?: \(pid: \d+\))? (.*)")
-_LOADED = re.compile(r"loaded (.+) at (?:0[xX])?([0-9a-fA-F]+)")
-_UNLOADED = re.compile(r"unloaded DLL at (?:0[xX])?([0-9a-fA-F]+)")
+_LOADED = re.compile(r"loaded (.+) at (?:0[xX])?([0-9a-fA-F]{1,16})")
+_UNLOADED = re.compile(r"unloaded DLL at (?:0[xX])?([0-9a-fA-F]{1,16})")
 _LINE = re.compile(r"\s*(?:[0-9a-fA-F]{6,12}\s+)?\d+\s+\d+ \[[^]]*\] \S+ ")
 
 

@@ -12,12 +12,15 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 
+from models.cygwin.auto_image_base import RULES
 from models.win32.address_space import AddressSpace, Region
 from models.win32.errors import Win32Error
 from models.win32.system import NT, System
 
 MIB = 1 << 20
 GRAIN = 0x10000
+DLL_BYTES = 0x40000  # of a DLL that is in the way -- chosen
+_SLOTS = 1024  # how many of a rule's places are tried: all of the rule of 2001
 NT64 = replace(NT, name="nt64", highest=0x7FFFFFFE0000, view_highest=0x7FFFFFFE0000)
 
 FINE, FIRST, CHILD, GROWTH = "fine", "first", "child", "growth"
@@ -74,7 +77,7 @@ class Mishap:
     name: str
     what: str
     where: Callable[[Remedy, int], int]
-    size_bytes: int = 0x40000
+    size_bytes: int = DLL_BYTES
     in_first: bool = False
     in_child: bool = True
     dll_moved_bytes: int = 0
@@ -130,18 +133,17 @@ def slots(remedy: Remedy) -> list[int]:
 
     All of the rule of 2001; of the 64-bit rule every 128th.
     """
-    wide = remedy.system is NT64
-    first, step = (0x400000000, 0x800000) if wide else (0x60000000, 0x40000)
+    rule = RULES["x86_64" if remedy.system is NT64 else "2001"]
     end = remedy.dll_base + remedy.dll_bytes + remedy.image_bytes
-    places = range(first, first + 1024 * step, step)
-    return [p for p in places if p + step <= remedy.dll_base or p >= end]
+    places = rule.addresses()[:: rule.slots // _SLOTS]
+    return [p for p in places if p + DLL_BYTES <= remedy.dll_base or p >= end]
 
 
 def slots_hit(remedy: Remedy, in_all: bool) -> int:
     """In how many of `slots` a DLL of 256 KiB ends in a death, in all processes or in the child."""
     found = 0
     for place in slots(remedy):
-        mishap = Mishap("slot", "", _fixed_at(place), in_first=in_all)
+        mishap = Mishap("slot", "", _fixed_at(place), DLL_BYTES, in_first=in_all)
         found += fate(remedy, mishap) != FINE
     return found
 
