@@ -283,8 +283,10 @@ def _trees(outcome: Replicated, point: Parameters) -> int:
 
 def _percent(outcome: Replicated, at: str, measure: str, point: Parameters) -> str:
     share = _share(outcome, at, measure, point)
-    mean, low, high = (100 * x for x in (share.share, share.low, share.high))
-    return f"{mean:.1f} ({low:.1f}..{high:.1f})"
+    mean, low, high = (
+        "100" if x > 0.9995 else f"{100 * x:.1f}" for x in (share.share, share.low, share.high)
+    )
+    return f"{mean} ({low}..{high})"
 
 
 def _interval(share: Share) -> str:
