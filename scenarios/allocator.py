@@ -194,7 +194,7 @@ def table(results: dict[str, Outcome], point: Parameters) -> Iterator[list[str]]
             f"{o.value(_EXEC, 'walked_blocks')}",
             f"{us:.1f}",
             f"{o.value(_EXEC, 'exec_us'):,.0f}",
-            f"{100 * share:.2f} %",
+            "-" if share is None else f"{100 * share:.2f} %",
             f"{o.value(_EXEC, 'heap_bytes') / 1024:.1f}",
             f"{o.value(_EXEC, 'rounding_copy_us'):.1f}",
         ]
@@ -203,9 +203,11 @@ def table(results: dict[str, Outcome], point: Parameters) -> Iterator[list[str]]
 def conclusions(results: dict[str, Outcome], point: Parameters) -> Iterator[tuple[str, str]]:
     """(sentence, label): what follows from the numbers just found."""
     for name, o in results.items():
-        us, share, factor = (
-            o.value(_EXEC, m) for m in ("allocator_us", "share", "factor_to_1_percent")
-        )
+        us, share = o.value(_EXEC, "allocator_us"), o.value(_EXEC, "share")
+        factor = o.value(_EXEC, "factor_to_1_percent")
+        if factor is None:
+            yield f"{name}: an exec costs nothing in this profile, so there is no share", "assumed"
+            continue
         words = "only" if factor > 1 else "already"
         yield (
             f"{name}: {o.value(_EXEC, 'operations')} calls and {o.value(_EXEC, 'walked_blocks')} "
@@ -299,8 +301,8 @@ def _share(
         ("walk_us", "us", walk_us),
         ("allocator_us", "us", total),
         ("exec_us", "us", exec_us),
-        ("share", "1", total / exec_us),
-        ("factor_to_1_percent", "1", (0.01 * exec_us - walk_us) / calls_us),
+        ("share", "1", total / exec_us if exec_us else None),
+        ("factor_to_1_percent", "1", (0.01 * exec_us - walk_us) / calls_us if exec_us else None),
         ("heap_bytes", "bytes", size),
         ("rounding_bytes", "bytes", 2 * rounded),
         ("rounding_copy_us", "us", copies * 2 * rounded / bandwidth),
