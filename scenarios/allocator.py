@@ -203,7 +203,7 @@ def table(results: dict[str, Replicated], point: Parameters) -> Iterator[list[st
             f"{o.value(_EXEC, 'walked_blocks')}",
             f"{us:.1f}",
             f"{o.value(_EXEC, 'exec_us'):,.0f}",
-            f"{100 * share:.2f} %",
+            "-" if share is None else f"{100 * share:.2f} %",
             f"{o.value(_EXEC, 'heap_bytes') / 1024:.1f}",
             f"{o.value(_EXEC, 'rounding_copy_us'):.1f}",
         ]
@@ -214,7 +214,7 @@ def conclusions(results: dict[str, Replicated], point: Parameters) -> Iterator[t
     for name, o in results.items():
         share, factor = (o.mean(_EXEC, m) for m in ("share", "factor_to_1_percent"))
         if share is None or factor is None:
-            yield f"{name}: not every exec reached main()", "structural"
+            yield f"{name}: an exec costs nothing in this profile, so there is no share", "assumed"
             continue
         words = "only" if factor.mean > 1 else "already"
         yield (
@@ -309,8 +309,8 @@ def _share(
         ("walk_us", "us", walk_us),
         ("allocator_us", "us", total),
         ("exec_us", "us", exec_us),
-        ("share", "1", total / exec_us),
-        ("factor_to_1_percent", "1", (0.01 * exec_us - walk_us) / calls_us),
+        ("share", "1", total / exec_us if exec_us else None),
+        ("factor_to_1_percent", "1", (0.01 * exec_us - walk_us) / calls_us if exec_us else None),
         ("heap_bytes", "bytes", size),
         ("rounding_bytes", "bytes", 2 * rounded),
         ("rounding_copy_us", "us", copies * 2 * rounded / bandwidth),

@@ -6,7 +6,7 @@ from collections.abc import Iterator
 
 from models.cygwin.cygheap.layout import Era
 from models.cygwin.exec_chain import SHAPES, TAGGED, UNTAGGED
-from scenarios.leak_chains import FREES, SHOWN, at_exec, at_freed
+from scenarios.leak_chains import FREES, HEADS_MOVED, SHOWN, WALK_MENDED, at_exec, at_freed
 from scenarios.spec import Replicated
 
 
@@ -101,7 +101,8 @@ def about_frees(outcome: Replicated, era: Era) -> str:
     where = "in the heap" if era.buckets_in_header else "in the DLL's data"
     walk = "takes the last free block for one in use" if era.walk_frees_tails else "is mended"
     found = "; ".join(words) or "whatever an image frees, nothing is lost"
-    return f"{era.name}, list heads {where}, walk that {walk}: {found}"
+    never = " (never was)" if era in (HEADS_MOVED, WALK_MENDED) else ""
+    return f"{era.name}{never}, list heads {where}, walk that {walk}: {found}"
 
 
 def lost_words(outcome: Replicated, at: str) -> list[str]:

@@ -63,6 +63,12 @@ def test_the_share_follows_the_assumed_costs(outcome):
     assert at_limit.value("exec=constant", "share") == pytest.approx(0.01)
 
 
+def test_there_is_no_share_of_an_exec_that_costs_nothing(capsys):
+    words = ["run", "allocator", "--quick", "--profile", "ideal", "--scheme", "shared-memory"]
+    assert main(words) == 0
+    assert "costs nothing in this profile" in capsys.readouterr().out
+
+
 def test_the_sentences_follow_the_numbers(outcome):
     told = dict(allocator.conclusions({"shared-memory": Replicated((outcome,))}, QUICK))
     assert any("1 % only at" in text for text in told)
