@@ -3,14 +3,16 @@
 A program that is not linked with Cygwin runs for T seconds, or for ever.  It is started
 
 * by a shell that forks and execs (`&`): the shell goes on after the fork, its stub waits;
-* by a program that calls spawn with _P_NOWAIT, and with _P_DETACH;
+* by a program that vforks and execs, as make does: its release's own vfork;
+* by a program that calls spawn with a mode that does not wait: _P_NOWAIT, _P_NOWAITO, _P_VFORK and
+  _P_DETACH;
 * by a make -jN that spawns native compilers: how many run at once, on average?
 
 Under `blocking` spawn waits for the child to say that it has read the heap.  A native child never
 says so, and what ends the wait is its own end: nothing here declares it, the handles waited on do.
 
 Measured on the real code (Cygwin 1.3.2 rebuilt; spec of the logs): an 800 ms native program holds
-_P_NOWAIT 826 ms and _P_DETACH 821 ms in 1.3.2, 10 to 30 ms in 1.3.3.
+_P_NOWAIT 826, _P_NOWAITO 819, _P_VFORK 871 and _P_DETACH 821 ms in 1.3.2, 10 to 30 ms in 1.3.3.
 """
 
 from __future__ import annotations
@@ -25,31 +27,21 @@ from typing import Any
 if __name__ == "__main__":
     sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 
-from models.cygwin import schemes
-from models.cygwin.arguments import Arguments
-from models.cygwin.blocked import blocked
-from models.cygwin.descriptors import CONSOLE
-from models.cygwin.images import native_image
-from models.cygwin.installation import Creation, Watch
-from models.cygwin.machine import Machine, build
-from models.cygwin.process import CygwinProcess
-from models.cygwin.protocol import P_DETACH, P_NOWAIT
-from models.cygwin.sequence import sequence
+from models.cygwin.installation import Watch
+from models.cygwin.machine import Machine
 from models.win32.cost_profile import Profile
 from models.win32.image import Image
-from models.win32.kernel import Kernel
-from models.win32.system import SYSTEMS
-from models.win32.thread import Thread
-from scenarios.spec import Measured, Outcome, Spec
-from sim.engine import Steps
+from scenarios.background_machines import MODES, compilers, failures, make, prompt, who_waits
+from scenarios.creation_charts import KINDS, QUICK_KINDS, charts
+from scenarios.parameters import check, parameter
+from scenarios.spec import Measured, Outcome, Replicated, Spec, in_words
 from sim.streams import Replication
 
-WAYS = ("shell", "nowait", "detach")
+WAYS = ("shell", "vfork", *MODES)
 REAL = {  # 800 ms native program, CYGWIN.md §i: scheme -> way -> [ms]
-    "blocking": {"nowait": "826", "detach": "821"},
-    "shared-memory-1.3.3": {"nowait": "10..30", "detach": "10..30"},
+    "blocking": {"nowait": "826", "nowaito": "819", "p_vfork": "871", "detach": "821"},
+    "shared-memory-1.3.3": dict.fromkeys(MODES, "10..30"),
 }
-_ENV = [b"PATH=/usr/local/bin:/usr/bin:/bin", b"HOME=/home/user", b"TERM=cygwin"]
 
 
 @dataclass(frozen=True)
@@ -62,23 +54,16 @@ class Parameters:
     processors: of the machine -- input
     """
 
-    seconds: tuple[float, ...] = (0.1, 0.8, 2.0, 10.0, math.inf)
-    make_jobs: int = 4
-    compiles: int = 12
-    compile_seconds: float = 2.0
-    processors: int = 2
+    seconds: tuple[float, ...] = parameter(
+        (0.1, 0.8, 2.0, 10.0, math.inf), "s", 0, 86_400, above=True, never=True
+    )
+    make_jobs: int = parameter(4, "1", 1, 60)
+    compiles: int = parameter(12, "1", 1, 60)
+    compile_seconds: float = parameter(2.0, "s", 0, 86_400, above=True)
+    processors: int = parameter(2, "1", 1, 60)
 
     def __post_init__(self) -> None:
-        for value in self.seconds:
-            if not (0 < value <= 86_400 or math.isinf(value)):
-                raise ValueError(f"seconds ({value:g}) must be above 0 and at most 86400, or never")
-        if not 0 < self.compile_seconds <= 86_400:
-            raise ValueError(
-                f"compile_seconds ({self.compile_seconds:g}) must be above 0 and at most 86400"
-            )
-        for name in ("make_jobs", "compiles", "processors"):
-            if not 1 <= getattr(self, name) <= 60:
-                raise ValueError(f"{name} ({getattr(self, name)}) must be from 1 to 60")
+        check(self)
 
 
 SPEC = Spec(
@@ -97,20 +82,25 @@ def run_point(
     notes: list[str] = []
     for seconds in point.seconds:
         for way in WAYS:
-            machine, back = _prompt(
+            machine, back = prompt(
                 scheme, system, profile, replication, point.processors, way, seconds
             )
             away_us = back[0] if back else None
-            who = _who_waits(machine)
-            outcome = "blocked" if who else "finished"
+            who = who_waits(machine)
+            failed = failures(machine)
+            outcome = "failed" if failed else "blocked" if who else "finished"
             at = _at(way, seconds)
             rows.append(Measured(at, "prompt_away_us", "us", away_us, int(away_us is None)))
             rows.append(Measured(at, "outcome", "", outcome, 0))
-            notes += [f"{scheme}, {way}, T = {_label(seconds)}: {line}" for line in who]
-    running, makespan_us = _make(point, scheme, system, profile, replication)
-    at = _at_make(point)
-    rows.append(Measured(at, "mean_running", "1", running, 0))
-    rows.append(Measured(at, "makespan_us", "us", makespan_us, 0))
+            where = f"{scheme}, {way}, T = {_label(seconds)}"
+            notes += [f"{where}: {line}" for line in (*failed, *who)]
+    machine, native = _make(point, scheme, system, profile, replication)
+    running, makespan_us = compilers(machine, native)
+    at, failed = _at_make(point), failures(machine)
+    rows.append(Measured(at, "outcome", "", "failed" if failed else "finished", 0))
+    rows.append(Measured(at, "mean_running", "1", running, int(running is None)))
+    rows.append(Measured(at, "makespan_us", "us", makespan_us, int(makespan_us is None)))
+    notes += [f"{scheme}, make: {line}" for line in failed]
     return Outcome(rows, notes)
 
 
@@ -128,86 +118,142 @@ def watched(
     for seconds in point.seconds:
         for way in WAYS:
             if place == _at(way, seconds):
-                return _prompt(scheme, system, profile, replication, point.processors, way,
+                return prompt(scheme, system, profile, replication, point.processors, way,
                                seconds, watch=watch)[0]  # fmt: skip
     if place != _at_make(point):
         raise KeyError(place)
-    machine, _ = _make_machine(point, scheme, system, profile, replication, watch)
+    machine, _ = _make(point, scheme, system, profile, replication, watch)
     return machine
 
 
-def figures(results: dict[str, Outcome], point: Parameters, system: str, profile: Profile,
-            seed: int) -> Iterator[tuple[str, Any]]:  # fmt: skip
-    """(file stem, figure): prompt over T, compilers at once, and one chart a scheme."""
+def figures(results: dict[str, Replicated], point: Parameters, system: str, profile: Profile,
+            seed: int, quick: bool) -> Iterator[tuple[str, Any]]:  # fmt: skip
+    """(file stem, figure): prompt over T, compilers at once, and a chart of each creation."""
     from sim import plots
 
     finite = [s for s in point.seconds if not math.isinf(s)]
     xs = [s if not math.isinf(s) else 2 * max(finite, default=1.0) for s in point.seconds]
     series: dict[str, tuple[list[float], list[float | None]]] = {}
     drawn = [(name, "nowait", f"{name}: spawn") for name in results]
-    drawn.append((next(iter(results)), "shell", "any scheme: fork and exec"))
+    drawn.append((next(iter(results)), "shell", f"{next(iter(results))}: fork and exec"))
     for name, way, text in drawn:
-        ys = [results[name].value(_at(way, s), "prompt_away_us") for s in point.seconds]
-        series[text] = (xs, [None if y is None else y / 1e6 for y in ys])
+        means = [results[name].mean(_at(way, s), "prompt_away_us") for s in point.seconds]
+        series[text] = (xs, [None if m is None else m.mean / 1e6 for m in means])
+    count = len(next(iter(results.values())).outcomes)
+    averaged = f", means of {count} replications" if count > 1 else ""
     last = "; the last point never ends" if math.inf in point.seconds else ""
     yield "prompt_away", plots.lines(
         series, f"native program runs [s]{last}", "prompt away [s]",
-        "How long the prompt stays away",
+        f"How long the prompt stays away{averaged}", logarithmic=True,
     )  # fmt: skip
     at = _at_make(point)
-    yield (
-        "make_running",
-        plots.plain_bars(
-            list(results),
-            [float(outcome.value(at, "mean_running") or 0.0) for outcome in results.values()],
-            f"make -j{point.make_jobs} of native compilers",
-            "compilers running at once, mean over the run [1]",
-        ),
-    )
-    for name in results:
-        rep = Replication(seed, 0)
-        chart = _chart(name, system, profile, rep)
-        yield f"sequence_{name}", chart
+    running = {name: r.mean(at, "mean_running") for name, r in results.items()}
+    known = {name: mean.mean for name, mean in running.items() if mean is not None}
+    if known:
+        yield (
+            "make_running",
+            plots.plain_bars(
+                list(known),
+                list(known.values()),
+                f"make -j{point.make_jobs} of native compilers{averaged}",
+                "compilers running at once, mean over the run [1]",
+            ),
+        )
+    kinds = QUICK_KINDS if quick else tuple(KINDS)
+    yield from charts(list(results), system, profile, Replication(seed, 0), kinds)
 
 
-def table(results: dict[str, Outcome], point: Parameters) -> Iterator[list[str]]:
+def table(results: dict[str, Replicated], point: Parameters) -> Iterator[list[str]]:
     """Rows of the printed table, heads first: way, T, then one column a scheme."""
     yield ["way", "T [s]", *results]
     for seconds in point.seconds:
         label = _label(seconds)
         for way in WAYS:
-            at = _at(way, seconds)
-            cells = [_milliseconds(o.value(at, "prompt_away_us")) for o in results.values()]
-            yield [way, label, *cells]
-            if label == "0.8" and way != "shell":
+            yield [way, label, *(_cell(r, _at(way, seconds)) for r in results.values())]
+            if label == "0.8" and way in MODES:
                 yield ["  (real code)", "", *(REAL.get(n, {}).get(way, "") for n in results)]
     at = _at_make(point)
-    cells = [f"{o.value(at, 'mean_running'):.2f}" for o in results.values()]
+    means = [r.mean(at, "mean_running") for r in results.values()]
+    cells = ["failed" if mean is None else f"{mean.mean:.2f}" for mean in means]
     yield [f"make -j{point.make_jobs}, at once", f"{point.compile_seconds:g}", *cells]
 
 
-def conclusions(results: dict[str, Outcome], point: Parameters) -> Iterator[tuple[str, str]]:
-    """(sentence, label): what follows from the numbers just found."""
-    for name, outcome in results.items():
-        held = [
-            outcome.value(_at("nowait", s), "prompt_away_us")
-            for s in point.seconds
-            if not math.isinf(s)
-        ]
-        times = [s * 1e6 for s in point.seconds if not math.isinf(s)]
-        waits = all(h is not None and h >= t for h, t in zip(held, times, strict=True))
-        if waits and times:
-            yield (
-                f"{name}: spawn holds its caller for as long as the native program runs",
-                "structural",
-            )
-        elif times:
-            longest = max(h or 0.0 for h in held)
-            yield f"{name}: spawn returns within {longest / 1000:.1f} ms, whatever T is", "assumed"
-    yield (
-        "a shell that forks and execs is never held: its stub is, under every scheme",
-        "structural",
-    )
+def conclusions(results: dict[str, Replicated], point: Parameters) -> Iterator[tuple[str, str]]:
+    """(sentence, label): what follows from all replications, and no more than that."""
+    finite = [s for s in point.seconds if not math.isinf(s)]
+    for name, r in results.items():
+        if _any_failed(r, point):
+            yield f"{name}: memory ran out or a program died; nothing follows", "structural"
+            continue
+        if finite:
+            yield _of_spawn(name, r, finite)
+        if math.inf in point.seconds:
+            away = r.values(_at("nowait", math.inf), "prompt_away_us")
+            never = sum(value is None for value in away)
+            if never:
+                yield (
+                    f"{name}: when the native program never ends, spawn never returns "
+                    f"(in {never} of {len(away)} replications)",
+                    "structural",
+                )
+        mean = r.mean(_at_make(point), "mean_running")
+        if mean is not None:
+            words = in_words(mean, 1.0, "")
+            yield f"{name}: make -j{point.make_jobs} has {words} compilers running", "assumed"
+    whole = {name: r for name, r in results.items() if not _any_failed(r, point)}
+    for way, what in (("shell", "a shell that forks"), ("vfork", "a program that vforks")):
+        held = [name for name, r in whole.items() if _is_held(r, way, point)]
+        if free := [name for name in whole if name not in held]:
+            which = "every scheme" if len(free) == len(results) else ", ".join(free)
+            yield f"{what} and execs is not held, whatever T is, under {which}", "structural"
+        for name in held:
+            yield f"{name}: {what} and execs is held as well", "structural"
+
+
+def _of_spawn(name: str, r: Replicated, finite: list[float]) -> tuple[str, str]:
+    """What spawn does to its caller, over all T that end."""
+    away = {s: r.values(_at("nowait", s), "prompt_away_us") for s in finite}
+    count = len(r.outcomes)
+    if all(v is not None and v >= s * 1e6 for s, values in away.items() for v in values):
+        often = "the one replication" if count == 1 else f"each of {count} replications"
+        return (
+            f"{name}: spawn holds its caller for as long as the native program runs (in {often})",
+            "structural",
+        )
+    means = [r.mean(_at("nowait", s), "prompt_away_us") for s in finite]
+    came = [mean for mean in means if mean is not None]
+    if len(came) < len(means):
+        return f"{name}: spawn does not return in every replication", "structural"
+    largest = max(came, key=lambda mean: mean.mean)
+    smallest = min(mean.mean for mean in came)
+    words = in_words(largest, 1e-3, "ms")
+    if largest.mean <= 1.05 * smallest:
+        return f"{name}: spawn returns after {words}, whatever T is", "assumed"
+    return f"{name}: spawn returns after {words} at the longest, and it depends on T", "assumed"
+
+
+def _is_held(r: Replicated, way: str, point: Parameters) -> bool:
+    """Whether how long the prompt is away depends on T where a program is started in that way."""
+    away = [v for s in point.seconds for v in r.values(_at(way, s), "prompt_away_us")]
+    if any(v is None for v in away):
+        return True
+    rows = zip(*(r.values(_at(way, s), "prompt_away_us") for s in point.seconds), strict=True)
+    return any(max(own) > 1.05 * min(own) for own in rows)
+
+
+def _any_failed(r: Replicated, point: Parameters) -> bool:
+    return any("failed" in r.values(place, "outcome") for place in places(point))
+
+
+def _cell(r: Replicated, at: str) -> str:
+    """The mean in a cell of the table; in how many replications it never came."""
+    if "failed" in r.values(at, "outcome"):
+        return "failed"
+    away = r.values(at, "prompt_away_us")
+    never = sum(value is None for value in away)
+    if never:
+        return "never" if never == len(away) else f"never in {never} of {len(away)}"
+    return f"{sum(away) / len(away) / 1000:,.1f} ms"
 
 
 def _label(seconds: float) -> str:
@@ -224,123 +270,12 @@ def _at_make(point: Parameters) -> str:
     return f"way=make jobs={point.make_jobs} seconds={point.compile_seconds:g}"
 
 
-def _milliseconds(value: float | None) -> str:
-    return "never" if value is None else f"{value / 1000:,.1f} ms"
-
-
-def _native(machine: Machine, seconds: float) -> Image:
-    """A program without Cygwin that sleeps for `seconds` and exits with 6."""
-
-    def steps(kernel: Kernel, thread: Thread) -> Steps:
-        yield from kernel.sleep(thread, None if math.isinf(seconds) else seconds * 1e6)
-        return 6
-
-    return native_image(machine.installation.version, "nat", steps)
-
-
-def _prompt(
-    scheme: str, system: str, profile: Profile, replication: Replication,
-    processors: int, way: str, seconds: float, calls: bool = False, watch: Watch | None = None,
-) -> tuple[Machine, list[float]]:  # fmt: skip
-    """The machine at its end, and the time until the prompt was back [us], if it ever was."""
-    machine = build(
-        schemes.get(scheme), SYSTEMS[system], profile, replication, processors, 2, calls
-    )
-    machine.installation.watch = watch
-    back: list[float] = []
-    machine.start("sh", lambda p: _shell(p, machine, way, _native(machine, seconds), back))
-    machine.kernel.engine.run()
-    return machine, back
-
-
-def _who_waits(machine: Machine) -> list[str]:
-    """One line for each program that is still held, and for what."""
-    return [
-        f"{e['program']} since {e['since_us'] / 1e6:.3f} s for "
-        + ", ".join(w["name"] for w in e["waits_for"])
-        for e in blocked(machine.kernel)
-    ]
-
-
-def _shell(p: CygwinProcess, machine: Machine, way: str, native: Image, back: list[float]) -> Steps:
-    """A prompt, one command in the background, and the prompt again."""
-    for fd in range(3):
-        p.open(fd, CONSOLE)
-    p.me.costs = machine.draws.at(0)
-    yield from p.work(1.0)
-    began = p.now()
-    arguments = Arguments([b"nat", b"sleep"], _ENV)
-    if way == "shell":
-        yield from p.fork(lambda child: _exec(child, machine, native, arguments))
-    else:
-        mode = P_NOWAIT if way == "nowait" else P_DETACH
-        yield from p.spawn(mode, native, arguments)
-    back.append(p.now() - began)
-
-
-def _exec(p: CygwinProcess, machine: Machine, native: Image, arguments: Arguments) -> Steps:
-    """What the shell's child does: become the native program."""
-    p.me.costs = machine.draws.at(1)
-    yield from p.execute(native, arguments)
-
-
-def _make_machine(
+def _make(
     point: Parameters, scheme: str, system: str, profile: Profile, replication: Replication,
     watch: Watch | None = None,
 ) -> tuple[Machine, Image]:  # fmt: skip
-    """make -jN: the machine at its end, and the compilers' image."""
-    machine = build(
-        schemes.get(scheme), SYSTEMS[system], profile, replication, point.processors,
-        point.compiles,
-    )  # fmt: skip
-    machine.installation.watch = watch
-    native = _native(machine, point.compile_seconds)
-    machine.start("make", lambda p: _make_steps(p, machine, point, native))
-    machine.kernel.engine.run()
-    return machine, native
-
-
-def _make(
-    point: Parameters, scheme: str, system: str, profile: Profile, replication: Replication
-) -> tuple[float, float]:
-    """make -jN: (mean number of compilers running at once, how long make runs [us])."""
-    machine, native = _make_machine(point, scheme, system, profile, replication)
-    process = next(iter(machine.kernel.processes.values()))
-    compilers = [q for q in machine.kernel.processes.values() if q.image is native]
-    busy_us = sum((q.ended_us or 0.0) - q.created_us for q in compilers)
-    ended_us = process.ended_us or machine.kernel.engine.now
-    began_us = min(q.created_us for q in compilers)
-    return busy_us / (ended_us - began_us), ended_us - began_us
-
-
-def _make_steps(p: CygwinProcess, machine: Machine, point: Parameters, native: Image) -> Steps:
-    """Keep N compilers running until all have been started, then wait for the rest."""
-    for fd in range(3):
-        p.open(fd, CONSOLE)
-    running: list[int] = []
-    for number in range(point.compiles):
-        if len(running) == point.make_jobs:
-            yield from p.waitpid(running.pop(0))
-        p.me.costs = machine.draws.at(number)
-        pid = yield from p.spawn(P_NOWAIT, native, Arguments([b"cc", b"-c"], _ENV))
-        running.append(pid)
-    for pid in running:
-        yield from p.waitpid(pid)
-
-
-def _chart(scheme: str, system: str, profile: Profile, replication: Replication) -> Any:
-    """The sequence chart of one _P_NOWAIT spawn of a native program of 0.8 s."""
-    from sim import plots
-
-    machine, _ = _prompt(scheme, system, profile, replication, 2, "nowait", 0.8, calls=True)
-    creation = next(
-        r for r in machine.kernel.trace.records if isinstance(r, Creation) and r.kind == "spawn"
-    )
-    made = sequence(machine.kernel, creation)
-    return plots.sequence_chart(
-        made.lanes, made.steps, f"{scheme}: _P_NOWAIT of a native program of 0.8 s",
-        made.waits, made.arrows, made.objects, made.brackets,
-    )  # fmt: skip
+    return make(scheme, system, profile, replication, point.processors, point.make_jobs,
+                point.compiles, point.compile_seconds, watch)  # fmt: skip
 
 
 def main() -> int:

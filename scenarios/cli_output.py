@@ -3,9 +3,15 @@
 from __future__ import annotations
 
 import sys
+import textwrap
 from collections.abc import Sequence
+from typing import Any
 
 from sim.results import json_text
+
+WIDTH = 80  # columns of a report -- chosen
+_LEAST = 20  # columns below which a column is not broken into lines -- chosen
+_WHOLE_WORDS: dict[str, Any] = {"break_long_words": False, "break_on_hyphens": False}
 
 
 def print_json(document: object) -> None:
@@ -25,9 +31,23 @@ def print_json(document: object) -> None:
 
 
 def print_table(heads: Sequence[str], rows: Sequence[Sequence[str]]) -> None:
-    """Write rows under their heads, columns aligned to the left, two blanks between them."""
+    """Write rows under their heads, columns aligned to the left, two blanks between them.
+
+    Where a line would be wider than 80 columns the last column goes on below, if it has room.
+    """
     lines = [tuple(heads), *(tuple(row) for row in rows)]
     widths = [max(len(line[column]) for line in lines) for column in range(len(heads))]
+    indent = sum(widths[:-1]) + 2 * (len(widths) - 1)
+    room = WIDTH - indent if WIDTH - indent >= _LEAST else max(widths[-1], 1)
     for line in lines:
-        cells = (text.ljust(width) for text, width in zip(line, widths, strict=True))
-        print("  ".join(cells).rstrip())
+        cells = (text.ljust(width) for text, width in zip(line[:-1], widths, strict=False))
+        first, *rest = textwrap.wrap(line[-1], room, **_WHOLE_WORDS) or [""]
+        print("  ".join([*cells, first]).rstrip())
+        for more in rest:
+            print(" " * indent + more)
+
+
+def print_wrapped(text: str, indent: str = "") -> None:
+    """Write a sentence in lines of at most 80 columns; `indent` stands before all but the first."""
+    for line in textwrap.wrap(text, WIDTH, subsequent_indent=indent, **_WHOLE_WORDS) or [""]:
+        print(line)

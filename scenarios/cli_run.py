@@ -17,7 +17,8 @@ from scenarios.cli_words import NOT_NEGATIVE, POSITIVE, SETTING, SYSTEM, check_n
     type=SETTING,
     multiple=True,
     metavar="KEY=VALUE",
-    help="Change one parameter of the scenario (repeatable); KEY=@FILE takes a list from a file.",
+    help="Change one parameter of the scenario (repeatable; `cygsim list SCENARIO` tells which);"
+    " KEY=@FILE takes a list from a file.",
 )
 @click.option("--scheme", "schemes", multiple=True, metavar="S", help="Scheme (repeatable).")
 @click.option("--system", type=SYSTEM, metavar="nt|9x", help="Windows.")
@@ -36,7 +37,7 @@ from scenarios.cli_words import NOT_NEGATIVE, POSITIVE, SETTING, SYSTEM, check_n
     help="Progress bar on stderr; else only on a terminal.",
 )
 def run(**asked: Any) -> int:
-    """Run a scenario (`cygsim list` names them)."""
+    """Run a scenario (`cygsim list` names them, `cygsim list SCENARIO` its parameters)."""
     from scenarios.cli_catalogue import questions
 
     check_names("SCENARIO", "scenario", [asked["scenario"]], list(questions()))

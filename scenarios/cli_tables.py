@@ -2,23 +2,58 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import click
 
 JSON_HELP = "Write one JSON document to stdout."
+LONGEST_WORD = 30  # characters of a default in the list of parameters -- chosen
 
 
 @click.command("list")
+@click.argument("names", metavar="[SCENARIO]...", nargs=-1)
 @click.option("--json", "as_json", is_flag=True, help=JSON_HELP)
-def list_scenarios(as_json: bool) -> None:
-    """List the scenarios and the question that each asks."""
+def list_scenarios(names: tuple[str, ...], as_json: bool) -> None:
+    """List the scenarios; with names, the parameters of these, as `cygsim run --set` takes them."""
     from scenarios.cli_catalogue import questions
-    from scenarios.cli_output import print_json, print_table
+    from scenarios.cli_output import print_json, print_table, print_wrapped
+    from scenarios.cli_words import check_names
 
     found = questions()
+    check_names("SCENARIO", "scenario", names, list(found))
+    rows: list[dict[str, Any]] = [
+        {"name": name, "question": question} | ({"parameters": _parameters(name)} if names else {})
+        for name, question in found.items()
+        if not names or name in names
+    ]
     if as_json:
-        print_json([{"name": name, "question": question} for name, question in found.items()])
-    else:
+        print_json(rows)
+    elif not names:
         print_table(("scenario", "question"), list(found.items()))
+    else:
+        keys = ("key", "default", "unit", "allowed")
+        for row in rows:
+            print_wrapped(f"{row['name']}: {row['question']}", "  ")
+            print_table(
+                keys, [tuple(_short(line[key]) for key in keys) for line in row["parameters"]]
+            )
+
+
+def _short(text: str) -> str:
+    """The text, a list with many values as its first ones and their number."""
+    if " " in text or len(text) <= LONGEST_WORD:
+        return text
+    parts = text.split(",")
+    return f"{','.join(parts[:3])},... ({len(parts)})"
+
+
+def _parameters(name: str) -> list[dict[str, Any]]:
+    """What a scenario says of its parameters; only this imports it."""
+    import importlib
+
+    from scenarios.parameters import described
+
+    return described(importlib.import_module(f"scenarios.{name}").SPEC.parameters)
 
 
 @click.command("schemes")

@@ -29,12 +29,15 @@ from models.cygwin.cygheap.modern_window import (
     parent_heap,
 )
 from models.win32.cost_profile import Profile
-from scenarios.spec import Measured, Outcome, Spec
+from scenarios.parameters import check, parameter
+from scenarios.spec import Measured, Outcome, Replicated, Spec
 from sim.streams import Replication
 
 GUARDS = {"off": False, "on": True}  # off: to 3.6.4; on: from 3.6.5
 KINDS = {"fork": False, "exec": True}
 WINDOWS = ("reuse", "fresh", "beyond")
+LONGEST = 32_767  # characters of a variable under Windows
+MOST = 1000  # strings of a kind -- chosen
 _LEFT = "blocks_lost"
 
 
@@ -47,18 +50,15 @@ class Parameters:
     arguments, lengths: of what the parent was exec'ed with -- input
     """
 
-    bytes_allocated: int = 200
-    arguments: tuple[int, ...] = (2, 2, 25)
-    lengths: tuple[int, ...] = (77, 14, 8, 15, 19, 16, 13, 35, 21)
+    bytes_allocated: int = parameter(200, "bytes", 0, M.classes[-1] - 16)
+    arguments: tuple[int, ...] = parameter((2, 2, 25), "1", 0, LONGEST)
+    lengths: tuple[int, ...] = parameter((77, 14, 8, 15, 19, 16, 13, 35, 21), "1", 0, LONGEST)
 
     def __post_init__(self) -> None:
-        most = M.classes[-1] - 16
-        if not 0 <= self.bytes_allocated <= most:
-            raise ValueError(f"bytes_allocated ({self.bytes_allocated}) must be from 0 to {most}")
+        check(self)
         for name in ("arguments", "lengths"):
-            values = getattr(self, name)
-            if len(values) > 1000 or not all(0 <= n <= 32_767 for n in values):
-                raise ValueError(f"{name} must be at most 1000 lengths from 0 to 32767")
+            if len(getattr(self, name)) > MOST:
+                raise ValueError(f"{name} must be at most {MOST} numbers")
 
 
 SPEC = Spec(
@@ -85,12 +85,12 @@ def run_point(
     return Outcome(rows, [])
 
 
-def figures(results: dict[str, Outcome], point: Parameters, system: str, profile: Profile,
-            seed: int) -> Iterator[tuple[str, Any]]:  # fmt: skip
+def figures(results: dict[str, Replicated], point: Parameters, system: str, profile: Profile,
+            seed: int, quick: bool) -> Iterator[tuple[str, Any]]:  # fmt: skip
     """(file stem, figure): how many blocks the child loses."""
     from sim import plots
 
-    (outcome,) = results.values()
+    outcome = next(iter(results.values())).outcomes[0]  # all are equal
     cells = list(_cells())
     yield "blocks_lost", plots.plain_bars(
         [f"{kind}, {window}, guard {guard}" for kind, window, guard in cells],
@@ -99,9 +99,9 @@ def figures(results: dict[str, Outcome], point: Parameters, system: str, profile
     )  # fmt: skip
 
 
-def table(results: dict[str, Outcome], point: Parameters) -> Iterator[list[str]]:
+def table(results: dict[str, Replicated], point: Parameters) -> Iterator[list[str]]:
     """Rows of the printed table, heads first."""
-    (outcome,) = results.values()
+    outcome = next(iter(results.values())).outcomes[0]  # all are equal
     yield ["child", "allocation", "guard", "kept", "lost", "its walk", "its child's walk"]
     measures = ("blocks_kept", _LEFT, "child_walk", "grandchild_walk")
     for kind, window, guard in _cells():
@@ -109,9 +109,9 @@ def table(results: dict[str, Outcome], point: Parameters) -> Iterator[list[str]]
         yield [kind, window, guard, *(str(outcome.value(at, m)) for m in measures)]
 
 
-def conclusions(results: dict[str, Outcome], point: Parameters) -> Iterator[tuple[str, str]]:
+def conclusions(results: dict[str, Replicated], point: Parameters) -> Iterator[tuple[str, str]]:
     """(sentence, label): what follows from the outcomes just found."""
-    (outcome,) = results.values()
+    outcome = next(iter(results.values())).outcomes[0]  # all are equal
     for window in WINDOWS:
         ends = {kind: _ends(outcome, kind, window, "off") for kind in KINDS}
         both = [f"{kind}: {text}" for kind, text in ends.items()]

@@ -49,6 +49,22 @@ _MEASURES = {
 
 def run(options: ReplayOptions) -> int:
     """Run the command; its exit code. Raises InputError for bad input."""
+    outcomes = {run["outcome"] for run in report(options)["runs"]}
+    return 1 if options.expect is not None and outcomes != {options.expect} else 0
+
+
+def report(options: ReplayOptions) -> dict[str, Any]:
+    """Carry out all runs, with the document or a table on stdout; the document."""
+    document = results_of(options)
+    if options.json:
+        print_json(document)
+    else:
+        print_report(document)
+    return document
+
+
+def results_of(options: ReplayOptions) -> dict[str, Any]:
+    """Carry out all runs, with what `out` asks for; the document. Raises InputError."""
     began = time.perf_counter()
     # NOTE: for speed: passes of the collector over a large workload take a tenth of the time and
     # find nothing; what a run leaves behind goes before the next one
@@ -71,12 +87,7 @@ def run(options: ReplayOptions) -> int:
         directory.write_results(rows(options, workload, profile, results))
         write_figures(Path(options.out or "."), workload, results)
         directory.finish({**document["ran"], "from": sources(options.trace, options.profile)})
-    if options.json:
-        print_json(document)
-    else:
-        print_report(document)
-    outcomes = {r.document["outcome"] for r in results}
-    return 1 if options.expect is not None and outcomes != {options.expect} else 0
+    return document
 
 
 def loaded(options: ReplayOptions) -> Workload:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from scenarios.cli_output import print_table
+from scenarios.cli_output import print_table, print_wrapped
 
 _COUNTS = ("processes", "forks", "execs", "spawns", "failed_execs", "creations")
 _MOST_BLOCKED = 8
@@ -14,11 +14,11 @@ _VFORK = {"era": "a vfork is as the scheme's time had it", "fork": "a vfork is a
 def print_report(document: dict[str, Any]) -> None:
     """Print the runs side by side, then who is blocked, then the differences."""
     trace = document["trace"]
-    print(
+    print_wrapped(
         f"{trace['name']}: {trace['processes']} processes, {trace['forks']} forks, "
         f"{trace['execs']} execs, {trace['spawns']} spawns"
     )
-    print(
+    print_wrapped(
         f"{document['system']}, profile {document['profile']}, {document['processors']} "
         f"processors, cpu_scale {document['cpu_scale']:g}, seed {document['seed']}"
     )
@@ -30,7 +30,8 @@ def print_report(document: dict[str, Any]) -> None:
     for run in first:
         _print_blocked(run)
         for failure in run["failures"][:_MOST_BLOCKED]:
-            print(f"{run['scheme']}: {failure['pid']} {failure['program']}: {failure['message']}")
+            what = f"{failure['pid']} {failure['program']}: {failure['message']}"
+            print_wrapped(f"{run['scheme']}: {what}", "  ")
     _print_differences(document["compare"])
 
 
@@ -42,30 +43,37 @@ def _print_blocked(run: dict[str, Any]) -> None:
         print(f"  {entry['pid']} {entry['program']} since {entry['since_us'] / 1e6:.3f} s")
         for wait in entry["waits_for"]:
             who = ", ".join(wait["who_could_signal"][:3]) or "nobody"
-            print(f"    {wait['kind']} {wait['name']}; could be signalled by: {who}")
+            what = f"{wait['kind']} {wait['name']}; could be signalled by: {who}"
+            print_wrapped(f"    {what}", "      ")
     left = len(run["blocked"]) - _MOST_BLOCKED
     if left > 0:
         print(f"  and {left} more")
 
 
 def _print_differences(rows: list[dict[str, Any]]) -> None:
-    if not rows:
-        return
-    print(f"\nagainst {rows[0]['a']} (mean over replications, 95 % where there are several)")
-    table = []
-    for row in rows:
-        if row["mean_difference"] is None:
-            difference = "-"
-        else:
-            difference = _number(row["mean_difference"], row["unit"], sign=True)
-        interval = ""
-        if row["ci95"]:
-            low, high = (_number(x, row["unit"], sign=True) for x in row["ci95"])
-            interval = f"{low} .. {high}"
-        label = row["label"] + (" counterfactual" if row["counterfactual"] else "")
-        name = row["measure"].removesuffix("_us").removesuffix("_bytes")
-        table.append([row["b"], name, difference, interval, label])
-    print_table(["scheme", "measure", "difference", "95 %", ""], table)
+    """One table for each later scheme; a scheme that never met such a machine is named so."""
+    for name in dict.fromkeys(row["b"] for row in rows):
+        mine = [row for row in rows if row["b"] == name]
+        odd = ", counterfactual" if mine[0]["counterfactual"] else ""
+        count = max(row["replications"] for row in mine)
+        counted = "1 replication" if count == 1 else f"means over {count} replications"
+        print()
+        print_wrapped(f"{name} against {mine[0]['a']} ({counted}{odd})")
+        print_table(
+            ["  measure", "difference", "95 %", "label"], [_difference(row) for row in mine]
+        )
+
+
+def _difference(row: dict[str, Any]) -> list[str]:
+    difference = "-"
+    if row["mean_difference"] is not None:
+        difference = _number(row["mean_difference"], row["unit"], sign=True)
+    interval = ""
+    if row["ci95"]:
+        low, high = (_number(x, row["unit"], sign=True) for x in row["ci95"])
+        interval = f"{low} .. {high}"
+    name = row["measure"].removesuffix("_us").removesuffix("_bytes")
+    return [f"  {name}", difference, interval, row["label"]]
 
 
 def _number(value: float | None, unit: str, sign: bool = False) -> str:

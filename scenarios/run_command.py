@@ -9,27 +9,26 @@ from __future__ import annotations
 import importlib
 import time
 from collections.abc import Iterator
-from dataclasses import asdict, dataclass, fields, replace
+from dataclasses import asdict, dataclass, fields
 from pathlib import Path
 from types import ModuleType
 from typing import Any
 
 from models.win32.cost_profile import Profile, describe, load_profile
-from scenarios.cli_output import print_json, print_table
+from scenarios.cli_output import print_json, print_table, print_wrapped
 from scenarios.cli_words import unknown_name
 from scenarios.history import met
 from scenarios.options import RunOptions
+from scenarios.parameters import changed
 from scenarios.run_sources import sources
-from scenarios.spec import Outcome, Spec
+from scenarios.spec import Outcome, Replicated, Spec
 from scenarios.tasks import in_order
 from sim.errors import InputError
 from sim.estimators import mean_interval
-from sim.lines import open_lines
 from sim.results import Manifest, ResultRow, content_digest, open_run
 from sim.streams import Replication
 
 SCHEMA = "cygsim/run/1"
-FILE_LINE_BYTES, FILE_BYTES = 4096, 1 << 20  # of the values of --set KEY=@FILE -- chosen
 
 
 @dataclass(frozen=True)
@@ -47,6 +46,12 @@ class Task:
 
 def run(options: RunOptions) -> int:
     """Run the command; its exit code. Raises InputError for bad input."""
+    report(options)
+    return 0
+
+
+def report(options: RunOptions) -> dict[str, Any]:
+    """Run the scenario and write what is asked for; the document. Raises InputError."""
     began = time.perf_counter()
     module = importlib.import_module(f"scenarios.{options.scenario}")
     spec: Spec = module.SPEC
@@ -69,22 +74,26 @@ def run(options: RunOptions) -> int:
         for number in range(count)
     ]
     outcomes = list(in_order(one_run, tasks, options.jobs))
-    first = {t.scheme: o for t, o in zip(tasks, outcomes, strict=True) if t.replication == 0}
-    document = _document(spec, module, tasks, outcomes, first)
+    results = {
+        name: Replicated(tuple(o for t, o in zip(tasks, outcomes, strict=True) if t.scheme == name))
+        for name in names
+    }
+    document = _document(spec, module, tasks, outcomes, results)
     document["ran"] = {"wall_s": round(time.perf_counter() - began, 3), "jobs": options.jobs}
     if directory is not None:
         from sim import plots
 
         directory.write_results(_rows(tasks, outcomes))
-        for stem, figure in module.figures(first, point, system, profile, options.seed):
+        drawn = module.figures(results, point, system, profile, options.seed, options.quick)
+        for stem, figure in drawn:
             plots.save(figure, Path(options.out or ".") / stem)
         where = sources(None, options.profile or spec.profile)
         directory.finish({**document["ran"], "from": where})
     if options.json:
         print_json(document)
     else:
-        _print(document, module, first, point, spec.heap_only)
-    return 0
+        _print(document, module, results, point, spec.heap_only)
+    return document
 
 
 def _check_choices(spec: Spec, options: RunOptions) -> None:
@@ -106,47 +115,14 @@ def one_run(task: Task) -> Outcome:
 
 
 def design_point(spec: Spec, options: RunOptions) -> Any:
-    """The design point with what --set changes."""
+    """The design point with what --set changes. Raises InputError."""
     point = spec.point(options.quick)
-    known = {field.name: getattr(point, field.name) for field in fields(point)}
+    known = [field.name for field in fields(point)]
     for key, text in options.sets:
         if key not in known:
             raise unknown_name(f"--set {key}", "parameter", key, known)
-        try:
-            value = _like(known[key], _from_file(text, known[key]))
-            point = replace(point, **{key: value})
-        except ValueError as error:
-            raise InputError(f"--set {key}", str(error), f"the default is {known[key]}") from error
+        point = changed(point, key, text)
     return point
-
-
-def _from_file(text: str, default: Any) -> str:
-    """The values of `@FILE`, one a line, as a list separated by commas; other text as it is."""
-    if not text.startswith("@") or not isinstance(default, tuple):
-        return text
-    allowed = "one value a line, like " + str(default[0])
-    values = []
-    with open_lines(text[1:], allowed, FILE_LINE_BYTES, FILE_BYTES) as lines:
-        for number, raw in lines:
-            value = raw.decode("utf-8", "replace").strip()
-            try:
-                _like(default[0], value)
-            except ValueError:
-                where = f"{text[1:]}:{number}"
-                raise InputError(where, f"{value!r:.40} is no such value", allowed) from None
-            values.append(value)
-    if not values:
-        raise InputError(text[1:], "the file is empty", allowed)
-    return ",".join(values)
-
-
-def _like(default: Any, text: str) -> Any:
-    """`text` as a value of the default's type; a list is separated by commas."""
-    if isinstance(default, tuple):
-        return tuple(_like(default[0], part.strip()) for part in text.split(","))
-    if isinstance(default, float):
-        return float("inf") if text == "never" else float(text)
-    return type(default)(text)
 
 
 def _manifest(
@@ -188,7 +164,7 @@ def _document(
     module: ModuleType,
     tasks: list[Task],
     outcomes: list[Outcome],
-    first: dict[str, Outcome],
+    results: dict[str, Replicated],
 ) -> dict[str, Any]:
     task = tasks[0]
     return {
@@ -201,13 +177,14 @@ def _document(
         "seed": task.seed,
         "replications": 1 + max(t.replication for t in tasks),
         "counterfactual": [
-            n for n in first if not spec.heap_only and not met(n, task.profile, task.system)
+            n for n in results if not spec.heap_only and not met(n, task.profile, task.system)
         ],
         "results": list(_means(tasks, outcomes)),
         "conclusions": [
-            {"text": text, "label": label} for text, label in module.conclusions(first, task.point)
+            {"text": text, "label": label}
+            for text, label in module.conclusions(results, task.point)
         ],
-        "notes": [note for outcome in first.values() for note in outcome.notes],
+        "notes": [note for replicated in results.values() for note in replicated.notes],
     }
 
 
@@ -236,25 +213,26 @@ def _means(tasks: list[Task], outcomes: list[Outcome]) -> Iterator[dict[str, Any
 def _print(
     document: dict[str, Any],
     module: ModuleType,
-    first: dict[str, Outcome],
+    results: dict[str, Replicated],
     point: Any,
     heap_only: bool,
 ) -> None:
-    print(document["question"])
+    count = document["replications"]
     machine = f"{document['system']}, profile {document['profile']}"
-    print(
+    print_wrapped(document["question"])
+    print_wrapped(
         f"{'the heap alone' if heap_only else machine}, seed {document['seed']}, "
-        f"{document['replications']} replication(s); the table shows the first"
+        + ("1 replication" if count == 1 else f"{count} replications; the table has their means")
     )
     print()
-    heads, *rows = module.table(first, point)
+    heads, *rows = module.table(results, point)
     print_table(heads, rows)
     print()
     for conclusion in document["conclusions"]:
-        print(f"[{conclusion['label']}] {conclusion['text']}")
+        print_wrapped(f"[{conclusion['label']}] {conclusion['text']}", "  ")
     for name in document["counterfactual"]:
-        print(f"[counterfactual] {name} never met such a machine")
+        print_wrapped(f"[counterfactual] {name} never met such a machine", "  ")
     if document["notes"]:
-        print("\nblocked:")
+        print("\nblocked or failed:")
         for note in document["notes"]:
-            print(f"  {note}")
+            print_wrapped(f"  {note}", "    ")

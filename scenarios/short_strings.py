@@ -19,7 +19,7 @@ from __future__ import annotations
 import sys
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
-from itertools import islice, repeat
+from itertools import islice, pairwise, repeat
 from pathlib import Path
 from typing import Any
 
@@ -35,7 +35,9 @@ from models.cygwin.cygheap.modern_chain import (
 )
 from models.cygwin.cygheap.modern_layout import COMMIT_STEP_BYTES, VARIANTS, M
 from models.win32.cost_profile import Profile
-from scenarios.spec import Measured, Outcome, Spec
+from scenarios.parameters import check, parameter
+from scenarios.spec import Measured, Outcome, Replicated, Spec, in_words
+from sim.estimators import Interval, mean_interval
 from sim.streams import Replication
 
 WALKS = {"3.6": "M", "3.5.7": "3.5.7", "index from 1": "index from 1", "store b+1": "store b+1"}
@@ -50,6 +52,7 @@ ENV_2001 = (78, 14, 8, 15, 11, 8, 9, 13, 18, 6, 13, 7, 19, 16, 19, 14, 12, 10, 2
 ARGUMENTS = (2, 2, 25)  # sh -c COMMAND
 WINDIR = 15  # what the DLL adds to the set of 2001
 LONGEST = 32_767  # characters of a variable under Windows
+MOST = 1000  # strings of a kind -- chosen
 SPAWNED = (2, 2)  # ls -l
 REAL = {  # measured on the real code: (chain, walk) -> execs -> heap [bytes], MODERN.md §4
     ("exec", "3.5.7"): {1: 33200, 2: 34952, 3: 34952, 100: 34952, 600: 34952},
@@ -70,19 +73,18 @@ class Parameters:
     lengths: of the environment's NAME=VALUE strings, SYSTEMROOT and WINDIR among them -- input
     """
 
-    execs: tuple[int, ...] = (1, 2, 3, 100, 600)
-    arguments: tuple[int, ...] = ARGUMENTS
-    lengths: tuple[int, ...] = ENV_2026
+    execs: tuple[int, ...] = parameter((1, 2, 3, 100, 600), "1", 1, 5000)
+    arguments: tuple[int, ...] = parameter(ARGUMENTS, "1", 0, LONGEST)
+    lengths: tuple[int, ...] = parameter(ENV_2026, "1", 0, LONGEST)
 
     def __post_init__(self) -> None:
-        rising = all(a < b for a, b in zip(self.execs, self.execs[1:], strict=False))
-        if len(self.execs) < 2 or not rising or not 1 <= self.execs[0] <= self.execs[-1] <= 5000:
+        check(self)
+        if len(self.execs) < 2 or any(a >= b for a, b in pairwise(self.execs)):
             shown = ", ".join(map(str, self.execs))
-            raise ValueError(f"execs ({shown}) must be two or more rising numbers from 1 to 5000")
+            raise ValueError(f"execs ({shown}) must be two or more rising numbers")
         for name in ("arguments", "lengths"):
-            values = getattr(self, name)
-            if len(values) > 1000 or not all(0 <= n <= LONGEST for n in values):
-                raise ValueError(f"{name} must be at most 1000 lengths from 0 to {LONGEST}")
+            if len(getattr(self, name)) > MOST:
+                raise ValueError(f"{name} must be at most {MOST} numbers")
 
     @property
     def request(self) -> Request:
@@ -119,17 +121,17 @@ def run_point(
     return Outcome(rows, [])
 
 
-def figures(results: dict[str, Outcome], point: Parameters, system: str, profile: Profile,
-            seed: int) -> Iterator[tuple[str, Any]]:  # fmt: skip
+def figures(results: dict[str, Replicated], point: Parameters, system: str, profile: Profile,
+            seed: int, quick: bool) -> Iterator[tuple[str, Any]]:  # fmt: skip
     """(file stem, figure): the heap over the execs, by walk and by chain."""
     from sim import plots
 
-    (outcome,) = results.values()
+    (found,) = results.values()
     axes = "execs in a chain [1]", "cygheap [KiB]"
     xs = [float(n) for n in point.execs]
 
     def line(chain: str, walk: str) -> tuple[list[float], list[float | None]]:
-        return xs, [size / 1024 for size in _found(outcome, point, chain, walk)]
+        return xs, [size / 1024 for size in _found(found, point, chain, walk)]
 
     yield "heap_by_walk", plots.lines(
         {walk: line("exec", walk) for walk in WALKS}, *axes,
@@ -145,22 +147,22 @@ def figures(results: dict[str, Outcome], point: Parameters, system: str, profile
     )
 
 
-def table(results: dict[str, Outcome], point: Parameters) -> Iterator[list[str]]:
+def table(results: dict[str, Replicated], point: Parameters) -> Iterator[list[str]]:
     """Rows of the printed table, heads first: the heap after some execs, and its growth."""
-    (outcome,) = results.values()
+    (found,) = results.values()
     shown = sorted({*range(len(point.execs))[:3], *range(len(point.execs))[-2:]})
     yield ["chain", "walk", *(f"exec {point.execs[i]}" for i in shown), "per exec"]
     for chain in CHAINS:
         for walk in WALKS if chain in EVERY_WALK else ("3.6",):
-            sizes = _found(outcome, point, chain, walk)
-            growth = outcome.value(_at(chain, walk), "growth_bytes_per_exec")
-            yield [chain, walk, *(str(sizes[i]) for i in shown), f"{growth:.4g}"]
+            sizes = _found(found, point, chain, walk)
+            growth = _growth(found, chain, walk).mean
+            yield [chain, walk, *(f"{sizes[i]:.0f}" for i in shown), f"{growth:.4g}"]
 
 
-def conclusions(results: dict[str, Outcome], point: Parameters) -> Iterator[tuple[str, str]]:
+def conclusions(results: dict[str, Replicated], point: Parameters) -> Iterator[tuple[str, str]]:
     """(sentence, label): what follows from the numbers just found."""
-    (outcome,) = results.values()
-    growth = _growth(outcome, "exec", "3.6")
+    (found,) = results.values()
+    growth = _growth(found, "exec", "3.6").mean
     expected = SHORT_BLOCK_BYTES * point.request.short_strings
     sign = "=" if growth == expected else "not"
     yield (
@@ -169,8 +171,8 @@ def conclusions(results: dict[str, Outcome], point: Parameters) -> Iterator[tupl
         "exact",
     )
     for walk in ("3.5.7", *REPAIRS):
-        yield f"walk of {walk}: {_growth(outcome, 'exec', walk):g} bytes an exec", "exact"
-    yield from _chain_conclusions(outcome, point)
+        yield f"walk of {walk}: {_growth(found, 'exec', walk).mean:g} bytes an exec", "exact"
+    yield from _chain_conclusions(found, point)
     for walk in REPAIRS:
         largest = VARIANTS[walk].classes[-1] - 16
         before = M.classes[-1] - 16
@@ -179,31 +181,28 @@ def conclusions(results: dict[str, Outcome], point: Parameters) -> Iterator[tupl
                 f"{walk} costs a class: the largest request falls from {before} to {largest} bytes",
                 "structural",
             )
-    yield from _horizon(outcome, point, growth)
-    yield from _real(outcome, point)
+    yield from _horizon(found, point, growth)
+    yield from _real(found, point)
 
 
-def _chain_conclusions(outcome: Outcome, point: Parameters) -> Iterator[tuple[str, str]]:
-    """What forks, spawns and longer strings change."""
-    plain = _found(outcome, point, "exec", "3.6")
-    same = _found(outcome, point, "fork, exec", "3.6") == plain
+def _chain_conclusions(found: Replicated, point: Parameters) -> Iterator[tuple[str, str]]:
+    """What forks, spawns, longer strings and changing shapes change."""
+    plain = _found(found, point, "exec", "3.6")
+    same = _found(found, point, "fork, exec", "3.6") == plain
     yield f"a fork before each exec changes {'nothing' if same else 'the heap'}", "exact"
-    spawned = _growth(outcome, "spawn, exec", "3.6")
+    spawned = _growth(found, "spawn, exec", "3.6").mean
     why = "; all but a free list's last block are freed again" if spawned else ""
     yield f"where each image spawns a child first, an exec leaves {spawned:g} bytes{why}", "exact"
-    if not _growth(outcome, "long only", "3.6"):
+    if not _growth(found, "long only", "3.6").mean:
         yield f"with strings of {LONGEST_SHORT + 1} and more characters nothing is left", "exact"
-    varying = _growth(outcome, "varying", "3.6"), _growth(outcome, "varying", "3.5.7")
-    yield (
-        f"with changing shapes, drawn here, it is {varying[0]:.4g} bytes an exec,"
-        f" {varying[1]:.2g} under 3.5.7",
-        "assumed",
-    )
+    for walk in ("3.6", "3.5.7"):
+        words = in_words(_growth(found, "varying", walk), 1.0, "bytes")
+        yield f"with changing shapes, drawn here, an exec leaves {words} under {walk}", "assumed"
 
 
-def _horizon(outcome: Outcome, point: Parameters, growth: float) -> Iterator[tuple[str, str]]:
+def _horizon(found: Replicated, point: Parameters, growth: float) -> Iterator[tuple[str, str]]:
     """How long the heap lasts, if every exec is like those of the chain."""
-    last = _found(outcome, point, "exec", "3.6")[-1]
+    last = _found(found, point, "exec", "3.6")[-1]
     room = M.first_commit_bytes - last
     if growth <= 0 or room <= 0:
         return
@@ -216,16 +215,16 @@ def _horizon(outcome: Outcome, point: Parameters, growth: float) -> Iterator[tup
     )
 
 
-def _real(outcome: Outcome, point: Parameters) -> Iterator[tuple[str, str]]:
+def _real(found: Replicated, point: Parameters) -> Iterator[tuple[str, str]]:
     """Whether the numbers are those that the real code gave, where it was asked the same."""
     if (point.arguments, point.lengths) != (ARGUMENTS, ENV_2026):
         return
     met = asked = 0
     for (chain, walk), wanted in REAL.items():
-        found = dict(zip(point.execs, _found(outcome, point, chain, walk), strict=True))
-        both = found.keys() & wanted.keys()
+        sizes = dict(zip(point.execs, _found(found, point, chain, walk), strict=True))
+        both = sizes.keys() & wanted.keys()
         asked += len(both)
-        met += sum(found[n] == wanted[n] for n in both)
+        met += sum(sizes[n] == wanted[n] for n in both)
     yield f"{met} of {asked} heap sizes measured on the real code are met to the byte", "exact"
 
 
@@ -270,14 +269,15 @@ def _varying(point: Parameters, replication: Replication) -> Iterator[Request]:
         yield Request((4, *map(int, extra)), (*point.lengths[:kept], one_more), (WINDIR,))
 
 
-def _found(outcome: Outcome, point: Parameters, chain: str, walk: str) -> list[int]:
-    """The heap after each of the execs asked for [bytes]."""
-    at = _at(chain, walk)
-    return [outcome.value(f"{at} execs={n}", "heap_bytes") for n in point.execs]
+def _found(found: Replicated, point: Parameters, chain: str, walk: str) -> list[float]:
+    """The heap after each of the execs asked for, mean of all replications [bytes]."""
+    sizes = [found.values(f"{_at(chain, walk)} execs={n}", "heap_bytes") for n in point.execs]
+    return [sum(values) / len(values) for values in sizes]
 
 
-def _growth(outcome: Outcome, chain: str, walk: str) -> float:
-    return float(outcome.value(_at(chain, walk), "growth_bytes_per_exec"))
+def _growth(found: Replicated, chain: str, walk: str) -> Interval:
+    """What the heap grows by between the last two looks at it [bytes an exec]."""
+    return mean_interval(found.values(_at(chain, walk), "growth_bytes_per_exec"))
 
 
 def _short(request: Request) -> str:

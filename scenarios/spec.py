@@ -6,6 +6,7 @@ from dataclasses import dataclass, replace
 from typing import Any, NamedTuple
 
 from scenarios.options import DEFAULT_PROFILE, DEFAULT_SCHEMES, DEFAULT_SYSTEM
+from sim.estimators import Interval, mean_interval
 
 
 class Measured(NamedTuple):
@@ -34,13 +35,46 @@ class Outcome:
 
 
 @dataclass(frozen=True)
+class Replicated:
+    """What one scheme gave in all its replications."""
+
+    outcomes: tuple[Outcome, ...]
+
+    def values(self, point: str, measure: str) -> list[Any]:
+        """A measure in each replication. Raises KeyError if it was not measured."""
+        return [outcome.value(point, measure) for outcome in self.outcomes]
+
+    def mean(self, point: str, measure: str) -> Interval | None:
+        """Mean and interval over the replications; None if it never came in one of them."""
+        values = self.values(point, measure)
+        return None if any(v is None for v in values) else mean_interval(values)
+
+    @property
+    def notes(self) -> list[str]:
+        """The notes of the first replication, which stand for all."""
+        return self.outcomes[0].notes
+
+
+def in_words(interval: Interval, scale: float, unit: str) -> str:
+    """A mean with the number of replications and the interval, its values times `scale`."""
+    mean = f"{interval.mean * scale:,.3g} {unit}".strip()
+    limits = interval.limits()
+    if limits is None:
+        return f"{mean} (1 replication, no interval)"
+    low, high = (f"{x * scale:,.3g}" for x in limits)
+    return f"{mean} (mean of {interval.replications} replications, 95 %: {low} to {high})"
+
+
+@dataclass(frozen=True)
 class Spec:
     """Name, question and defaults of a scenario.
 
-    `parameters` is a frozen dataclass; its fields are the keys of `--set`. `quick` gives the
-    fields that `--quick` changes: smaller, same shape.  Beside SPEC the module has `run_point`,
-    `table`, `conclusions` and `figures`.  `heap_only`: no process runs, so that neither scheme nor
-    system nor profile can be chosen.
+    `parameters` is a frozen dataclass as `scenarios.parameters` describes it; its fields are the
+    keys of `--set`. `quick` gives the fields that `--quick` changes: smaller, same shape.  Beside
+    SPEC the module has `run_point`, `table`, `conclusions`, `figures`, `places` and `watched`.
+
+    `heap_only`: no process runs, so that neither scheme nor system nor profile can be chosen, and
+    there is no `places` and `watched`.
     """
 
     name: str

@@ -10,6 +10,8 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
+from functools import cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -20,6 +22,8 @@ from sim.block_drawing import draw_key, draw_map
 from sim.block_map import Block, grouped
 from sim.sequence_drawing import draw_chart
 from sim.sequence_layout import (
+    MARGIN,
+    TITLE_PT,
     Arrow,
     Bracket,
     KernelObject,
@@ -134,8 +138,12 @@ def lines(
     ylabel: str,
     title: str,
     steps: bool = False,
+    logarithmic: bool = False,
 ) -> Figure:
-    """One line a series; None or inf (never) is a filled triangle at the upper edge."""
+    """One line a series; None or inf (never) is a filled triangle at the upper edge.
+
+    Both axes are logarithmic if asked, for values above 0.
+    """
     with _style():
         figure, axes = _figure(6.4, 4.0, title)
         for i, (label, (xs, ys)) in enumerate(series.items()):
@@ -150,8 +158,11 @@ def lines(
             _never(axes, never, i)
         axes.set(xlabel=xlabel, ylabel=ylabel)
         axes.margins(x=0.03)
-        axes.set_ylim(bottom=0)
-        axes.set_ylim(bottom=-0.02 * axes.get_ylim()[1])  # a line at 0 is seen whole
+        if logarithmic and any(y for _, ys in series.values() for y in ys):
+            _both_logarithmic(axes, series)
+        else:
+            axes.set_ylim(bottom=0)
+            axes.set_ylim(bottom=-0.02 * axes.get_ylim()[1])  # a line at 0 is seen whole
         _legend_below(figure, axes)
         return figure
 
@@ -203,7 +214,10 @@ def sequence_chart(
     reference to a step or lane that does not exist.
     """
     with _style():
-        layout = lay_out(lanes, steps, waits, arrows, objects, brackets, _measure())
+        measure = _measure()
+        layout = lay_out(lanes, steps, waits, arrows, objects, brackets, measure)
+        wide = 2 * MARGIN + measure(title, TITLE_PT, True)
+        layout = replace(layout, width=max(layout.width, wide))
         figure, axes = _sheet(layout, title)
         draw_chart(axes, layout, steps, waits, objects)
         return figure
@@ -275,6 +289,18 @@ def _logarithmic_if_wide(axes: Axes, arrays: Sequence[Any]) -> None:
         axes.xaxis.set_major_formatter(FuncFormatter(lambda x, _: f"{x:,g}"))
 
 
+def _both_logarithmic(axes: Axes, series: Mapping[str, tuple[Sequence[float], Any]]) -> None:
+    from matplotlib.ticker import FuncFormatter
+
+    axes.set(xscale="log", yscale="log")
+    axes.set_xlim(0.7 * min(min(xs) for xs, _ in series.values()),
+                  1.4 * max(max(xs) for xs, _ in series.values()))  # fmt: skip
+    low, high = axes.get_ylim()
+    axes.set_ylim(low / 1.5, high * 3)  # room for what never ends
+    for axis in (axes.xaxis, axes.yaxis):
+        axis.set_major_formatter(FuncFormatter(lambda x, _: f"{x:,g}"))
+
+
 def _legend_below(figure: Figure, axes: Axes) -> None:
     handles, names = axes.get_legend_handles_labels()
     if names:
@@ -320,17 +346,14 @@ def _never(axes: Axes, xs: Sequence[float], number: int) -> None:
 
 def _measure() -> Measure:
     from matplotlib.font_manager import FontProperties
-    from matplotlib.textpath import TextPath
+    from matplotlib.textpath import text_to_path
 
-    fonts = {
-        bold: FontProperties(family="DejaVu Sans", weight="bold" if bold else "normal")
-        for bold in (False, True)
-    }
-
+    @cache
     def width(text: str, size: float, bold: bool = False) -> float:
-        if not text.strip():
-            return 0.0
-        return float(TextPath((0, 0), text, size=size, prop=fonts[bold]).get_extents().x1) / 72
+        weight = "bold" if bold else "normal"
+        font = FontProperties(family="DejaVu Sans", weight=weight, size=size)
+        points, _, _ = text_to_path.get_text_width_height_descent(text or " ", font, ismath=False)
+        return float(points) / 72
 
     return width
 
@@ -345,5 +368,5 @@ def _sheet(layout: Layout, title: str) -> tuple[Figure, Axes]:
     axes = figure.add_axes((0, 0, 1, 1))
     axes.set(xlim=(0, layout.width), ylim=(layout.height, 0))
     axes.axis("off")
-    axes.text(0.18, 0.22, title, fontsize=11, va="center", weight="bold")
+    axes.text(MARGIN, 0.22, title, fontsize=TITLE_PT, va="center", weight="bold")
     return figure, axes

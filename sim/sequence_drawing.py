@@ -99,16 +99,20 @@ def _draw_arrows(axes: Any, layout: Layout) -> None:
 
 
 def _draw_steps(axes: Any, layout: Layout, steps: Sequence[Step]) -> None:
+    marks: dict[str, list[tuple[float, float]]] = {}
     before = None
     for step, y, text in zip(steps, layout.step_y, layout.step_text, strict=True):
         x = layout.columns[step.lane].x
-        marker, colour, _ = LOOKS[step.kind]
-        axes.plot([x], [y], marker=marker, color=colour, markersize=4, zorder=3)
+        marks.setdefault(step.kind, []).append((x, y))
         axes.text(x + PAD, y, text, **_LEVEL)
         shown = time_text(step.t_us)
         if shown != before:
             axes.text(layout.time_x, y, shown, ha="right", color="#555555", **_LEVEL)
         before = shown
+    for kind, places in marks.items():
+        marker, colour, _ = LOOKS[kind]
+        xs, ys = zip(*places, strict=True)
+        axes.plot(xs, ys, ls="none", marker=marker, color=colour, markersize=4, zorder=3)
 
 
 def _draw_key(
@@ -130,7 +134,7 @@ def _draw_key(
     if layout.bars:
         axes.plot([], [], color=PURPLE, lw=2.4, label="function")
     if objects:
-        axes.plot([], [], color=ORANGE, lw=5, label="kernel object")
+        axes.plot([], [], color=ORANGE, lw=5, solid_capstyle="butt", label="kernel object")
     names = axes.get_legend_handles_labels()[1]
     lines = -(-len(names) * 1.25 // layout.width)
     axes.legend(
@@ -138,7 +142,7 @@ def _draw_key(
         bbox_to_anchor=(0.01, (layout.height - layout.bottom - 0.06) / layout.height),
         ncols=int(-(-len(names) // lines)),
         fontsize=7.5,
-        handletextpad=0.4,
+        handletextpad=0.6,
         columnspacing=1.2,
     )
 

@@ -16,6 +16,7 @@ from typing import NamedTuple
 ROW = 0.19  # height of a row [in]
 TEXT_PT = 8.0
 NAME_PT = 9.0  # of a lane, in bold
+TITLE_PT = 11.0  # in bold
 BRACKET_STEP = 0.11  # between bars of nested brackets [in]
 PAD = 0.10  # between a lifeline and its text [in]
 CHANNEL_STEP = 0.09  # between the vertical parts of two arrows [in]

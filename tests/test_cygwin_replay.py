@@ -370,3 +370,18 @@ def test_document_of_a_run_sums_up_what_happened(nt_replay):
     read = document["read_process_memory_bytes"]
     assert (read > 0) == (nt_replay.scheme == "blocking")
     assert document["bytes_copied"] > document["write_process_memory_bytes"] > 0
+
+
+@pytest.mark.parametrize("limit_bytes", [4096, 310_000, 400_000, 800_000])
+def test_too_little_memory_for_the_first_programs_is_a_failed_run(replay, limit_bytes):
+    done = replay(load_workload(TRACES / "mini-pipeline.ptrec.jsonl.gz"), P3, limit_bytes)
+    assert done.outcome == "failed"
+    assert result(done, 0).document["failures"]
+
+
+def test_a_first_program_without_memory_fails_with_its_message(replay):
+    done = replay(load_workload(TRACES / "mini-pipeline.ptrec.jsonl.gz"), P3, 4096)
+    [failure] = result(done, 0).document["failures"]
+    assert (failure["pid"], failure["program"], failure["at_us"]) == (1, "bash", 0.0)
+    assert failure["message"].startswith("CreateProcess: Win32 error 1455")
+    assert done.kernel.committed_bytes == 0

@@ -30,9 +30,11 @@ def replay(request):
     """Replay a workload under each scheme on each system."""
     name, system = request.param
 
-    def carry_out(workload, profile=IDEAL, vfork=True):
+    def carry_out(workload, profile=IDEAL, vfork=True, limit_bytes=None):
         scheme, rep = schemes.get(name), Replication(1, 0)
-        return run(prepare(workload, scheme, profile, SYSTEMS[system], rep, vfork=vfork))
+        ready = prepare(workload, scheme, profile, SYSTEMS[system], rep, vfork=vfork)
+        ready.kernel.commit_limit_bytes = limit_bytes or ready.kernel.commit_limit_bytes
+        return run(ready)
 
     carry_out.blocking = name == "blocking"
     return carry_out
@@ -149,6 +151,22 @@ def test_a_native_program_has_the_handles_of_the_table_on_hold_too(trace_of, rep
     assert "2 nat (not Cygwin)" in reader["waits_for"][0]["who_could_signal"]
     finished(replay(workload, vfork=False))
     finished(replay(recorded))  # a Cygwin program closes the table on hold
+
+
+def test_memory_that_runs_out_in_a_vfork_fails_it_and_not_the_run(trace_of, replay):
+    for child in (2, 3, 4):
+        trace_of.fork(1, child, "vfork").exec(child, "true").exit(child).wait(1, child)
+    workload = trace_of.exit(1).load()
+    enough = replay(workload).kernel.committed_peak_bytes
+    outcomes = set()
+    for limit_bytes in range(enough // 2, enough + 8192, 8192):
+        done = replay(workload, limit_bytes=limit_bytes)
+        outcomes.add(done.outcome)
+        if not any(process.alive for process in done.kernel.processes.values()):
+            assert done.kernel.committed_bytes == 0
+        if done.outcome == "failed":
+            assert done.installation.failures or done.kernel.crashes
+    assert outcomes == {"finished", "failed"}
 
 
 def test_costs_of_real_vforks_are_those_of_their_places():

@@ -8,6 +8,7 @@ from machine import ARGUMENTS, leave, strings
 from models.cygwin import schemes
 from models.cygwin.arguments import Arguments
 from models.cygwin.cygheap.layout import HeapType
+from models.cygwin.errors import NoSuchFile
 
 SPAWN_MODES = ("_P_WAIT", "_P_NOWAIT", "_P_DETACH")
 KINDS = ("fork", "exec", *SPAWN_MODES)
@@ -365,3 +366,26 @@ def test_nobody_hears_of_the_63rd_living_child(nt_world):
 
     nt_world.finish(main)
     assert seen == [1] * 62 + [None, 2]
+
+
+@pytest.mark.parametrize("kind", ["exec", "_P_WAIT", "_P_NOWAIT", "_P_DETACH"])
+def test_a_program_that_is_not_there_is_enoent_and_nothing_is_made(world, kind):
+    seen = []
+
+    def program(p):
+        before = p.heap.max
+        try:
+            if kind == "exec":
+                yield from p.execute(None, ARGUMENTS)
+            else:
+                yield from p.spawn(kind, None, ARGUMENTS)
+        except NoSuchFile as error:
+            seen.append(str(error))
+        assert p.heap.max == before
+        yield from p.exit(0)
+
+    world.finish(program)
+    assert seen == ["ENOENT: no program ''"]
+    assert len(world.k.processes) == 1
+    [creation] = world.trace.records
+    assert creation.error == seen[0]

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import json
+import re
 from pathlib import Path
 
 import pytest
@@ -24,7 +25,7 @@ def test_the_prompt_is_held_under_blocking_only(cygsim, tmp_path):
     assert away["blocking", "way=nowait seconds=never"] == ""
     for scheme in SCHEMES[1:]:
         assert float(away[scheme, "way=nowait seconds=never"]) < 50_000
-    assert {"manifest.json", "prompt_away.png", "sequence_blocking.svg"} <= {
+    assert {"manifest.json", "prompt_away.png", "sequence_exec_blocking.svg"} <= {
         p.name for p in out.iterdir()
     }
 
@@ -82,10 +83,16 @@ def test_background_native_programs_of_a_recorded_make_hold_their_parents(cygsim
     assert runs["shared-memory"]["cygheap"]["leaked_bytes"] == 0
 
 
-def test_two_schemes_meet_the_same_durations(cygsim):
-    done = cygsim("replay", MINI, "--profile", "ideal", "--vfork", "fork", "--json")
-    runs = json.loads(done.stdout)["runs"]
-    assert len({run["makespan_us"] for run in runs}) == 1
+@pytest.mark.parametrize("vfork", ["fork", "era"])
+def test_schemes_meet_the_same_durations(cygsim, vfork):
+    """But where era A's vfork loses close-on-exec, a parent reads its pipe to the child's end."""
+    done = cygsim("replay", MINI, "--profile", "ideal", "--vfork", vfork, "--json")
+    document = json.loads(done.stdout)
+    assert document["vfork"] == vfork
+    runs = {run["scheme"]: run["makespan_us"] for run in document["runs"]}
+    assert len({runs[name] for name in SCHEMES[1:]}) == 1
+    assert (runs["blocking"] > runs["shared-memory"]) == (vfork == "era")
+    assert runs["blocking"] < 1.001 * runs["shared-memory"]
 
 
 def test_many_replications_meet_no_race_at_the_end_of_make(cygsim):
@@ -110,3 +117,30 @@ def test_an_edited_profile_is_another_run_and_its_name_is_the_same_one(cygsim, t
     named = ("run", "background_native", "--quick", "--out", tmp_path / "named")
     assert cygsim(*named).returncode == 0
     assert cygsim(*named, "--profile", "p3-800-w2000").returncode == 0
+
+
+@pytest.mark.parametrize("limit_bytes", [4096, 620_000])
+def test_too_little_memory_is_a_result_and_no_traceback(cygsim, tmp_path, limit_bytes):
+    source = Path(__file__).parent.parent / "models" / "win32" / "profiles" / "ideal.toml"
+    text = source.read_text(encoding="utf-8")
+    at = text.index("[commit_limit_bytes]")
+    text = text[:at] + re.sub(r"value = \S+", f"value = {limit_bytes}", text[at:], count=1)
+    (tmp_path / "small.toml").write_text(text, encoding="utf-8")
+    done = cygsim("run", "background_native", "--quick", "--profile", tmp_path / "small.toml",
+                  "--out", tmp_path / "out")  # fmt: skip
+    assert done.returncode == 0, done.stderr
+    assert b"failed" in done.stdout
+    assert b"nothing follows" in done.stdout
+    assert b"holds its caller" not in done.stdout
+
+
+def test_reports_fit_80_columns(cygsim):
+    native = ("replay", TRACES / "make-j4-sed.jsonl.gz", "--native", "cc1", "--until", 6)
+    for words in (
+        ("run", "background_native", "--quick", "--profile", "p3-800-w98"),
+        (*native, "--profile", "p3-800-w98"),
+        ("replay", MINI, "--replications", 2, "--set", "commit_limit_bytes=800000"),
+    ):
+        done = cygsim(*words)
+        assert done.returncode == 0, done.stderr
+        assert max(len(line) for line in done.stdout.decode().splitlines()) <= 80

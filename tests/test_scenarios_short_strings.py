@@ -17,6 +17,7 @@ from models.cygwin.cygheap.modern_chain import Request, allocate, exec_chain, fi
 from models.cygwin.cygheap.modern_layout import BEFORE, INDEX_FROM_1, STORE_PLUS_1, M
 from scenarios import short_strings
 from scenarios.short_strings import ARGUMENTS, ENV_2001, ENV_2026, SPAWNED, WINDIR
+from scenarios.spec import Replicated
 
 GOLDEN = Path(__file__).parent / "data" / "golden" / "M"
 SET_2026 = Request(ARGUMENTS, ENV_2026)
@@ -106,7 +107,7 @@ def test_a_changed_measurement_is_counted_as_not_met(monkeypatch):
     point = replace(point, execs=(1, 2, 3))
     monkeypatch.setitem(short_strings.REAL, ("exec", "3.6"), {1: 33248, 2: 35024, 3: 35841})
     outcome = short_strings.run_point(point, "", "", None, Shapes())
-    (*_, last) = short_strings.conclusions({"child-copy": outcome}, point)
+    (*_, last) = short_strings.conclusions({"child-copy": Replicated((outcome,))}, point)
     assert last == ("17 of 18 heap sizes measured on the real code are met to the byte", "exact")
 
 
@@ -137,10 +138,10 @@ def test_another_environment_is_read_from_a_file(cygsim, tmp_path):
 @pytest.mark.parametrize(
     ("words", "what"),
     [
-        (("--set", "lengths=@LENGTHS"), b"LENGTHS:2: 'x' is no such value; one value a line"),
+        (("--set", "lengths=@LENGTHS"), b"LENGTHS:2: 'x' is not such a value; a whole number"),
         (("--set", "lengths=@EMPTY"), b"EMPTY: the file is empty"),
         (("--set", "lengths=@none"), b"none: No such file"),
-        (("--set", "lengths=-1"), b"--set lengths: lengths must be"),
+        (("--set", "lengths=-1"), b"--set lengths: -1 is out of range"),
         (("--set", "execs=3,2"), b"must be two or more rising numbers"),
         (("--scheme", "blocking"), b"--scheme: short_strings is about a heap alone"),
         (("--system", "9x"), b"--system: short_strings is about a heap alone"),
@@ -155,6 +156,23 @@ def test_bad_input_is_one_line_and_exit_2(cygsim, tmp_path, words, what):
     assert done.returncode == 2
     assert what in done.stderr
     assert len(done.stderr.strip().splitlines()) == 1
+
+
+def test_more_replications_draw_other_shapes_and_nothing_else(cygsim):
+    done = cygsim("run", "short_strings", "--quick", "--replications", 2, "--json", "--jobs", 2)
+    intervals = {r["point"]: r["ci95"] for r in json.loads(done.stdout)["results"]
+                 if r["measure"] == "growth_bytes_per_exec"}  # fmt: skip
+    low, high = intervals["chain=varying walk=3.6"]
+    assert low < high
+    low, high = intervals["chain=exec walk=3.6"]
+    assert (low, high) == (816, 816)
+
+
+@pytest.mark.parametrize("scenario", ["short_strings", "growth_window"])
+def test_the_list_of_parameters_fits_80_columns(cygsim, scenario):
+    text = cygsim("list", scenario).stdout.decode()
+    assert max(map(len, text.splitlines())) <= 80
+    assert "lengths" in text
 
 
 def test_a_heap_without_a_process_is_not_shown(cygsim, quick):

@@ -27,12 +27,12 @@ class Arguments(NamedTuple):
     """What a program is started with.
 
     argv, env: strings without NUL -- input
-    script: `argv` begins with an interpreter that the #! line named -- input
+    script: how many interpreters `argv` begins with: levels of #! lines without options -- input
     """
 
     argv: Sequence[bytes]
     env: Sequence[bytes]
-    script: bool = False
+    script: int = 0
 
 
 @dataclass(slots=True)
@@ -55,14 +55,17 @@ def put_argv(heap: Cygheap, arguments: Arguments) -> ArgumentBlocks:
     """Allocate and fill what belongs to argv: steps 1 to 6 of §b4."""
     argv = arguments.argv
     info = heap.ccalloc(HeapType.HEAP_1_EXEC, 1, EXEC_INFO_BYTES)
-    own = len(argv) - 1 if arguments.script else len(argv)
-    vector = heap.cmalloc(HeapType.HEAP_1_ARGV, (own + 5) * 4)
-    strings: list[int]
-    if arguments.script and len(argv) > 1:
-        path = heap.cstrdup1(argv[1])
-        vector = heap.crealloc(vector, (own + 2) * 4)
-        interpreter = heap.cstrdup1(argv[0])
-        strings = [interpreter, path, *heap.cstrdup1_many(argv[2:])]
+    levels = min(arguments.script, len(argv) - 1)
+    argc = len(argv) - levels
+    vector = heap.cmalloc(HeapType.HEAP_1_ARGV, (argc + 5) * 4)
+    strings: list[int] = []
+    if levels > 0:
+        path = heap.cstrdup1(argv[levels])
+        for level in range(levels, 0, -1):
+            vector = heap.crealloc(vector, (argc + 2) * 4)
+            strings.append(heap.cstrdup1(argv[level - 1]))
+            argc += 1
+        strings = [*strings[::-1], path, *heap.cstrdup1_many(argv[levels + 1 :])]
     else:
         strings = heap.cstrdup1_many(argv)
     _store(heap, vector, strings)

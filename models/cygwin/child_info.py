@@ -12,6 +12,8 @@ from __future__ import annotations
 from enum import Enum
 from typing import NamedTuple
 
+NO_CYGPID = 1  # of a child that takes over no pid, seen in the logs
+
 
 class ChildType(Enum):
     """What the child is started for; the DLL's constants 0xaf12f001 to 0xaf12f004."""
@@ -24,7 +26,7 @@ class ChildType(Enum):
 class ChildInfo(NamedTuple):
     """Every field is *input* of the child. Handles are 0 where there is none.
 
-    cygpid: Cygwin pid that the child takes over (exec), else 0 or 1
+    cygpid: Cygwin pid that the child takes over (_P_OVERLAY), else NO_CYGPID
     parent: the parent's process
     pppid_handle: the parent's own parent, which the child inherited by chance
     cygheap, cygheap_max: base and end of the parent's heap
@@ -47,6 +49,11 @@ class ChildInfo(NamedTuple):
     moreinfo: int = 0
     heapbase: int = 0
     heap_bytes: int = 0
+
+    @property
+    def takes_over(self) -> bool:
+        """Whether the child lives on under its parent's pid: a real exec."""
+        return self.type is ChildType.EXEC and self.cygpid != NO_CYGPID
 
     @property
     def n(self) -> int:

@@ -150,10 +150,9 @@ def signal_thread(p: CygwinProcess, thread: Thread, info: ChildInfo | None, read
     k = p.k
     p.sigcatch = k.create_semaphore(thread, role="sigcatch")
     thread.debt_us += _MORE_OBJECTS * thread.costs.handle_us
-    if info is not None and info.type is not ChildType.FORK and info.subproc_ready:
-        yield from k.set_event(thread, info.subproc_ready)
-        k.close_handle(thread, info.subproc_ready)
-    if info is not None and info.type is ChildType.EXEC:
+    if info is not None and info.type is not ChildType.FORK:
+        yield from _tell_parent(p, thread, info)
+    if info is not None and info.takes_over:
         name = pinfo_name(p.me.process.pid)
         link, _ = k.create_file_mapping(thread, p.version.pid_link_bytes, name=name)
         k.map_view_of_file_ex(thread, link, name="cygpid link")
@@ -164,6 +163,20 @@ def signal_thread(p: CygwinProcess, thread: Thread, info: ChildInfo | None, read
             child = find(p, p.waiter.pid)
             if child is not None and child.zombie:
                 yield from reap(p, thread, child)
+
+
+def _tell_parent(p: CygwinProcess, thread: Thread, info: ChildInfo) -> Steps:
+    """SetEvent(subproc_ready): of an exec always, of a spawn where there is such an event."""
+    k, ready = p.k, info.subproc_ready
+    if not ready and info.type is not ChildType.EXEC:
+        return
+    try:
+        yield from k.set_event(thread, ready)
+    except Win32Error as error:
+        text = f"wait_sig: SetEvent (subproc_ready) failed, Win32 error {error.code}"
+        p.installation.say(p.pid, p.me.process.image.name, text)
+        return
+    k.close_handle(thread, ready)
 
 
 def find(p: CygwinProcess, pid: int) -> Child | None:

@@ -9,10 +9,11 @@ from typing import TYPE_CHECKING
 
 from models.cygwin import children, dll_data
 from models.cygwin.arguments import ArgumentBlocks, Arguments, put_argv, put_environment
-from models.cygwin.child_info import ChildInfo, ChildType
+from models.cygwin.child_info import NO_CYGPID, ChildInfo, ChildType
 from models.cygwin.descriptors import SOCKET
 from models.cygwin.errors import TryAgain
 from models.cygwin.installation import Creation
+from models.cygwin.protocol import P_OVERLAY
 from models.cygwin.version import EXIT_REPARENTED, FORK_WAIT_MS, MAX_SIGNAL_WAKES
 from models.win32.errors import Win32Error
 from models.win32.handles import CURRENT_PROCESS
@@ -31,14 +32,15 @@ def fork_info(
     """child_info of a fork. cygheap_max is the end of the heap now, not before."""
     heap = p.heap
     return ChildInfo(
-        ChildType.FORK, p.version.child_info_bytes["fork"], 1, ready, parent, parent_handle(p),
-        p.h_root, heap.base, heap.base + heap.max, section, finished,
+        ChildType.FORK, p.version.child_info_bytes["fork"], NO_CYGPID, ready, parent,
+        parent_handle(p), p.h_root, heap.base, heap.base + heap.max, section, finished,
         heapbase=p.user_heap.base, heap_bytes=p.user_heap_bytes,
     )  # fmt: skip
 
 
 def exec_info(
     p: CygwinProcess,
+    mode: str,
     kind: ChildType,
     blocks: ArgumentBlocks,
     parent: int,
@@ -47,7 +49,7 @@ def exec_info(
 ) -> ChildInfo:
     """child_info of an exec or spawn. cygheap_max is the end of the heap now, not before."""
     heap = p.heap
-    cygpid = p.pid if kind is ChildType.EXEC else 1
+    cygpid = p.pid if mode == P_OVERLAY else NO_CYGPID
     return ChildInfo(
         kind, p.version.child_info_bytes["exec"], cygpid, ready, parent, parent_handle(p),
         p.h_root, heap.base, heap.base + heap.max, section, moreinfo=blocks.info,

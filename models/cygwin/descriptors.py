@@ -112,13 +112,15 @@ class DescriptorTable:
         win32_name: bytes,
         name: bytes,
         counted: bool = True,
+        extend_first: bool = True,
     ) -> Descriptor:
         """Open `fd`, which must be free: a new fhandler with its names.
 
         A socket is `counted` among those to be fixed up, but not in the copy that a vfork makes.
+        open finds room in the table first; dup2 has its new fhandler already when it does.
         """
         heap = self._heap
-        if fd >= self._size:
+        if extend_first and fd >= self._size:
             self._extend(fd)
         size = heap.era.fhandler_bytes[kind]
         address = heap.ccalloc(HeapType.HEAP_FHANDLER, 1, size)
@@ -130,6 +132,8 @@ class DescriptorTable:
             made.info = heap.cmalloc(HeapType.HEAP_BUF, PROTOCOL_INFO_BYTES)
             if counted:
                 self._count_sockets(1)
+        if fd >= self._size:
+            self._extend(fd)
         self.open[fd] = made
         self.store(made)
         heap.memory.write32(self._vector + 4 * fd - heap.base, address)

@@ -2,8 +2,13 @@
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING, NoReturn
+
 from models.win32.errors import ERROR_COMMITMENT_LIMIT, Win32Error
 from sim.errors import SimError
+
+if TYPE_CHECKING:
+    from models.cygwin.installation import Creation
 
 
 class CygwinError(SimError):
@@ -25,6 +30,23 @@ class TryAgain(CygwinError):
 
     def __str__(self) -> str:
         return str(self.args[0])
+
+
+class NoSuchFile(CygwinError):
+    """exec or spawn returned -1 with ENOENT: no such program. Args: (program,).
+
+    It comes before anything is made: no heap block, no handle, no process.
+    """
+
+    def __str__(self) -> str:
+        return f"ENOENT: no program {self.args[0]!r}"
+
+
+def no_image(creation: Creation) -> NoReturn:
+    """ENOENT for an exec or spawn of a program that is not there. Raises NoSuchFile."""
+    error = NoSuchFile(creation.program)
+    creation.error = str(error)
+    raise error
 
 
 def try_again(error: TryAgain | Win32Error) -> TryAgain:

@@ -96,7 +96,8 @@ class Installation:
     """One release of Cygwin on one machine.
 
     programs: what the child of a fork under way is to go on with, by the caller's pid -- state
-    failures: messages that users saw -- output
+    failures: messages that users saw of what failed for good -- output
+    messages: those after which the program went on -- output
     watch: who looks on, None for nobody -- input
     """
 
@@ -106,7 +107,12 @@ class Installation:
     sizes: Sizes = field(default_factory=Sizes)
     programs: dict[int, Program] = field(default_factory=dict)
     failures: list[Failure] = field(default_factory=list)
+    messages: list[Failure] = field(default_factory=list)
     watch: Watch | None = None
+
+    def say(self, pid: int, program: str, message: str) -> None:
+        """system_printf: a line on the program's stderr."""
+        self.messages.append(Failure(pid, program, self.kernel.engine.now, message))
 
     def bracket(self, p: CygwinProcess, name: str, steps: Steps) -> Steps:
         """Run `steps` between two rows that carry the name of a function of Cygwin's own."""

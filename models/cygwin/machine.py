@@ -5,11 +5,13 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from models.cygwin.images import cygwin_image
-from models.cygwin.installation import Creation, Installation, Program, Sizes
+from models.cygwin.installation import Creation, Failure, Installation, Program, Sizes
 from models.cygwin.protocol import Scheme
 from models.cygwin.startup import entry
 from models.win32.cost_profile import Profile
-from models.win32.costs import CostDraws
+from models.win32.costs import CostDraws, CostRow
+from models.win32.errors import ERROR_COMMITMENT_LIMIT, Win32Error
+from models.win32.image import Image
 from models.win32.kernel import Kernel
 from models.win32.processors import Processors
 from models.win32.system import System
@@ -31,10 +33,32 @@ class Machine:
         """The Windows below."""
         return self.installation.kernel
 
-    def start(self, name: str, program: Program) -> Process:
-        """Start `program` as a first Cygwin process; it runs when the engine does."""
+    def start(self, name: str, program: Program) -> Process | None:
+        """Start `program` as a first Cygwin process; it runs when the engine does.
+
+        None if memory does not suffice for it: the failure is written down.
+        """
         image = cygwin_image(self.installation.version, name, entry(self.installation, program))
-        return self.kernel.boot(image, self.draws.at(-1), Creation(-1, "boot", 1, name, child=1))
+        return boot(
+            self.installation, image, self.draws.at(-1), Creation(-1, "boot", 1, name, child=1)
+        )
+
+
+def boot(
+    installation: Installation, image: Image, costs: CostRow, creation: Creation
+) -> Process | None:
+    """Start a process that no process of the model makes; None, and a failure, without memory."""
+    kernel = installation.kernel
+    try:
+        return kernel.boot(image, costs, creation)
+    except Win32Error as error:
+        if error.code != ERROR_COMMITMENT_LIMIT:
+            raise
+        creation.error = str(error)
+        installation.failures.append(
+            Failure(creation.pid, creation.program, kernel.engine.now, str(error))
+        )
+        return None
 
 
 def build(

@@ -16,7 +16,7 @@ from models.cygwin.arguments import Arguments, Handed
 from models.cygwin.child_info import ChildType
 from models.cygwin.cygheap.allocator import Cygheap
 from models.cygwin.descriptors import CONSOLE, DISK, PIPE, SOCKET, DescriptorTable
-from models.cygwin.errors import TryAgain, try_again
+from models.cygwin.errors import TryAgain, no_image, try_again
 from models.cygwin.installation import Creation, Failure, Installation, Program
 from models.cygwin.protocol import P_OVERLAY, Request
 from models.win32.address_space import Region
@@ -115,7 +115,7 @@ class CygwinProcess:
     def execute(
         self, image: Image | None, arguments: Arguments, creation: Creation | None = None
     ) -> Steps:
-        """exec(): does not return; the process lives on as the new image under the same pid."""
+        """exec(): does not return; the same pid goes on as the new image. Raises NoSuchFile."""
         if self.vforking:
             yield from vfork.execute(self, image, arguments, creation)
         creation = self._creation("exec", "", image, creation)
@@ -125,7 +125,7 @@ class CygwinProcess:
     def spawn(
         self, mode: str, image: Image | None, arguments: Arguments, creation: Creation | None = None
     ) -> Steps:
-        """spawn(): the child's pid, or its exit code after a wait. Raises TryAgain."""
+        """spawn(): the child's pid, or its exit code after a wait. Raises TryAgain, NoSuchFile."""
         creation = self._creation("spawn", mode, image, creation)
         request = Request(ChildType.SPAWN, mode, image, creation, arguments)
         return self._make(request)
@@ -191,7 +191,8 @@ class CygwinProcess:
             for h in (source.handle, source.second)
         ]  # fmt: skip
         win32_name, name = self.fds.names(source)
-        self.fds.add(new, source.kind, copies[0], copies[1], cloexec, win32_name, name)
+        a, b = copies
+        self.fds.add(new, source.kind, a, b, cloexec, win32_name, name, extend_first=False)
 
     def close(self, fd: int) -> Steps:
         """close()."""
@@ -352,7 +353,7 @@ class CygwinProcess:
             creation = Creation(-1, kind, self.pid, image.name if image else "", mode)
         creation.called_us = self.now()
         self.k.trace.records.append(creation)
-        return creation
+        return creation if image is not None else no_image(creation)
 
     def _make(self, request: Request) -> Steps:
         """Make a child; what keeps it from coming to life is written down. Raises TryAgain."""

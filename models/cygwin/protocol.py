@@ -18,9 +18,11 @@ if TYPE_CHECKING:
     from models.cygwin.version import Version
     from sim.engine import Steps
 
+P_VFORK = "_P_VFORK"  # 0; to programs the same as _P_NOWAIT
 P_WAIT = "_P_WAIT"
 P_NOWAIT = "_P_NOWAIT"
 P_OVERLAY = "_P_OVERLAY"
+P_NOWAITO = "_P_NOWAITO"  # 4; to programs the same as _P_NOWAIT
 P_DETACH = "_P_DETACH"
 
 

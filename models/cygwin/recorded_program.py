@@ -22,6 +22,7 @@ from sim.engine import Steps
 if TYPE_CHECKING:
     from models.cygwin.replay import ReplayRun
 
+EXIT_NO_EXEC = 127  # what programs exit with when an exec has failed
 _KINDS = {"t": CONSOLE}  # letters of the trace that are no plain file
 
 
@@ -76,6 +77,13 @@ class RecordedProgram:
 
     def as_guest(self, p: CygwinProcess) -> Steps:
         """The ops of a vfork child in its parent's process, until it execs or exits."""
+        try:
+            yield from self._guest_ops(p)
+        except TryAgain:
+            self._at = len(self._ops) - 1  # its exec failed, so all that is left is its exit
+            yield from p.exit(EXIT_NO_EXEC)
+
+    def _guest_ops(self, p: CygwinProcess) -> Steps:
         for op in self._ops:
             if op[0] == Op.EXIT:
                 yield from p.exit(op[1] or 0)  # a fork child will do this op again

@@ -20,7 +20,7 @@ from models.cygwin.arguments import Arguments
 from models.cygwin.exit_audit import ExitAudit
 from models.cygwin.images import cygwin_image, native_image
 from models.cygwin.installation import Creation, Installation
-from models.cygwin.machine import build
+from models.cygwin.machine import boot, build
 from models.cygwin.native_program import NativeProgram
 from models.cygwin.process import CygwinProcess
 from models.cygwin.protocol import Scheme
@@ -236,7 +236,7 @@ def _boot(ready: ReplayRun, first_exec: Item, before: tuple[Item, ...], start: i
     _, place, prog, _, _, _, _, cwd, flags, _ = first_exec
     image = ready.image(flags, prog, 1, start, {"ops": opened, "cwd": cwd})
     tag = Creation(place, "boot", 1, prog, child=1)
-    ready.kernel.boot(image, ready.draws.at(-1), tag)
+    boot(ready.installation, image, ready.draws.at(-1), tag)
 
 
 def _outcome(ready: ReplayRun, until_us: float | None) -> str:

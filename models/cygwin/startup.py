@@ -46,7 +46,7 @@ def entry(installation: Installation, program: Program) -> children.EntryPoint:
             _reached_main(p)
             yield from main(p)
         except (ApiFatal, HeapFatal) as error:
-            p.fail(str(error))
+            p.fail(str(error).replace("%E", "Win32 error 0"))  # as users saw it (§i)
             yield from kernel.exit_process(thread, _EXIT_FATAL)
         yield from p.exit(0)
 
@@ -165,7 +165,7 @@ def _thread(p: CygwinProcess, info: ChildInfo | None) -> None:
 def _grandparent(p: CygwinProcess, info: ChildInfo | None) -> None:
     """The parent's handle of its own parent came along; only the image after an exec needs it."""
     if info is not None and info.pppid_handle:
-        if info.type is ChildType.EXEC:
+        if info.takes_over:
             p.ppid_handle = info.pppid_handle
         else:
             p.k.close_handle(p.me, info.pppid_handle)
@@ -202,7 +202,7 @@ def _stack(p: CygwinProcess, info: ChildInfo | None) -> None:
 def _pinfo(p: CygwinProcess, info: ChildInfo | None) -> None:
     """Own pinfo: made here or by the parent under our pid, or handed on by an exec."""
     k, me = p.k, p.me
-    if info is not None and info.type is ChildType.EXEC:
+    if info is not None and info.takes_over:
         p.h_pinfo = k.duplicate_handle(
             me, CURRENT_PROCESS, _handed(p, info).pinfo, CURRENT_PROCESS, close_source=True
         )
@@ -212,7 +212,7 @@ def _pinfo(p: CygwinProcess, info: ChildInfo | None) -> None:
     region = k.map_view_of_file_ex(me, p.h_pinfo, name="cygpid")
     assert region.memory is not None
     p.pinfo = region.memory
-    if info is not None and info.type is ChildType.EXEC:
+    if info is not None and info.takes_over:
         p.pid = info.cygpid
     else:
         p.pid = me.process.pid

@@ -5,6 +5,7 @@ until the child says that it is done.  For a fork it waits {subproc_ready, child
 every Cygwin does.  For an exec *and for a spawn of every mode* it waits {child, signal_arrived,
 subproc_ready} without a limit.  A Cygwin child sets subproc_ready from its signal thread, long
 after the copy; a child without Cygwin never does, so what ends that wait is the child's own end.
+_P_VFORK is typed EXEC like an exec, and nothing comes of that here: its child has an event.
 
 Child: reserve the range that the parent's heap has, commit as much as is in use, ReadProcessMemory.
 
@@ -35,7 +36,7 @@ from models.cygwin.creation_steps import (
 from models.cygwin.cygheap import layout
 from models.cygwin.errors import ApiFatal
 from models.cygwin.process import CygwinProcess
-from models.cygwin.protocol import P_DETACH, P_OVERLAY, P_WAIT, Request
+from models.cygwin.protocol import P_DETACH, P_OVERLAY, P_VFORK, P_WAIT, Request
 from models.cygwin.version import FIRST_STARTUP_A, VFORK_A, Version
 from models.win32.errors import Win32Error
 from models.win32.handles import CURRENT_PROCESS
@@ -127,8 +128,8 @@ class Blocking:
         parent = k.duplicate_handle(me, CURRENT_PROCESS, p.h_self, CURRENT_PROCESS, inherit=True)
         assert request.arguments is not None
         blocks = put_arguments(p, request.arguments, overlay)
-        kind = ChildType.EXEC if overlay else ChildType.SPAWN
-        info = exec_info(p, kind, blocks, parent, ready)
+        kind = ChildType.EXEC if mode in (P_OVERLAY, P_VFORK) else ChildType.SPAWN
+        info = exec_info(p, mode, kind, blocks, parent, ready)
         creation.heap_bytes = info.n
         suspended = not overlay or p.fds.sockets > 0
         h_process, h_thread, pid = yield from k.create_process(

@@ -5,7 +5,8 @@ view overlaps the child that may already run.  Two steps: the child is created s
 empty section; the sockets are fixed up, which writes into the parent's heap; then the section is
 filled, and the child is resumed.  It sees the sockets as they are.
 
-Only an exec (`_P_OVERLAY`) waits {child, signal_arrived, subproc_ready}.  The document lets the
+Only an exec (`_P_OVERLAY`) waits {child, signal_arrived, subproc_ready}; `_P_VFORK` is typed SPAWN
+like the others.  The document lets the
 child start when the clean-up returns; that is so for fork and exec, while the other spawn modes are
 always suspended and resumed after the child is registered.
 
@@ -117,7 +118,7 @@ class SharedMemory:
         blocks = put_arguments(p, request.arguments, overlay)
         section = yield from self._setup(p, two_steps)
         kind = ChildType.EXEC if overlay else ChildType.SPAWN
-        info = exec_info(p, kind, blocks, parent, ready, section.handle)
+        info = exec_info(p, mode, kind, blocks, parent, ready, section.handle)
         creation.heap_bytes, creation.section_steps = info.n, 2 if two_steps else 1
         suspended = not overlay or two_steps
         h_process, h_thread, pid = yield from k.create_process(

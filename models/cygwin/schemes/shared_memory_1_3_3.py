@@ -3,7 +3,8 @@
 Parent: make the section, map it, commit and copy the heap, unmap it, create the child, close the
 handle.  Only an exec (`_P_OVERLAY`) still waits {child, signal_arrived, subproc_ready}; the other
 spawn modes start their child suspended, register it, resume it and return.  So a program without
-Cygwin no longer holds the caller of spawn; it still holds the stub of an exec.
+Cygwin no longer holds the caller of spawn; it still holds the stub of an exec.  _P_VFORK is typed
+EXEC as before 1.3.3 but gets no event any more, so that its Cygwin child complains of handle 0.
 
 With a socket open the child starts suspended and is fixed up as in later versions, but the copy was
 taken before: the child finds stale protocol information, its WSASocket fails with 10022, and a fork
@@ -33,7 +34,7 @@ from models.cygwin.creation_steps import (
 )
 from models.cygwin.cygheap import layout
 from models.cygwin.process import CygwinProcess
-from models.cygwin.protocol import P_DETACH, P_OVERLAY, P_WAIT, Request
+from models.cygwin.protocol import P_DETACH, P_OVERLAY, P_VFORK, P_WAIT, Request
 from models.cygwin.section_transfer import (
     HeapSection,
     cygheap_fixup_in_child,
@@ -111,8 +112,8 @@ class SharedMemory133:
         assert request.arguments is not None
         blocks = put_arguments(p, request.arguments, overlay)
         section = yield from self._snapshot(p)
-        kind = ChildType.EXEC if overlay else ChildType.SPAWN
-        info = exec_info(p, kind, blocks, parent, ready, section.handle)
+        kind = ChildType.EXEC if mode in (P_OVERLAY, P_VFORK) else ChildType.SPAWN
+        info = exec_info(p, mode, kind, blocks, parent, ready, section.handle)
         creation.heap_bytes, creation.section_steps = info.n, 1
         suspended = not overlay or p.fds.sockets > 0
         h_process, h_thread, pid = yield from k.create_process(
