@@ -77,7 +77,7 @@ def write_listing(trace: golden.GoldenTrace, blocks: list[audit.Block], out: Tex
     print(f"{'offset':>10} {'size':>10}  {'state':6}  {'type':14}  freed by", file=out)
     for b in blocks:
         line = f"{b.offset_bytes:>10} {b.size_bytes:>10}  {_STATES[b.in_use]:6}  {b.label:14}"
-        print(f"{line}  {_DIES[b.generation] if b.in_use else ''}".rstrip(), file=out)
+        print(f"{line}  {_freed_by(b)}".rstrip(), file=out)
     used = sum(b.size_bytes for b in blocks if b.in_use)
     free = sum(b.size_bytes for b in blocks if not b.in_use)
     print(
@@ -85,6 +85,13 @@ def write_listing(trace: golden.GoldenTrace, blocks: list[audit.Block], out: Tex
         f" top {trace.heap.max}, committed {trace.committed_bytes}",
         file=out,
     )
+
+
+def _freed_by(block: audit.Block) -> str:
+    """What frees a block by itself: an exec, never, or nothing that its type says."""
+    if block.leaks:
+        return "never"
+    return _DIES[block.generation] if block.in_use else ""
 
 
 def _document(trace: golden.GoldenTrace, blocks: list[audit.Block]) -> dict[str, Any]:
@@ -102,7 +109,7 @@ def _document(trace: golden.GoldenTrace, blocks: list[audit.Block]) -> dict[str,
                 "size_bytes": b.size_bytes,
                 "in_use": b.in_use,
                 "type": b.label,
-                "freed_by": (_DIES[b.generation] if b.in_use else "") or None,
+                "freed_by": _freed_by(b) or None,
             }
             for b in blocks
         ],

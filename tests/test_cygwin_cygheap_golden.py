@@ -297,7 +297,7 @@ def test_show_tells_a_leaked_block_of_era_m_from_a_free_one(capsys):
     blocks = json.loads(capsys.readouterr().out)["blocks"]
     small = [b for b in blocks if b["size_bytes"] == 48 and b["type"] == "HEAP_1_STR"]
     assert small
-    assert {(b["in_use"], b["freed_by"]) for b in small} == {(True, None)}
+    assert {(b["in_use"], b["freed_by"]) for b in small} == {(True, "never")}
     assert {b["freed_by"] for b in blocks if b["type"] == "HEAP_1_ARGV" and b["in_use"]} <= {
         "next exec", "second exec from here"
     }  # fmt: skip

@@ -22,6 +22,11 @@ class ModernBlock(Block):
     __slots__ = ()
 
     @property
+    def leaks(self) -> bool:
+        """Whether it is tagged and in use, and yet no walk will free it."""
+        return self.in_use and self.type > _1_START and self.generation is None
+
+    @property
     def label(self) -> str:
         """The HEAP_ name of its type, without the mark; the number if it has none."""
         plain = self.type
@@ -61,8 +66,4 @@ def blocks(heap: ModernHeap) -> list[ModernBlock]:
 
 def leaked_bytes(heap: ModernHeap) -> int:
     """Size of the tagged blocks in use that no walk will mark or free [bytes]."""
-    return sum(
-        block.size_bytes
-        for block in blocks(heap)
-        if block.in_use and block.type > _1_START and block.generation is None
-    )
+    return sum(block.size_bytes for block in blocks(heap) if block.leaks)
