@@ -187,6 +187,8 @@ def figures(results: dict[str, Replicated], point: Parameters, system: str, prof
         ),
     )  # fmt: skip
     size = _shown_size(point)
+    several = any(len(r.outcomes) > 1 for r in results.values())
+    first = " (first replication)" if several else ""
     for kind in KINDS:
         panels = {
             name: {scheme: _steps_line(o.drawn(f"{name} {_at(kind, size)}")[0])
@@ -197,7 +199,7 @@ def figures(results: dict[str, Replicated], point: Parameters, system: str, prof
             f"commit_{kind}",
             plots_panels.panels(
                 panels, "after the call [ms]", "committed for copies of the heap [KiB]",
-                f"One {kind} with {size} KiB of heap, from the call to the end of both",
+                f"One {kind} with {size} KiB of heap, from the call to the end of both{first}",
                 plain=True,
             ),
         )  # fmt: skip

@@ -212,6 +212,8 @@ def figures(results: dict[str, Replicated], point: Parameters, system: str, prof
             for image in IMAGES
         }
         title = f"{scheme} on {system}: whose the blocks of the heap are"
+        if len(o.outcomes) > 1:
+            title += " (first replication)"
         yield f"heap_{scheme}", heap_maps(maps, title, COLOURS)
 
 
