@@ -69,6 +69,7 @@ class Parameters:
 SPEC = Spec(
     name="background_native",
     question=__doc__.splitlines()[0],
+    paragraph="background",
     parameters=Parameters(),
     quick=(("seconds", (0.1, 0.8, math.inf)), ("compiles", 6)),
 )

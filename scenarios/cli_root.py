@@ -22,6 +22,7 @@ COMMANDS = (
     ("heap", "cli_heap", "heap", "Replay and draw allocator traces."),
     ("machine", "cli_machine", "machine", "Hold the machine against the real Win32 API."),
     ("order", "cli_order", "order", "Hold creations against call logs of real DLLs."),
+    ("layout", "cli_layout", "layout", "Addresses of DLLs: check, compute, estimate."),
     ("demo", "cli_run", "demo", "Run recorded workloads under both handshakes."),
 )
 

@@ -17,7 +17,8 @@ from scenarios.cli_words import NOT_NEGATIVE, POSITIVE, SETTING, SYSTEM, check_n
     type=SETTING,
     multiple=True,
     metavar="KEY=VALUE",
-    help="Change one parameter of the scenario (repeatable); `cygsim list SCENARIO` tells which.",
+    help="Change one parameter of the scenario (repeatable); `cygsim list SCENARIO` tells which."
+    " KEY=@FILE takes a list from a file.",
 )
 @click.option("--scheme", "schemes", multiple=True, metavar="S", help="Scheme (repeatable).")
 @click.option("--system", type=SYSTEM, metavar="nt|9x", help="Windows.")

@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import click
 
+if TYPE_CHECKING:
+    from scenarios.cli_catalogue import Entry
+
+_DEFAULT_WIDTH = 28  # columns of a default in a table -- chosen
 JSON_HELP = "Write one JSON document to stdout."
 
 
@@ -13,27 +17,53 @@ JSON_HELP = "Write one JSON document to stdout."
 @click.argument("names", metavar="[SCENARIO]...", nargs=-1)
 @click.option("--json", "as_json", is_flag=True, help=JSON_HELP)
 def list_scenarios(names: tuple[str, ...], as_json: bool) -> None:
-    """List the scenarios; with names, the parameters of these, as `cygsim run --set` takes them."""
-    from scenarios.cli_catalogue import questions
+    """List the scenarios by the paragraph of the document that each tells.
+
+    With names, list the parameters of these, as `cygsim run --set` takes them.
+    """
+    from scenarios.cli_catalogue import entries
     from scenarios.cli_output import print_json, print_table, print_wrapped
     from scenarios.cli_words import check_names
 
-    found = questions()
-    check_names("SCENARIO", "scenario", names, list(found))
+    found = entries()
+    check_names("SCENARIO", "scenario", names, [entry.name for entry in found])
     rows: list[dict[str, Any]] = [
-        {"name": name, "question": question} | ({"parameters": _parameters(name)} if names else {})
-        for name, question in found.items()
-        if not names or name in names
+        entry._asdict() | ({"parameters": _parameters(entry.name)} if names else {})
+        for entry in found
+        if not names or entry.name in names
     ]
     if as_json:
         print_json(rows)
     elif not names:
-        print_table(("scenario", "question"), list(found.items()))
+        _print_by_paragraph(found)
     else:
         keys = ("key", "default", "unit", "allowed")
         for row in rows:
             print_wrapped(f"{row['name']}: {row['question']}", "  ")
-            print_table(keys, [tuple(line[key] for key in keys) for line in row["parameters"]])
+            lines = [line | {"default": _short(line["default"])} for line in row["parameters"]]
+            print_table(keys, [tuple(line[key] for key in keys) for line in lines])
+
+
+def _print_by_paragraph(found: list[Entry]) -> None:
+    """The paragraphs in the document's order, each with the scenarios that tell it."""
+    from scenarios.cli_output import print_table, print_wrapped
+    from scenarios.spec import PARAGRAPHS
+
+    width = max((len(entry.name) for entry in found), default=0)
+    for paragraph, begins in {**PARAGRAPHS, "": "Told by no paragraph"}.items():
+        told = [entry for entry in found if entry.paragraph == paragraph]
+        if told:
+            heads, *rows = [(f"  {entry.name}".ljust(width + 2), entry.question) for entry in told]
+            print_wrapped(f"{begins}{' ...' if paragraph else ''}")
+            print_table(heads, rows)
+
+
+def _short(default: str) -> str:
+    """A default for a table: the first values of a long list, and how many there are."""
+    if len(default) <= _DEFAULT_WIDTH:
+        return default
+    values = default.split(",")
+    return f"{','.join(values[:3])},… ({len(values)})"
 
 
 def _parameters(name: str) -> list[dict[str, Any]]:

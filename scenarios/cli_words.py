@@ -82,6 +82,34 @@ class Whole(click.ParamType[int]):
         return int(text)
 
 
+class Bytes(click.ParamType[int]):
+    """A number of bytes above zero, decimal or hexadecimal with 0x."""
+
+    name = "bytes"
+
+    def __init__(self, most: int) -> None:
+        self.most = most
+        self.allowed = f"a number of bytes from 1 to {most}, decimal or 0x…"
+
+    def convert(
+        self, value: object, param: click.Parameter | None, ctx: click.Context | None
+    ) -> int:
+        """The number itself; click's error for anything else."""
+        if isinstance(value, int):
+            return value
+        text = str(value)
+        digits = text[2:] if text[:2] in ("0x", "0X") else text
+        known = "0123456789abcdefABCDEF" if digits != text else "0123456789"
+        if not digits or set(digits) - set(known):
+            self.fail(f"{text[:40]!r} is not a number of bytes", param, ctx)
+        if len(digits) > LARGEST_DIGITS:
+            self.fail(f"{text[:40]} is too large", param, ctx)
+        number = int(digits, 16 if digits != text else 10)
+        if not 1 <= number <= self.most:
+            self.fail(f"{text} is not in range", param, ctx)
+        return number
+
+
 class Seconds(click.ParamType[float]):
     """A finite time above zero [s]."""
 
@@ -139,6 +167,24 @@ class OneOf(click.ParamType[str]):
         return str(value)
 
 
+class UpTo(Whole):
+    """A whole number from 1 to `most`."""
+
+    def __init__(self, most: int) -> None:
+        super().__init__(1)
+        self.most = most
+        self.allowed = f"a whole number from 1 to {most}"
+
+    def convert(
+        self, value: object, param: click.Parameter | None, ctx: click.Context | None
+    ) -> int:
+        """The number itself; click's error for anything else."""
+        number = super().convert(value, param, ctx)
+        if number > self.most:
+            self.fail(f"{number} is too large", param, ctx)
+        return number
+
+
 POSITIVE = Whole(1)
 NOT_NEGATIVE = Whole(0)
 SECONDS = Seconds()
@@ -146,3 +192,5 @@ SETTING = Setting()
 SYSTEM = OneOf("nt", "9x")
 VFORK = OneOf("era", "fork")
 OUTCOME = OneOf("finished", "blocked", "failed", "cut")
+USER_HALF_BYTES = Bytes(0x7FFE0000)
+ERA = OneOf("A", "B")

@@ -48,13 +48,13 @@ def show(asked: HeapOptions) -> int:
         if getattr(asked, name) is not None:
             raise InputError(f"--{name}", f"{asked.path} is not a run", "an --out directory")
     with open_lines(asked.path) as lines:
-        trace = golden.GoldenTrace(asked.path, lines)
+        trace = golden.open_trace(asked.path, lines)
         different = trace.advance(asked.at_line)
     if different is not None:
         print(mismatch_line(different))
         return 1
-    blocks = audit.blocks(trace.heap)
-    title = f"{trace.name}, era {trace.era.name}, after line {trace.line}"
+    blocks = trace.blocks()
+    title = f"{trace.name}, era {trace.era_name}, after line {trace.line}"
     if asked.json:
         print_json(_document(trace, blocks))
     else:
@@ -77,33 +77,39 @@ def write_listing(trace: golden.GoldenTrace, blocks: list[audit.Block], out: Tex
     print(f"{'offset':>10} {'size':>10}  {'state':6}  {'type':14}  freed by", file=out)
     for b in blocks:
         line = f"{b.offset_bytes:>10} {b.size_bytes:>10}  {_STATES[b.in_use]:6}  {b.label:14}"
-        print(f"{line}  {_DIES[b.generation] if b.in_use else ''}".rstrip(), file=out)
+        print(f"{line}  {_freed_by(b)}".rstrip(), file=out)
     used = sum(b.size_bytes for b in blocks if b.in_use)
     free = sum(b.size_bytes for b in blocks if not b.in_use)
-    committed_bytes = len(trace.heap.memory.pages) << 12
     print(
         f"{len(blocks)} blocks: {used} bytes in use, {free} free;"
-        f" top {trace.heap.max}, committed {committed_bytes}",
+        f" top {trace.heap.max}, committed {trace.committed_bytes}",
         file=out,
     )
+
+
+def _freed_by(block: audit.Block) -> str:
+    """What frees a block by itself: an exec, never, or nothing that its type says."""
+    if block.leaks:
+        return "never"
+    return _DIES[block.generation] if block.in_use else ""
 
 
 def _document(trace: golden.GoldenTrace, blocks: list[audit.Block]) -> dict[str, Any]:
     return {
         "schema": heap_picture.SCHEMA,
         "trace": trace.name,
-        "era": trace.era.name,
+        "era": trace.era_name,
         "line": trace.line,
-        "header_bytes": trace.era.header_bytes,
+        "header_bytes": trace.header_bytes,
         "top_bytes": trace.heap.max,
-        "committed_bytes": len(trace.heap.memory.pages) << 12,
+        "committed_bytes": trace.committed_bytes,
         "blocks": [
             {
                 "offset_bytes": b.offset_bytes,
                 "size_bytes": b.size_bytes,
                 "in_use": b.in_use,
                 "type": b.label,
-                "freed_by": (_DIES[b.generation] if b.in_use else "") or None,
+                "freed_by": _freed_by(b) or None,
             }
             for b in blocks
         ],

@@ -12,7 +12,7 @@ from scenarios.options import HeapOptions
 from sim.errors import InputError
 
 SCHEMA = "cygsim/heap/1"
-_COLOURS = {  # the first eight of Okabe and Ito 2008
+COLOURS = {  # the first eight of Okabe and Ito 2008
     "fd table": "#E69F00",
     "fhandler": "#0072B2",
     "cwd": "#009E73",
@@ -44,7 +44,7 @@ def show(picture: HeapPicture, labels: Mapping[str, Any], asked: HeapOptions) ->
             [(b.offset_bytes, b.size_bytes, b.owner, b.in_use) for b in picture.blocks],
             "\n".join(_heads(picture, labels)),
             Path(asked.png),
-            _COLOURS,
+            COLOURS,
         )
 
 

@@ -89,24 +89,32 @@ def _scenario(folder: Path, manifest: Mapping[str, Any], asked: HeapOptions) -> 
     p = manifest["parameters"]
     name = manifest["command"][1]
     module = importlib.import_module(f"scenarios.{name}")
+    if module.SPEC.heap_only:
+        raise InputError(str(folder), f"{name} has heaps but no processes", "a run of processes")
     scheme, number = _choice(asked, p)
     fields = [key for key in p if hasattr(module.SPEC.parameters, key)]
     options = RunOptions(name, tuple((key, _setting(p[key])) for key in fields))
     point = run_command.design_point(module.SPEC, options)
-    places = list(module.places(point))
-    place = asked.point if asked.point is not None else places[0]
-    check_names("--point", "point", [place], places)
+    systems = str(p["system"]).split("+")
+    places = {  # by the text of --point
+        place if len(systems) == 1 else f"{place} system={system}": (place, system)
+        for system in systems
+        for place in module.places(point)
+    }
+    shown = asked.point if asked.point is not None else next(iter(places))
+    check_names("--point", "point", [shown], list(places))
     if asked.point is None and len(places) > 1:
-        _note(f"shown is the point {place!r}; --point takes another")
+        _note(f"shown is the point {shown!r}; --point takes another")
+    place, system = places[shown]
     profile = found_profile(manifest, {})
     watch = HeapWatch(asked.pid or 0)
     replication = Replication(manifest["seed"], number)
-    machine = module.watched(place, point, scheme, p["system"], profile, replication, watch)
+    machine = module.watched(place, point, scheme, system, profile, replication, watch)
     if asked.pid not in watch.seen:
         raise _no_such_process(asked, list(watch.seen))
     blocked = any(process.alive for process in machine.kernel.processes.values())
     outcome = "blocked" if blocked else "finished"
-    title = f"{name}, {place}"
+    title = f"{name}, {shown}"
     return Repeated(title, scheme, number, outcome, watch, machine.kernel)
 
 

@@ -67,3 +67,25 @@ class HeapOptions:
     trace: str | None = None  # where the run's trace is now; None: where it was
     png: str | None = None
     json: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class LayoutOptions:
+    """`cygsim layout check LISTING …`. None takes what belongs to the DLL of the listing."""
+
+    listing: str  # path, plain or .gz; "-" is standard input
+    era: str | None = None  # "A" or "B"
+    heap_size: int | None = None  # [bytes]
+    json: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class RiskOptions:
+    """`cygsim layout risk …`."""
+
+    dlls: int  # of one process
+    size: int = 0x40000  # of each [bytes]
+    rule: str = "2001"
+    replications: int = 10_000
+    seed: int = 1
+    json: bool = False

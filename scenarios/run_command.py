@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import importlib
 import time
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import asdict, dataclass, fields
 from pathlib import Path
 from types import ModuleType
@@ -23,6 +23,7 @@ from scenarios.parameters import changed
 from scenarios.run_sources import sources
 from scenarios.spec import Outcome, Replicated, Spec
 from scenarios.tasks import in_order
+from sim.errors import InputError
 from sim.estimators import mean_interval
 from sim.results import Manifest, ResultRow, content_digest, open_run
 from sim.streams import Replication
@@ -36,7 +37,7 @@ class Task:
 
     scenario: str
     point: Any
-    system: str
+    system: str  # one, or several with + between
     profile: Profile
     seed: int
     scheme: str
@@ -54,6 +55,7 @@ def report(options: RunOptions) -> dict[str, Any]:
     began = time.perf_counter()
     module = importlib.import_module(f"scenarios.{options.scenario}")
     spec: Spec = module.SPEC
+    _check_choices(spec, options)
     point = design_point(spec, options)
     system = options.system or spec.system
     profile = load_profile(options.profile or spec.profile)
@@ -64,7 +66,7 @@ def report(options: RunOptions) -> dict[str, Any]:
     directory = None
     if options.out is not None:
         directory = open_run(
-            Path(options.out), _manifest(options, point, system, profile, names, count)
+            Path(options.out), _manifest(options, point, system, profile, names, count, module)
         )
     tasks = [
         Task(options.scenario, point, system, profile, options.seed, name, number)
@@ -90,8 +92,16 @@ def report(options: RunOptions) -> dict[str, Any]:
     if options.json:
         print_json(document)
     else:
-        _print(document, module, results, point)
+        _print(document, module, results, point, spec.heap_only)
     return document
+
+
+def _check_choices(spec: Spec, options: RunOptions) -> None:
+    """Raise InputError for a choice that a scenario of heaps alone does not have."""
+    for name in ("schemes", "system", "profile"):
+        if spec.heap_only and getattr(options, name) is not None:
+            what = f"{spec.name} is about a heap alone: no process runs, nothing costs time"
+            raise InputError(f"--{name.removesuffix('s')}", what, "leave it out")
 
 
 def one_run(task: Task) -> Outcome:
@@ -122,6 +132,7 @@ def _manifest(
     profile: Profile,
     names: tuple[str, ...],
     count: int,
+    module: ModuleType,
 ) -> Manifest:
     parameters = {
         **{key: _plain(value) for key, value in asdict(point).items()},
@@ -131,6 +142,8 @@ def _manifest(
         "replications": count,
     }
     inputs = {f"profile {profile.name}": content_digest(describe(profile))}
+    if hasattr(module, "inputs"):
+        inputs |= module.inputs(point)
     return Manifest(["run", options.scenario], options.seed, parameters, inputs)
 
 
@@ -144,8 +157,8 @@ def _rows(tasks: list[Task], outcomes: list[Outcome]) -> Iterator[ResultRow]:
     for task, outcome in zip(tasks, outcomes, strict=True):
         for row in outcome.rows:
             yield ResultRow(
-                task.scenario, task.scheme, task.system, task.profile.name, row.point,
-                task.replication, row.measure, row.unit, row.value, row.censored,
+                task.scenario, task.scheme, row.system or task.system, task.profile.name,
+                row.point, task.replication, row.measure, row.unit, row.value, row.censored,
             )  # fmt: skip
 
 
@@ -166,7 +179,7 @@ def _document(
         "profile": task.profile.name,
         "seed": task.seed,
         "replications": 1 + max(t.replication for t in tasks),
-        "counterfactual": [n for n in results if not met(n, task.profile, task.system)],
+        "counterfactual": [] if spec.heap_only else list(_counterfactual(results, task)),
         "results": list(_means(tasks, outcomes)),
         "conclusions": [
             {"text": text, "label": label}
@@ -176,15 +189,25 @@ def _document(
     }
 
 
+def _counterfactual(names: Iterable[str], task: Task) -> Iterator[str]:
+    """Schemes that never met the run's machine; with the system where there are several."""
+    systems = task.system.split("+")
+    for name in names:
+        for system in systems:
+            if not met(name, task.profile, system):
+                yield name if len(systems) == 1 else f"{name} on {system}"
+
+
 def _means(tasks: list[Task], outcomes: list[Outcome]) -> Iterator[dict[str, Any]]:
     """Each measure over its replications: the mean with its interval where all have come."""
-    values: dict[tuple[str, str, str, str], list[Any]] = {}
+    values: dict[tuple[str, str, str, str, str], list[Any]] = {}
     for task, outcome in zip(tasks, outcomes, strict=True):
         for row in outcome.rows:
-            key = (task.scheme, row.point, row.measure, row.unit)
+            key = (task.scheme, row.system or task.system, row.point, row.measure, row.unit)
             values.setdefault(key, []).append(row.value)
-    for (scheme, point, measure, unit), found in values.items():
-        what = {"scheme": scheme, "point": point, "measure": measure, "unit": unit}
+    for (scheme, system, point, measure, unit), found in values.items():
+        what = {"scheme": scheme, "system": system, "point": point, "measure": measure,
+                "unit": unit}  # fmt: skip
         if any(isinstance(v, str) for v in found):
             yield {**what, "value": found[0], "ci95": None, "censored": 0}
             continue
@@ -199,12 +222,17 @@ def _means(tasks: list[Task], outcomes: list[Outcome]) -> Iterator[dict[str, Any
 
 
 def _print(
-    document: dict[str, Any], module: ModuleType, results: dict[str, Replicated], point: Any
+    document: dict[str, Any],
+    module: ModuleType,
+    results: dict[str, Replicated],
+    point: Any,
+    heap_only: bool,
 ) -> None:
     count = document["replications"]
+    machine = f"{document['system']}, profile {document['profile']}"
     print_wrapped(document["question"])
     print_wrapped(
-        f"{document['system']}, profile {document['profile']}, seed {document['seed']}, "
+        f"{'the heap alone' if heap_only else machine}, seed {document['seed']}, "
         + ("1 replication" if count == 1 else f"{count} replications; the table has their means")
     )
     print()

@@ -50,6 +50,35 @@ def mean_interval(values: Sequence[float], level: float = 0.95) -> Interval:
     return Interval(count, mean, mean - half, mean + half)
 
 
+class Share(NamedTuple):
+    """A proportion of independent replications with its confidence interval."""
+
+    replications: int
+    share: float
+    low: float
+    high: float
+
+
+def proportion_interval(hits: int, replications: int, level: float = 0.95) -> Share:
+    """Share of replications in which something happened, with Wilson's score interval.
+
+    It stays within 0..1 and has a width even where nothing or everything happened.  Raises
+    ValueError if there is no replication, or more hits than there are.
+    """
+    if not 0 < level < 1:
+        raise ValueError(f"level ({level}) must be between 0 and 1")
+    if not 0 <= hits <= replications or replications < 1:
+        raise ValueError(f"hits ({hits}) must be from 0 to the replications ({replications}, > 0)")
+    z = _normal(0.5 + level / 2)
+    share, weight = hits / replications, z * z / replications
+    middle = (share + weight / 2) / (1 + weight)
+    spread = share * (1 - share) / replications + weight / (4 * replications)
+    half = z * math.sqrt(spread) / (1 + weight)
+    low = 0.0 if hits == 0 else middle - half
+    high = 1.0 if hits == replications else middle + half
+    return Share(replications, share, low, high)
+
+
 def paired_difference(a: Sequence[float], b: Sequence[float], level: float = 0.95) -> Interval:
     """Mean of `b - a`, pair by pair, with Student's t interval of the differences.
 
@@ -117,3 +146,10 @@ def _student_t(freedom: int, probability: float) -> float:
     from scipy.special import stdtrit
 
     return float(stdtrit(freedom, probability))
+
+
+def _normal(probability: float) -> float:
+    """The quantile of the normal distribution."""
+    from scipy.special import ndtri
+
+    return float(ndtri(probability))

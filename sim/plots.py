@@ -1,4 +1,5 @@
-"""Figures, from arrays. The only file that imports matplotlib, and only when a figure is drawn.
+"""Figures, from arrays. Only here and in `plots_*.py` is matplotlib imported, when a figure
+is drawn.
 
 Every axis has its unit and every legend its number of observations; a censored observation is
 counted and never drawn as a number.  Colours are those of Okabe and Ito (2008), distinct for
@@ -116,7 +117,7 @@ def plain_bars(labels: Sequence[str], values: Sequence[float], title: str, xlabe
     with _style():
         figure, axes = _figure(6.4, 1.3 + 0.42 * len(labels), title)
         bars = axes.barh(range(len(labels)), values, height=0.6, color=_line(0)["color"])
-        axes.bar_label(bars, [f"{value:.3g}" for value in values], padding=4)
+        axes.bar_label(bars, [_bar_text(value) for value in values], padding=4)
         axes.set_yticks(range(len(labels)), labels)
         axes.set(xlabel=xlabel, xlim=(0, 1.15 * max([*values, 1e-9])))
         axes.invert_yaxis()
@@ -334,6 +335,10 @@ def _bar(
 def _three_digits(value: float) -> str:
     rounded = float(f"{value:.3g}")
     return f"{rounded:,.0f}" if rounded >= 100 else f"{rounded:g}"
+
+
+def _bar_text(value: float) -> str:
+    return f"{value:,.0f}" if value >= 1000 else f"{value:.3g}"
 
 
 def _never(axes: Axes, xs: Sequence[float], number: int) -> None:

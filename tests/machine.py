@@ -202,7 +202,7 @@ def leave(code: int) -> Program:
 
 def strings(p: CygwinProcess, addresses: list[int]) -> list[bytes]:
     """C strings of the heap."""
-    return [p.fds._string(address) for address in addresses]
+    return [p.heap.string(address) for address in addresses]
 
 
 def word(row: Row) -> str:

@@ -50,7 +50,8 @@ def first(rows, api, **wanted):
 def test_creations_of_a_real_log_are_the_simulator_s(path):
     found = verdict(path)
     assert found.difference is None
-    assert bool(found.skipped) is (path.name in NOT_COMPARED)
+    known = path.name in NOT_COMPARED or path.match("cygwin-1.3.19/vfork-make*")
+    assert bool(found.skipped) is known
     assert found.skipped or found.calls > 10
 
 

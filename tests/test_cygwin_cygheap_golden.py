@@ -2,18 +2,21 @@
 
 from __future__ import annotations
 
+import dataclasses
 import gzip
 import io
 import json
+import tracemalloc
 from pathlib import Path
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from models.cygwin.cygheap import golden, golden_file, golden_ops
+from models.cygwin.cygheap import golden, golden_early, golden_file, golden_modern, golden_ops
 from models.cygwin.cygheap.golden import Mismatch, Summary, replay
 from models.cygwin.cygheap.layout import ERAS
+from models.cygwin.cygheap.modern_layout import INDEX_FROM_1, M
 from scenarios import heap_command
 from scenarios.options import HeapOptions
 from sim.errors import InputError
@@ -38,8 +41,8 @@ def first(lines: list[str], wanted: str) -> int:
 
 
 def test_the_sample_has_every_era():
-    assert {path.parent.name for path in FILES} == {"A", "B", "C"}
-    assert len(FILES) > 100
+    assert {path.parent.name for path in FILES} == {"A", "B", "C", "M"}
+    assert len(FILES) > 160
 
 
 @pytest.mark.parametrize("path", FILES, ids=lambda p: f"{p.parent.name}-{p.name[:-9]}")
@@ -102,8 +105,51 @@ def test_another_end_than_recorded_is_a_mismatch(tmp_path):
 def test_a_walk_that_forgets_the_bug_fails_the_traces_of_era_c(tmp_path, monkeypatch):
     """Negative control: era C with B's walk must not pass."""
     mended = dict(ERAS) | {"C": ERAS["C"].__class__(**fields(ERAS["C"], walk_frees_tails=False))}
-    monkeypatch.setattr(golden, "ERAS", mended)
+    monkeypatch.setattr(golden_early, "ERAS", mended)
     assert isinstance(replay(GOLDEN / "C" / "h17_tailfree.jsonl.gz"), Mismatch)
+
+
+@pytest.mark.parametrize(
+    ("change", "name"),
+    [
+        ({"classes": INDEX_FROM_1.classes}, "h24_execchain_2026"),  # the leak is mended
+        ({"stored_offset": 1}, "h15_bucket0"),
+        ({"first_commit_bytes": 4 << 20}, "h14_fork_only"),
+    ],
+)
+def test_a_mended_or_changed_era_m_fails_its_traces(monkeypatch, change, name):
+    """Negative control: what differs in era M shows in its traces."""
+    monkeypatch.setattr(golden_modern, "M", dataclasses.replace(M, **change))
+    assert isinstance(replay(GOLDEN / "M" / f"{name}.jsonl.gz"), Mismatch)
+
+
+@pytest.mark.parametrize(
+    ("change", "what"),
+    [
+        ({"chain_off": 0}, "chain_off is 0, era M has 8"),
+        ({"ptr_bytes": 4}, "ptr_bytes is 4"),
+        ({"base": 1}, "no address of a 64-bit region"),
+        ({"reserve": 1 << 60}, "not in this order"),
+        ({"header_bytes": 88}, "header_bytes"),
+        ({"commit_limit": "x"}, "commit_limit is 'x'"),
+        ({"init_dwords": [[18408, 1 << 40]]}, "init_dwords"),
+    ],
+)
+def test_a_wrong_header_of_era_m_is_refused(tmp_path, change, what):
+    lines = lines_of(GOLDEN / "M" / "h02_lifo.jsonl.gz")
+    lines[0] = json.dumps(json.loads(lines[0]) | change) + "\n"
+    with pytest.raises(InputError, match=what):
+        replay(written(tmp_path / "wrong", lines))
+
+
+def test_8_gib_of_reserve_take_little_memory():
+    tracemalloc.start()
+    try:
+        assert isinstance(replay(GOLDEN / "M" / "h18_reserve8g.jsonl.gz"), Summary)
+        _, peak_bytes = tracemalloc.get_traced_memory()
+    finally:
+        tracemalloc.stop()
+    assert peak_bytes < 32 << 20  # 5,478 pages with a block's header are 22 MiB
 
 
 def fields(era, **changes):
@@ -145,7 +191,7 @@ def test_lines_behind_the_end_are_refused(tmp_path):
     [
         (b"", "empty"),
         (b'{"ev":"trace","schema":"proctrace/1"}\n', "'proctrace/1'"),
-        (b'{"trace":"t","era":"M","base":34359738368}\n', "era M"),
+        (b'{"trace":"t","era":"M","base":34359738368}\n', "buckets_off is None"),
         (b'{"trace":"t","era":"Q"}\n', "the era is 'Q'"),
         (b"[1,2,3]\n", "not the header"),
         (b"\xff\xfe\0\1", "not a line of JSON"),
@@ -189,7 +235,7 @@ def test_a_damaged_line_is_a_mismatch_or_an_input_error(chance):
     lines[i] = damaged(chance, lines[i])
     numbered = enumerate(lines, 1)
     try:
-        found = golden.GoldenTrace("x", iter(numbered)).replay()
+        found = golden.open_trace("x", iter(numbered)).replay()
     except InputError as error:
         found = error
     assert isinstance(found, Summary | Mismatch | InputError)
@@ -243,6 +289,18 @@ def test_show_lists_the_blocks_after_a_line(capsys):
     assert rows[0].split() == ["240", "264", "in", "use", "HEAP_ARGV"]
     assert len(rows) == 8
     assert sums == "8 blocks: 3040 bytes in use, 0 free; top 3280, committed 4096"
+
+
+def test_show_tells_a_leaked_block_of_era_m_from_a_free_one(capsys):
+    path = str(GOLDEN / "M" / "h24_execchain_2026.jsonl.gz")
+    assert heap_command.show(HeapOptions(path, json=True)) == 0
+    blocks = json.loads(capsys.readouterr().out)["blocks"]
+    small = [b for b in blocks if b["size_bytes"] == 48 and b["type"] == "HEAP_1_STR"]
+    assert small
+    assert {(b["in_use"], b["freed_by"]) for b in small} == {(True, "never")}
+    assert {b["freed_by"] for b in blocks if b["type"] == "HEAP_1_ARGV" and b["in_use"]} <= {
+        "next exec", "second exec from here"
+    }  # fmt: skip
 
 
 def test_show_fits_80_columns_and_draws(capsys, tmp_path):

@@ -277,7 +277,7 @@ def test_working_directory_travels(world):
     def look(p):
         word = p.heap.memory.read32
         cwd = p.heap.era.cwd_offset
-        lengths.append([len(p.fds._string(word(cwd + 4 * i))) for i in range(2)])
+        lengths.append([len(p.heap.string(word(cwd + 4 * i))) for i in range(2)])
 
     def child(p):
         look(p)

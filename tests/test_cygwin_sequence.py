@@ -174,3 +174,15 @@ def test_a_chart_of_a_child_that_reached_main_ends_there(program: Callable[..., 
     made = sequence(world.k, creation)
     assert texts(made, 1)[-1] == "main()"
     assert texts(made, 0)[-1] == "spawn returns"
+
+
+@pytest.mark.parametrize("scheme", ["blocking", "shared-memory"])
+def test_the_first_steps_of_a_chart_are_a_chart_and_refer_to_nothing_after_them(scheme):
+    whole = drawn("fork", scheme)
+    assert whole.first(len(whole.steps)) == whole
+    for count in range(1, len(whole.steps)):
+        part = whole.first(count)
+        assert part.steps == whole.steps[:count]
+        lasts = [x.last for x in (*part.waits, *part.arrows, *part.brackets)]
+        assert all(last is not None and last < count for last in lasts)
+        assert all(part.steps[b.first].lane == part.steps[b.last].lane for b in part.brackets)

@@ -118,9 +118,11 @@ def test_dll_at_the_heap_s_place_is_fatal_in_a_first_process_of_later_versions(n
     process = world.k.boot(image(leave(0)), FREE)
     world.k.engine.run()
     assert process.exit_code == 1
-    (failure,) = world.installation.failures
-    assert failure.message.startswith("Couldn't reserve space for cygwin's heap")
-    assert failure.message.endswith("Win32 error 487")
+    heap = world.scheme.version.heap_address
+    assert [failure.message for failure in world.installation.failures] == [
+        f"AllocationBase 0x0, BaseAddress 0x{heap:X}, RegionSize 0x100000, State 0x10000",
+        "Couldn't reserve space for cygwin's heap, Win32 error 0",
+    ]
 
 
 def test_dll_in_the_way_of_a_first_process_is_harmless_before_1_3_3():
@@ -146,12 +148,18 @@ def test_dll_that_takes_the_heap_s_place_in_a_child_is_fatal(world, kind):
 
     world.run(main)
     assert seen["code"] == 1
-    (failure,) = world.installation.failures
+    *before, failure = world.installation.failures
     assert failure.message.startswith("Couldn't reserve space for cygwin's heap (")
-    assert f"{seen['base']:#X}"[2:] in failure.message
+    assert f"(0x{seen['base']:X}" in failure.message
     assert "in child" in failure.message
     if world.is_blocking:
         assert "in child, cygheap, Win32 error" in failure.message
+        assert before == []
+    else:
+        assert [said.message for said in before] == [
+            f"m.AllocationBase 0x0, m.BaseAddress 0x{seen['base']:X}, m.RegionSize 0x10000, "
+            "m.State 0x10000"
+        ]
     assert world.k.committed_bytes == 0
 
 

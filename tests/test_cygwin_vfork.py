@@ -105,7 +105,7 @@ def test_what_a_guest_opens_and_closes_is_its_own_but_its_directory_is_not(world
         pid = yield from p.vfork(guest(world, world.cygwin(leave(0)), before=before))
         assert 0 in p.fds.open
         cwd = p.heap.memory.read32(p.heap.era.cwd_offset)
-        seen["cwd"] = len(p.fds._string(cwd))
+        seen["cwd"] = len(p.heap.string(cwd))
         yield from p.waitpid(pid)
 
     world.finish(main)

@@ -101,6 +101,27 @@ def test_readme_names_only_commands_that_exist():
     assert named <= known
 
 
+def test_readme_maps_the_document_to_every_scenario_and_notebook():
+    from scenarios.cli_catalogue import entries
+
+    table = read("README.md").partition("## The document")[2].partition("\n## ")[0]
+    rows = [line for line in table.splitlines() if line.startswith("| ")][2:]
+    targets = " ".join(row.split("|")[2] for row in rows)
+    missing = [entry.name for entry in entries() if f"`{entry.name}`" not in targets]
+    notebooks = [path.name[:2] for path in (ROOT / "notebooks").glob("*.ipynb")]
+    missing += [number for number in notebooks if f"notebook {number}" not in targets]
+    assert not missing
+    assert len(rows) > 25
+
+
+def test_readme_lists_every_scenario_with_its_question():
+    from scenarios.cli_catalogue import entries
+
+    table = read("README.md").partition("### Scenarios")[2].partition("\n### ")[0]
+    rows = [line for line in table.splitlines() if line.startswith("| `")]
+    assert sorted(rows) == sorted(f"| `{e.name}` | {e.question} |" for e in entries())
+
+
 def test_profiles_travel_with_the_package():
     data = tomllib.loads(read("pyproject.toml"))["tool"]["setuptools"]["package-data"]
     assert data == {"models.win32": ["profiles/*.toml"]}

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib
 import importlib.metadata
 import json
 import os
@@ -18,6 +19,7 @@ from scenarios.__main__ import main
 from scenarios.cli_root import COMMANDS, root
 from scenarios.cli_words import unknown_name
 from scenarios.options import ReplayOptions, RunOptions
+from scenarios.spec import PARAGRAPHS, Spec
 from sim.errors import InputError
 
 HEAVY = ("numpy", "simpy", "scipy", "matplotlib", "pydantic", "tqdm", "importlib.metadata", "json")
@@ -106,7 +108,7 @@ def fail_with(monkeypatch, error: BaseException) -> None:
     def fail() -> dict[str, str]:
         raise error
 
-    monkeypatch.setattr(cli_catalogue, "questions", fail)
+    monkeypatch.setattr(cli_catalogue, "entries", fail)
 
 
 ERRORS = [
@@ -274,8 +276,38 @@ def test_scenarios_are_found_without_importing_them(tmp_path):
     }
 
 
+def test_the_paragraph_is_read_from_the_source(tmp_path):
+    (tmp_path / "one.py").write_text('"""Is it?"""\nSPEC = Spec(name="one", paragraph="place")\n')
+    (tmp_path / "two.py").write_text('"""Is it?"""\nSPEC = Spec(name="two")\n')
+    assert [e.paragraph for e in cli_catalogue.entries(tmp_path)] == ["place", ""]
+
+
+def test_an_unknown_paragraph_is_refused():
+    with pytest.raises(ValueError, match="paragraph"):
+        Spec("one", "Is it?", None, paragraph="plaice")
+
+
+def test_the_source_says_what_the_spec_has():
+    for entry in cli_catalogue.entries():
+        spec = importlib.import_module(f"scenarios.{entry.name}").SPEC
+        assert (spec.name, spec.paragraph) == (entry.name, entry.paragraph)
+        assert spec.question == entry.question
+
+
+def test_the_list_has_every_scenario_under_its_paragraph(cygsim):
+    lines = cygsim("list").stdout.decode().splitlines()
+    assert max(map(len, lines)) <= 80
+    heads = [line.removesuffix(" ...") for line in lines if not line.startswith(" ")]
+    order = [begins for begins in PARAGRAPHS.values() if begins in heads]
+    assert heads in (order, [*order, "Told by no paragraph"])
+    for entry in cli_catalogue.entries():
+        at = next(i for i, line in enumerate(lines) if line.startswith(f"  {entry.name} "))
+        head = next(line for line in reversed(lines[:at]) if not line.startswith(" "))
+        assert head.startswith(PARAGRAPHS.get(entry.paragraph, "Told by no paragraph"))
+
+
 KEYS = [
-    ("list", {"name", "question"}),
+    ("list", {"name", "question", "paragraph"}),
     ("schemes", {"name", "era", "since", "until", "summary"}),
     ("profiles", {"name", "summary", "parameters"}),
 ]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib
 import json
 import math
 from dataclasses import dataclass
@@ -10,7 +11,8 @@ import pytest
 
 from scenarios.__main__ import main
 from scenarios.background_native import Parameters
-from scenarios.parameters import changed, check, described, parameter, shown
+from scenarios.cli_catalogue import entries
+from scenarios.parameters import changed, check, described, named, parameter, shown
 from sim.errors import InputError
 
 
@@ -19,6 +21,7 @@ class Point:
     times: tuple[float, ...] = parameter((1.0, math.inf), "s", 0, 10, above=True, never=True)
     share: float = parameter(0.5, "1", 0, 1)
     count: int = parameter(3, "1", 1, 8)
+    trees: tuple[str, ...] = named(("one", "two"), "a name or a path")
 
     def __post_init__(self) -> None:
         check(self)
@@ -30,6 +33,8 @@ def test_each_parameter_has_unit_default_and_range():
          "allowed": "above 0 to 10 s, or never, or several with commas between"},
         {"key": "share", "default": "0.5", "unit": "1", "allowed": "from 0 to 1"},
         {"key": "count", "default": "3", "unit": "1", "allowed": "a whole number from 1 to 8"},
+        {"key": "trees", "default": "one,two", "unit": "name",
+         "allowed": "a name or a path, or several with commas between"},
     ]  # fmt: skip
 
 
@@ -40,6 +45,7 @@ def test_each_parameter_has_unit_default_and_range():
         ("share", "0", 0.0),
         ("share", "1", 1.0),
         ("count", "8", 8),
+        ("trees", "a/b, c", ("a/b", "c")),
     ],
 )
 def test_values_at_the_edge_are_taken(key, text, value):
@@ -63,6 +69,8 @@ def test_values_at_the_edge_are_taken(key, text, value):
         ("count", "1.5"),
         ("count", "٣x"),
         ("count", "9" * 5000),
+        ("times", ",".join(["1"] * 1001)),
+        ("trees", "a,,b"),
     ],
 )
 def test_other_values_are_refused_with_their_range(key, text):
@@ -104,6 +112,32 @@ def test_list_tells_the_parameters_of_a_scenario(capsys):
     assert row["parameters"] == described(Parameters())
     assert main(["list", "background"]) == 2
     assert "nearest: background_native" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("entry", entries(), ids=lambda entry: entry.name)
+def test_every_scenario_tells_its_parameters_and_takes_the_defaults_back(entry, capsys):
+    spec = importlib.import_module(f"scenarios.{entry.name}").SPEC
+    for quick in (False, True):
+        point = spec.point(quick)
+        for row in described(point):
+            assert changed(point, row["key"], row["default"]) == point
+    assert main(["list", entry.name]) == 0
+    assert max(map(len, capsys.readouterr().out.splitlines())) <= 80
+
+
+@pytest.mark.parametrize("entry", entries(), ids=lambda entry: entry.name)
+def test_every_scenario_has_processes_to_be_shown_or_is_of_heaps_alone(entry):
+    module = importlib.import_module(f"scenarios.{entry.name}")
+    shown = hasattr(module, "places") and hasattr(module, "watched")
+    assert shown is not module.SPEC.heap_only
+    assert not shown or list(module.places(module.SPEC.parameters))
+
+
+def test_a_long_default_is_cut_in_the_table_only(capsys):
+    assert main(["list", "short_strings"]) == 0
+    text = capsys.readouterr().out
+    assert max(map(len, text.splitlines())) <= 80
+    assert "77,14,8,… (25)" in text
 
 
 def test_list_without_names_fits_80_columns(capsys):

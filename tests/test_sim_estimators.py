@@ -9,7 +9,13 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from sim.estimators import mean_interval, paired_difference, quantile, summary
+from sim.estimators import (
+    mean_interval,
+    paired_difference,
+    proportion_interval,
+    quantile,
+    summary,
+)
 
 numbers = st.lists(st.floats(-1e9, 1e9), min_size=2, max_size=30)
 
@@ -132,3 +138,28 @@ def test_summary_never_holds_a_nan_or_infinity(values):
 def test_scipy_is_not_imported_before_it_is_needed(python):
     script = "import sys, sim.estimators as e; e.summary([1]); print('scipy' in sys.modules)"
     assert python("-c", script).stdout.split() == [b"False"]
+
+
+def test_interval_of_a_share_agrees_with_scipy_stats():
+    from scipy import stats
+
+    for hits, count in ((0, 10), (3, 10), (10, 10), (190, 10_000)):
+        wilson = stats.binomtest(hits, count).proportion_ci(0.9, method="wilson")
+        found = proportion_interval(hits, count, 0.9)
+        assert found.share == hits / count
+        assert (found.low, found.high) == pytest.approx(tuple(wilson), abs=1e-12)
+
+
+def test_interval_of_a_share_stays_in_bounds_and_has_a_width():
+    for hits in (0, 20):
+        found = proportion_interval(hits, 20)
+        assert 0 <= found.low < found.high <= 1
+        assert found.low <= found.share <= found.high
+
+
+@pytest.mark.parametrize(
+    ("hits", "count", "level"), [(1, 0, 0.95), (-1, 5, 0.95), (6, 5, 0.95), (1, 5, 1)]
+)
+def test_a_share_that_cannot_be_is_refused(hits, count, level):
+    with pytest.raises(ValueError):
+        proportion_interval(hits, count, level)

@@ -24,7 +24,7 @@ from models.cygwin.call_lives import Life, lives
 from models.cygwin.call_log import Call, CallLog
 from models.cygwin.call_run import LogRun, Seed
 from models.cygwin.call_versions import Variant
-from models.cygwin.call_windows import FORK, Window, is_reduced, windows
+from models.cygwin.call_windows import FORK, SPAWN, Window, is_reduced, windows
 from models.cygwin.protocol import Scheme
 from sim.errors import SimError
 
@@ -78,11 +78,14 @@ def unmodelled(log: CallLog, real: list[Window], variant: Variant) -> str:
         return "the command is cut off"
     if is_reduced(log.calls):
         return _unknown_arguments(log, real, variant)
+    said = any(call.api == "#app_spawn_call" for call in log.calls)
     for window in real:
         program = variant.programs.get(str(window.anchor.args["image"]))
         written = sum(call.api == "WriteProcessMemory" for call in window.parent)
         if program is not None and written > len(program.linked) + 6:
             return "a DLL that was loaded at run time is written into a fork child"
+        if not (said or variant.pipes_known) and window.kind == SPAWN and window.child:
+            return "a vfork duplicates pipes whose guards are not modelled"
         if by_script_unseen(window, all_lives):
             return "what a script passed on is not in the log"
     return ""

@@ -143,7 +143,8 @@ class DescriptorTable:
     def names(self, descriptor: Descriptor) -> tuple[bytes, bytes]:
         """The Win32 and POSIX names of a descriptor."""
         if descriptor.texts is None:
-            descriptor.texts = self._string(descriptor.win32_name), self._string(descriptor.name)
+            string = self._heap.string
+            descriptor.texts = string(descriptor.win32_name), string(descriptor.name)
         return descriptor.texts
 
     def remove(self, fd: int) -> Descriptor:
@@ -234,14 +235,6 @@ class DescriptorTable:
         made = Descriptor(address, _CLASSES[number], handle, second, bool(flags & _CLOEXEC))
         made.win32_name, made.name, made.info = win32_name, name, info
         return made
-
-    def _string(self, address: int) -> bytes:
-        if not address:
-            return b""
-        heap = self._heap
-        word = heap.memory.read32(address - 16 - heap.base)
-        room = (1 << (word & 31)) - 8
-        return heap.memory.read(address - heap.base, room).split(b"\0", 1)[0]
 
     def _extend(self, fd: int) -> None:
         heap = self._heap

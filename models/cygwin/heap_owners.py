@@ -76,6 +76,22 @@ def owners(p: CygwinProcess) -> dict[int, tuple[str, str]]:
     return {address: (owner, what) for address, owner, what in _owned(p) if address}
 
 
+def named_blocks(p: CygwinProcess) -> Iterator[OwnedBlock]:
+    """Every block of the heap as it is now, with its owner, by address."""
+    heap = p.heap
+    known = owners(p)
+    reached = audit.listed_blocks(heap)
+    for b in audit.blocks(heap):
+        start = heap.base + b.offset_bytes
+        owner, what, dies = FREE, "", ""
+        if b.in_use:
+            owner, what = known.get(start + heap.era.user_offset_bytes, (GARBAGE, ""))
+            dies = _DIES[b.generation] if owner == GARBAGE else ""
+        elif start not in reached:
+            dies = _NEVER
+        yield OwnedBlock(b.offset_bytes, b.size_bytes, b.in_use, b.label, owner, what, dies)
+
+
 class HeapWatch:
     """Keeps the heap of one process: of its last image, as it was when that image exited.
 
@@ -175,7 +191,7 @@ def _child_in_the_making(p: CygwinProcess) -> Process | None:
 
 def _picture(p: CygwinProcess, pid: int, at_exit: bool) -> HeapPicture:
     heap = p.heap
-    blocks = list(_named(p))
+    blocks = list(named_blocks(p))
     lost = {b: b.freed_by for b in blocks if b.freed_by}
     child = _child_in_the_making(p)
     return HeapPicture(
@@ -192,18 +208,3 @@ def _picture(p: CygwinProcess, pid: int, at_exit: bool) -> HeapPicture:
         sum(b.size_bytes for b, dies in lost.items() if dies != _NEVER),
         blocks,
     )
-
-
-def _named(p: CygwinProcess) -> Iterator[OwnedBlock]:
-    heap = p.heap
-    known = owners(p)
-    reached = audit.listed_blocks(heap)
-    for b in audit.blocks(heap):
-        start = heap.base + b.offset_bytes
-        owner, what, dies = FREE, "", ""
-        if b.in_use:
-            owner, what = known.get(start + heap.era.user_offset_bytes, (GARBAGE, ""))
-            dies = _DIES[b.generation] if owner == GARBAGE else ""
-        elif start not in reached:
-            dies = _NEVER
-        yield OwnedBlock(b.offset_bytes, b.size_bytes, b.in_use, b.label, owner, what, dies)

@@ -35,6 +35,7 @@ class Creation:
     native: the image is not linked with Cygwin -- input
     called_us, returned_us: in the caller; None if it never returned -- output
     main_us: when the child reached main() or its entry point -- output
+    waits: how often the caller waited for the child in the hand-over -- output
     waited_us: time spent waiting for the child in the hand-over -- output
     waiting_since_us: begin of such a wait that has not ended -- state
     section_steps: 0 no section, 1 filled before CreateProcess, 2 after it -- output
@@ -52,6 +53,7 @@ class Creation:
     called_us: float = 0.0
     returned_us: float | None = None
     main_us: float | None = None
+    waits: int = 0
     waited_us: float = 0.0
     waiting_since_us: float | None = None
     section_steps: int = 0

@@ -11,7 +11,7 @@ from __future__ import annotations
 from array import array
 from collections.abc import Sequence
 
-from models.cygwin import children, vfork
+from models.cygwin import children, directories, vfork
 from models.cygwin.arguments import Arguments, Handed
 from models.cygwin.child_info import ChildType
 from models.cygwin.cygheap.allocator import Cygheap
@@ -149,11 +149,11 @@ class CygwinProcess:
                 k.close_handle(me, handle)
         yield from k.exit_process(me, code)
 
-    def open(self, fd: int, kind: str = DISK, cloexec: bool = False) -> None:
-        """open() of something that is no pipe, as descriptor `fd`."""
+    def open(self, fd: int, kind: str = DISK, cloexec: bool = False, name: bytes = b"") -> None:
+        """open() of something that is no pipe, as descriptor `fd`; `name` b"" is not known."""
         obj: KernelObject = File(kind)
         handle = self.k.new_handle(self.me, obj, not cloexec)
-        self._add(fd, kind, handle, 0, cloexec)
+        self._add(fd, kind, handle, 0, cloexec, name)
 
     def socket(self, fd: int, cloexec: bool = False) -> None:
         """socket() or accept(), as descriptor `fd`. Its handle is never inherited (§f)."""
@@ -216,9 +216,16 @@ class CygwinProcess:
                 if handle:
                     self.k.set_handle_information(self.me, handle, HANDLE_FLAG_INHERIT, flags)
 
-    def chdir(self, length: int) -> None:
-        """chdir() to a directory whose POSIX name has `length` characters."""
-        self._set_cwd(b"/" * max(1, length))
+    def chdir(self, name: int | bytes) -> None:
+        """chdir() to a directory by its POSIX name, or to one with so many characters."""
+        posix = b"/" * max(1, name) if isinstance(name, int) else name
+        win32 = b"\\" * (len(posix) + self.installation.sizes.cwd_win32_extra)
+        directories.set_cwd(self.heap, posix, win32)
+
+    def chroot(self, name: bytes) -> None:
+        """chroot() to a directory by its POSIX name."""
+        win32 = b"\\" * (len(name) + self.installation.sizes.cwd_win32_extra)
+        directories.set_root(self.heap, name, win32)
 
     # ---- what the DLL's other parts use ------------------------------------------------------
 
@@ -257,6 +264,7 @@ class CygwinProcess:
     def wait_for_child(self, creation: Creation, handles: Sequence[int], ms: int) -> Steps:
         """A wait of the hand-over, with its time written into the creation."""
         k, me = self.k, self.me
+        creation.waits += 1
         creation.waiting_since_us = self.now()
         result = yield from k.wait_for_multiple_objects(me, handles, False, ms)
         creation.waited_us += k.engine.now - creation.waiting_since_us
@@ -367,20 +375,13 @@ class CygwinProcess:
         request.creation.returned_us = self.now()
         return result
 
-    def _add(self, fd: int, kind: str, handle: int, second: int, cloexec: bool) -> None:
+    def _add(
+        self, fd: int, kind: str, handle: int, second: int, cloexec: bool, name: bytes = b""
+    ) -> None:
         sizes = self.installation.sizes
         if kind == CONSOLE:
             win32_name, name = _CONSOLE_NAMES
         else:
-            name = b"/" * sizes.file_name
-            win32_name = b"\\" * (sizes.file_name + sizes.win32_extra)
+            name = name or b"/" * sizes.file_name
+            win32_name = b"\\" * (len(name) + sizes.win32_extra)
         self.fds.add(fd, kind, handle, second, cloexec, win32_name, name)
-
-    def _set_cwd(self, posix: bytes) -> None:
-        heap = self.heap
-        cwd = heap.era.cwd_offset
-        win32 = b"\\" * (len(posix) + self.installation.sizes.cwd_win32_extra)
-        for offset, name in ((cwd, posix), (cwd + 4, win32)):
-            block = heap.crealloc(heap.memory.read32(offset), len(name) + 1)
-            heap.memory.write32(offset, block)
-            heap.memory.write(block - heap.base, name + b"\0")

@@ -23,6 +23,8 @@ from models.win32.address_space import Region
 from models.win32.errors import Win32Error
 from sim.engine import Steps
 
+_MEM_STATES = {"COMMIT": 0x1000, "RESERVE": 0x2000, "FREE": 0x10000}  # winnt.h
+
 
 def cygheap_setup_for_child(p: CygwinProcess, copy_now: bool) -> Steps:
     """Make the section; with `copy_now` put the heap into it. Runs in the parent."""
@@ -85,9 +87,10 @@ def _copy_into_place(p: CygwinProcess, info: ChildInfo) -> Region:
     try:
         region = k.virtual_reserve(me, info.cygheap, size, "cygheap")
     except Win32Error as error:
+        say_what_lies_there(p, info.cygheap, "m.")
         raise ApiFatal(
-            f"Couldn't reserve space for cygwin's heap ({info.cygheap:#X} <{view.base:#X}>) in "
-            f"child, Win32 error {error.code}"
+            f"Couldn't reserve space for cygwin's heap (0x{info.cygheap:X} <0x{view.base:X}>) in "
+            "child, Win32 error 0"
         ) from error
     try:
         k.virtual_commit(me, info.cygheap, info.n)
@@ -99,3 +102,15 @@ def _copy_into_place(p: CygwinProcess, info: ChildInfo) -> Region:
     k.copy_memory(me, info.cygheap, view.base, info.n)
     k.unmap_view_of_file(me, view.base)
     return region
+
+
+def say_what_lies_there(p: CygwinProcess, address: int, prefix: str = "") -> None:
+    """The line before the fatal one: VirtualQuery of the place that the heap did not get."""
+    found = p.k.memory_information(p.me, address)
+    values = {
+        "AllocationBase": found.allocation_base or 0,
+        "BaseAddress": found.base,
+        "RegionSize": found.size_bytes,
+        "State": _MEM_STATES[found.state],
+    }
+    p.fail(", ".join(f"{prefix}{name} 0x{value:X}" for name, value in values.items()))

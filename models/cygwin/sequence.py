@@ -41,6 +41,25 @@ class Sequence:
     objects: list[KernelObject] = field(default_factory=list)
     brackets: list[Bracket] = field(default_factory=list)
 
+    def first(self, count: int) -> Sequence:
+        """The chart of its first `count` steps: what goes on after them reaches to the end."""
+        end = min(count, len(self.steps)) - 1
+        return Sequence(
+            self.lanes,
+            self.steps[: end + 1],
+            [Wait(w.first, end, w.text) if w.last is None or w.last > end else w
+             for w in self.waits if w.first < end],
+            [arrow for arrow in self.arrows if max(arrow.first, arrow.last) <= end],
+            [o if o.last is not None and o.last <= end else KernelObject(o.name, o.first, None)
+             for o in self.objects if o.first <= end],
+            [Bracket(b.first, self._last_of_lane(b.first, min(b.last, end)), b.text)
+             for b in self.brackets if b.first <= end],
+        )  # fmt: skip
+
+    def _last_of_lane(self, first: int, last: int) -> int:
+        lane = self.steps[first].lane
+        return max(i for i in range(first, last + 1) if self.steps[i].lane == lane)
+
 
 def sequence(kernel: Kernel, creation: Creation) -> Sequence:
     """The chart of `creation` from a run that kept its calls.

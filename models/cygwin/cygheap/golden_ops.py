@@ -9,19 +9,18 @@ from models.cygwin.cygheap.layout import Era
 
 TEXT_LIMIT_BYTES = 8 << 20  # of a generated string -- chosen
 MODES = ("rpm", "nt1", "9x1", "nt2", "9x2", "ntg", "9xg")
-_MASK = 0xFFFFFFFF
+MASK32 = 0xFFFFFFFF
 _INT = {int}
 _ARGUMENTS = {"m": 2, "M": 2, "z": 3, "r": 2, "f": 1}  # numbers before the results
 _LETTERS = string.ascii_lowercase.encode()
 _STEP7 = bytes((7 * i) & 255 for i in range(256))
 
 
-def wanted(op: list[Any], era: Era) -> tuple[int, ...]:
-    """The results at the end of an operation line, after checking the whole line.
+def wanted(op: list[Any], count: int) -> tuple[int, ...]:
+    """The results at the end of an operation line, behind its `count` arguments and name.
 
-    Raises ValueError if it is not one of the trace's format.
+    Raises ValueError if they are not of the trace's format.
     """
-    count = arguments(op, era)
     results = op[count:]
     expected = 2 if op[0] == "f" or (op[0] in "xk" and count == 2) else 3
     if not numbers(results, expected):
@@ -41,26 +40,31 @@ def arguments(op: list[Any], era: Era) -> int:
         if not numbers(values, count):
             raise ValueError(f"operation {name!r} needs {count} whole numbers")
         # the first is a type or, of "r" and "f", an offset: -1 stands for NULL
-        if not -1 <= values[0] <= _MASK >> (name in "mMz"):
+        if not -1 <= values[0] <= MASK32 >> (name in "mMz"):
             raise ValueError(f"operation {name!r} has a number outside its range")
-        if min(values[1:], default=0) < 0 or max(values) > _MASK:
+        if min(values[1:], default=0) < 0 or max(values) > MASK32:
             raise ValueError(f"operation {name!r} has a number outside 32 bits")
         return 1 + count
     if name in "sS":
-        if len(op) > 1 and isinstance(op[1], str) and op[1].isascii() and "\0" not in op[1]:
-            return 2
-        if numbers(op[1:3], 2) and 0 <= op[1] < TEXT_LIMIT_BYTES and op[2] >= 0:
-            return 3
-        raise ValueError(f"operation {name!r} needs a text, or a length and a seed")
+        return string_arguments(op)
     if len(op) < 2 or op[1] not in MODES:
         raise ValueError(f"the mode of {name!r} is not one of {', '.join(MODES)}")
     if (op[1] == "rpm") == era.buckets_in_header:
         raise ValueError(f"era {era.name} has no mode {op[1]!r}")
     if not op[1].endswith("g"):
         return 2
-    if not numbers(op[2:3], 1) or not 0 <= op[2] <= _MASK:
+    if not numbers(op[2:3], 1) or not 0 <= op[2] <= MASK32:
         raise ValueError(f"mode {op[1]!r} needs the growth in bytes")
     return 3
+
+
+def string_arguments(op: list[Any]) -> int:
+    """`arguments` of a line that copies a string."""
+    if len(op) > 1 and isinstance(op[1], str) and op[1].isascii() and "\0" not in op[1]:
+        return 2
+    if numbers(op[1:3], 2) and 0 <= op[1] < TEXT_LIMIT_BYTES and op[2] >= 0:
+        return 3
+    raise ValueError(f"operation {op[0]!r} needs a text, or a length and a seed")
 
 
 def numbers(values: Any, count: int) -> bool:

@@ -74,8 +74,8 @@ class Blocking:
             region = k.virtual_reserve(me, info.cygheap, size, "cygheap")
         except Win32Error as error:
             raise ApiFatal(
-                f"Couldn't reserve space for cygwin's heap ({info.cygheap:#X}) in child, cygheap, "
-                f"Win32 error {error.code}"
+                f"Couldn't reserve space for cygwin's heap (0x{info.cygheap:X}) in child, cygheap, "
+                "Win32 error 0"
             ) from error
         try:
             k.virtual_commit(me, info.cygheap, info.n)
