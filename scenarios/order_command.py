@@ -23,7 +23,7 @@ def check_files(paths: Iterable[Path | str], scheme: str | None, out: TextIO) ->
     Raises InputError at the first file that is no call log or of a DLL without a scheme, after the
     lines of those before it.
     """
-    known = variants()
+    known = variants(schemes.get)
     given = None if scheme is None else schemes.get(scheme)
     tally = {"ok": 0, "MISMATCH": 0, "skipped": 0}
     for path in paths:

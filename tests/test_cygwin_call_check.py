@@ -8,6 +8,7 @@ from pathlib import Path
 
 import pytest
 
+from models.cygwin import schemes
 from models.cygwin.call_check import check
 from models.cygwin.call_log import read_log
 from models.cygwin.call_versions import variants
@@ -20,7 +21,7 @@ PLAIN = next(path for path in LOGS if path.match("cygwin-1.3.3/fork-exec-true.js
 
 def verdict(path):
     log = read_log(path)
-    return check(log, variants()[log.dll_set])
+    return check(log, variants(schemes.get)[log.dll_set])
 
 
 def events(path=PLAIN):
@@ -168,11 +169,9 @@ def test_a_native_child_that_is_said_to_be_cygwin_s_is_found(tmp_path):
 
 @pytest.mark.parametrize("path", LOGS, ids=lambda path: f"{path.parent.name}/{path.name[:-9]}")
 def test_a_log_under_the_scheme_of_another_time_disagrees(path):
-    from models.cygwin import schemes
-
     log = read_log(path)
-    variant = variants()[log.dll_set]
-    other = "shared-memory" if variant.scheme == "blocking" else "blocking"
+    variant = variants(schemes.get)[log.dll_set]
+    other = "shared-memory" if variant.scheme.name == "blocking" else "blocking"
     found = check(log, variant, schemes.get(other))
     assert found.skipped or found.difference is not None
 

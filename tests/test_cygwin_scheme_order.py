@@ -123,7 +123,7 @@ FORK_CHILD = f"""{SELF} -> {{grandparent}} CreateEvent muto -> {{heap}}
     OpenFileMapping cygwin root -> MapViewOfFileEx cygwin root
     CreateMutex mutex -> CreateEvent muto -> CreateEvent muto
     SetEvent subproc_ready -> WaitForSingleObject forker_finished 300000
-    DuplicateHandle process -> SetEvent subproc_ready
+    {{hexec}} DuplicateHandle process -> SetEvent subproc_ready
     CloseHandle process -> CloseHandle subproc_ready -> CloseHandle forker_finished -> {SIGNALS}"""
 EXEC_CHILD = f"""{SELF} -> CreateEvent muto -> {{heap}} -> CreateEvent muto
     {{pinfo}} -> MapViewOfFile pinfo -> CloseHandle process
@@ -219,7 +219,9 @@ def test_ninth_fork_closes_the_oldest_of_eight_kept_pids(nt_world):
 def test_fork_in_the_child(name, system):
     world, _ = parent_calls(name, "fork", 0, system)
     called = main_thread(world, world.first_child())
-    wanted = FORK_CHILD.format(grandparent="", heap=HEAP[name, system], shared=SHARED[system])
+    wanted = FORK_CHILD.format(
+        grandparent="", heap=HEAP[name, system], shared=SHARED[system], hexec=""
+    )
     assert called[: len(listed(wanted))] == listed(wanted)
 
 
@@ -231,7 +233,10 @@ def test_fork_child_of_a_fork_child_closes_the_handle_of_its_grandparent(world):
     last = list(world.k.processes.values())[2]
     cell = world.scheme.name, world.k.system.name
     wanted = FORK_CHILD.format(
-        grandparent="CloseHandle process -> ", heap=HEAP[cell], shared=SHARED[cell[1]]
+        grandparent="CloseHandle process -> ",
+        heap=HEAP[cell],
+        shared=SHARED[cell[1]],
+        hexec="CloseHandle process -> ",
     )
     assert main_thread(world, last)[: len(listed(wanted))] == listed(wanted)
 

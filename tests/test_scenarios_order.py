@@ -24,7 +24,8 @@ def lines(paths, scheme=None):
 def test_good_and_skipped_logs_are_told_and_counted():
     code, said = lines([GOOD, SKIPPED])
     assert code == 0
-    assert said[0].startswith("fork-exec-true creations=2 calls=") and said[0].endswith(" ok")
+    assert said[0].startswith("fork-exec-true creations=2 calls=")
+    assert said[0].endswith(" ok")
     assert said[1].startswith("vfork-make skipped: ")
     assert said[2] == "1 passed, 0 failed, 1 skipped"
 

@@ -13,7 +13,6 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from models.cygwin import schemes
 from models.cygwin.call_arguments import (
     TEXT_BYTES,
     UnknownArguments,
@@ -61,7 +60,7 @@ def check(log: CallLog, variant: Variant, scheme: Scheme | None = None) -> Verdi
     reason = unmodelled(log, real, variant)
     if reason:
         return Verdict(0, 0, skipped=reason)
-    scheme = scheme or schemes.get(variant.scheme)
+    scheme = scheme or variant.scheme
     try:
         calls, made, seeded = _run(log, real, variant, scheme)
     except SimError as error:

@@ -8,13 +8,13 @@ Source: the call logs of each folder; sizes of program and DLL data from their W
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 from types import MappingProxyType
 from typing import Any
 
-from models.cygwin import schemes
 from models.cygwin.cygheap import layout
+from models.cygwin.protocol import Scheme
 from models.cygwin.version import (
     EXEC_STARTUP,
     EXEC_STARTUP_1_3_19,
@@ -46,7 +46,7 @@ class Program:
 class Variant:
     """One DLL of the logs. Every field is *constant*.
 
-    scheme: name of how it hands the heap over
+    scheme: how it hands the heap over
     version: its numbers
     types: what child_info's types are called
     programs: by image name; of others only the size of what they write is unknown
@@ -69,7 +69,7 @@ class Variant:
     underscore, script_underscore: where "_" stands among them
     """
 
-    scheme: str
+    scheme: Scheme
     version: Version
     programs: Mapping[str, Program]
     types: Mapping[str, str]
@@ -125,18 +125,18 @@ def _late(words: tuple[str, ...]) -> tuple[str, ...]:
     return (*words[:at], "settle", *words[at:])
 
 
-def variants() -> dict[str, Variant]:
-    """All variants, by the name of their logs' folder."""
-    r133 = _variant("shared-memory-1.3.3", 1272, 824, first_startup=_startup(FIRST_STARTUP))
+def variants(scheme: Callable[[str], Scheme]) -> dict[str, Variant]:
+    """All variants, by the name of their logs' folder. `scheme` finds one by its name."""
+    r133 = _variant(scheme("shared-memory-1.3.3"), 1272, 824, first_startup=_startup(FIRST_STARTUP))
     a132 = _variant(
-        "blocking", 1276, 760,
+        scheme("blocking"), 1276, 760,
         era=replace(layout.A, header_bytes=92, cygheapsize=5_123_164),
         dll_data=(0x61086000, 7_872), dll_bss=(0x610C5000, 218_288), dll_bytes=0x106000,
         first_startup=_startup(FIRST_STARTUP_A),
     )  # fmt: skip
-    msys = _variant("msys-1.0", 1272, 824, first_startup=_startup(FIRST_STARTUP))
+    msys = _variant(scheme("msys-1.0"), 1272, 824, first_startup=_startup(FIRST_STARTUP))
     b1319 = _variant(
-        "shared-memory", 1296, 840,
+        scheme("shared-memory"), 1296, 840,
         era=replace(
             layout.B, header_bytes=332, cygheapsize=2_054_476, search_slack_bytes=0,
             fhandler_bytes=MappingProxyType(
@@ -188,9 +188,9 @@ def _msys(lengths: tuple[int, ...]) -> tuple[int, ...]:
     return tuple(made)
 
 
-def _variant(scheme: str, frame_bytes: int, sh_bytes: int, **numbers: Any) -> Variant:
+def _variant(scheme: Scheme, frame_bytes: int, sh_bytes: int, **numbers: Any) -> Variant:
     """A variant of a scheme whose version differs in `numbers`."""
-    version = replace(schemes.get(scheme).version, exec_startup=_late(EXEC_STARTUP), **numbers)
+    version = replace(scheme.version, exec_startup=_late(EXEC_STARTUP), **numbers)
     return Variant(
         scheme, version, _PROGRAMS, _FORK1, frame_bytes, 1277, _ENVIRONMENT, _OTHER_ENVIRONMENT,
         sh_bytes,
