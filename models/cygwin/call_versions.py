@@ -148,7 +148,7 @@ def variants(scheme: Callable[[str], Scheme]) -> dict[str, Variant]:
         dll_data=(0x610C0000, 13_816), dll_bss=(0x610E1000, 225_200), shared_address=0,
         shared_bytes=47_112, root_bytes=16_488, user_heap_reserve_bytes=402_653_184,
         thread_suspended=True, pipe_guards=True, orphan_signals=False, mount_in_fork=True,
-        hexec_last=True, pinfo_amid=True,
+        hexec_last=True, pinfo_amid=True, cancel_points=True,
         signal_objects=("ready", "mask", "arrived", "thread"),
         first_startup=FIRST_STARTUP_1_3_19, fork_startup=FORK_STARTUP_1_3_19,
     )  # fmt: skip
