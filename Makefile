@@ -7,7 +7,7 @@ BIN := $(VENV)/bin
 CORE := $(VENV)/core.stamp
 DEV := $(VENV)/dev.stamp
 
-.PHONY: demo test lint check-all bench golden clean
+.PHONY: demo test lint check-all bench golden order clean
 
 demo: $(CORE)
 	$(BIN)/python -m scenarios demo
@@ -20,12 +20,17 @@ lint: $(DEV)
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
 
-check-all: test demo bench golden
+check-all: test demo bench golden order
 
 # every golden file that is there: the copies beside the tests, and GOLDEN=DIR for more
 GOLDEN ?= tests/data/golden
 golden: $(DEV)
 	$(BIN)/python -m scenarios heap replay $$(find $(GOLDEN) -name '*.jsonl.gz' | sort)
+
+# every call log that is there: the samples beside the tests, and LOGS=DIR for more
+LOGS ?= tests/data/msys1
+order: $(DEV)
+	$(BIN)/python -m scenarios order check $$(find $(LOGS) -name '*.jsonl*' | sort)
 
 bench: $(DEV)
 	$(BIN)/python -m tests.benchmarks.run

@@ -32,7 +32,7 @@ def check_files(paths: Iterable[Path | str], scheme: str | None, out: TextIO) ->
         if variant is None:
             allowed = f"allowed are {', '.join(known)}"
             raise InputError(f"{path}:1", f"no scheme for the DLL {log.dll_set!r}", allowed)
-        verdict = check(log, variant, given or schemes.get(variant.scheme))
+        verdict = check(log, variant, given)
         word, line = verdict_line(log.name, verdict)
         tally[word] += 1
         print(line, file=out)

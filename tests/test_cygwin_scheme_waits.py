@@ -153,7 +153,7 @@ def test_two_steps_and_a_suspended_fork_only_with_a_socket(world, sockets):
 
     process = world.finish(main)
     steps = [record.section_steps for record in world.trace.records]
-    flags = [row.args["flags"] & 4 for row in world.rows(process.pid, "CreateProcess")
+    flags = [row.args["flags"] for row in world.rows(process.pid, "CreateProcess")
              if row.phase == "call"]  # fmt: skip
     one = 0 if world.is_blocking else 1
     two = 2 if world.scheme.name == "shared-memory" else one

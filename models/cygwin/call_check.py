@@ -52,14 +52,15 @@ class Verdict:
     deviations: int = 0
 
 
-def check(log: CallLog, variant: Variant, scheme: Scheme) -> Verdict:
-    """Run the creations of a log under `scheme` and compare them."""
+def check(log: CallLog, variant: Variant, scheme: Scheme | None = None) -> Verdict:
+    """Run the creations of a log under `scheme`, None for its own, and compare them."""
     real = windows(log.calls)
     if not real:
         return Verdict(0, 0, skipped="no creation in it")
     reason = unmodelled(log, real, variant)
     if reason:
         return Verdict(0, 0, skipped=reason)
+    scheme = scheme or variant.scheme
     try:
         calls, made, seeded = _run(log, real, variant, scheme)
     except SimError as error:
@@ -86,6 +87,8 @@ def unmodelled(log: CallLog, real: list[Window], variant: Variant) -> str:
             return "a DLL that was loaded at run time is written into a fork child"
         if not (said or variant.pipes_known) and window.kind == SPAWN and window.child:
             return "a vfork duplicates pipes whose guards are not modelled"
+        if program is None and window.kind == FORK:
+            return f"where {window.anchor.args['image']} has its data is not known"
         if by_script_unseen(window, all_lives):
             return "what a script passed on is not in the log"
     return ""
@@ -95,6 +98,8 @@ def _unknown_arguments(log: CallLog, real: list[Window], variant: Variant) -> st
     """Why the arguments in a reduced log cannot be told."""
     if not real[0].anchor.args["cmd_len"]:
         return "what a script passed on is not in the log"
+    if len({window.anchor.args["env_bytes"] for window in real[1:]}) > 1:
+        return "the variables that its programs add are not in the log"
     try:
         for window in real:
             reduced_arguments(window, real[0], log.command, variant)
@@ -177,7 +182,11 @@ def _may_be_seeded(window: Window, missing: int, log: CallLog, variant: Variant)
         other.kind != FORK and other.anchor.t_us < window.anchor.t_us
         for other in windows(log.calls)
     )
-    limit = SEED_LIMIT if execed else 0 if variant.pipes_known else NAMES_LIMIT
+    later = window.kind == FORK and any(
+        other.anchor.pid == window.anchor.pid and other.number < window.number
+        for other in windows(log.calls)
+    )
+    limit = SEED_LIMIT if execed else NAMES_LIMIT if later or not variant.pipes_known else 0
     return LEAST_BLOCK <= missing <= limit
 
 

@@ -14,6 +14,7 @@ from types import MappingProxyType
 from typing import TYPE_CHECKING, Any
 
 from models.cygwin.cygheap import layout
+from models.cygwin.protocol import Scheme
 from models.cygwin.version import (
     EXEC_STARTUP,
     EXEC_STARTUP_1_3_19,
@@ -48,7 +49,7 @@ class Program:
 class Variant:
     """One DLL of the logs. Every field is *constant*.
 
-    scheme: name of how it hands the heap over
+    scheme: how it hands the heap over
     version: its numbers
     types: what child_info's types are called
     programs: by image name; of others only the size of what they write is unknown
@@ -71,7 +72,7 @@ class Variant:
     underscore, script_underscore: where "_" stands among them
     """
 
-    scheme: str
+    scheme: Scheme
     version: Version
     programs: Mapping[str, Program]
     types: Mapping[str, str]
@@ -128,7 +129,7 @@ def _late(words: tuple[str, ...]) -> tuple[str, ...]:
 
 
 def variants(scheme: Callable[[str], Scheme]) -> dict[str, Variant]:
-    """All variants, by the name of their logs' folder; `scheme` gives the scheme of a name."""
+    """All variants, by the name of their logs' folder. `scheme` finds one by its name."""
     r133 = _variant(scheme("shared-memory-1.3.3"), 1272, 824, first_startup=_startup(FIRST_STARTUP))
     a132 = _variant(
         scheme("blocking"), 1276, 760,
@@ -150,7 +151,7 @@ def variants(scheme: Callable[[str], Scheme]) -> dict[str, Variant]:
         dll_data=(0x610C0000, 13_816), dll_bss=(0x610E1000, 225_200), shared_address=0,
         shared_bytes=47_112, root_bytes=16_488, user_heap_reserve_bytes=402_653_184,
         thread_suspended=True, pipe_guards=True, orphan_signals=False, mount_in_fork=True,
-        hexec_last=True, pinfo_amid=True,
+        hexec_last=True, pinfo_amid=True, cancel_points=True,
         signal_objects=("ready", "mask", "arrived", "thread"),
         first_startup=FIRST_STARTUP_1_3_19, fork_startup=FORK_STARTUP_1_3_19,
     )  # fmt: skip
@@ -194,6 +195,6 @@ def _variant(scheme: Scheme, frame_bytes: int, sh_bytes: int, **numbers: Any) ->
     """A variant of a scheme whose version differs in `numbers`."""
     version = replace(scheme.version, exec_startup=_late(EXEC_STARTUP), **numbers)
     return Variant(
-        scheme.name, version, _PROGRAMS, _FORK1, frame_bytes, 1277, _ENVIRONMENT,
+        scheme, version, _PROGRAMS, _FORK1, frame_bytes, 1277, _ENVIRONMENT,
         _OTHER_ENVIRONMENT, sh_bytes,
     )  # fmt: skip

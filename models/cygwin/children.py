@@ -229,6 +229,8 @@ def reap(p: CygwinProcess, by: Thread, child: Child) -> Steps:
 def waitpid(p: CygwinProcess, pid: int) -> Steps:
     """Wait for a child: its exit code, None if it is not ours. Runs in the main thread."""
     k, me = p.k, p.me
+    if p.version.cancel_points:
+        yield from k.wait_for_single_object(me, p.h_cancel, 0)
     if not p.h_wait:
         p.h_wait = k.create_event(me, manual=True, role="waitpid")
     yield from k.reset_event(me, p.h_wait)
@@ -238,7 +240,10 @@ def waitpid(p: CygwinProcess, pid: int) -> Steps:
     waiter = p.waiter = Waiter(pid)
     if child.zombie:
         yield from reap(p, me, child)
-    yield from k.wait_for_single_object(me, p.h_wait)
+    if p.version.cancel_points:
+        yield from k.wait_for_multiple_objects(me, (p.h_wait, p.h_cancel))
+    else:
+        yield from k.wait_for_single_object(me, p.h_wait)
     p.waiter = None
     return waiter.code
 

@@ -64,7 +64,7 @@ class CygwinProcess:
         self.h_pinfo = 0
         self.pinfo: Memory
         self.ppid_handle = 0
-        self.h_exec = 0
+        self.h_exec = self.h_cancel = 0
         self.signal_arrived = 0
         self.sigcatch = 0
         self.h_wait = 0

@@ -102,6 +102,8 @@ def _fork_child(p: CygwinProcess, info: ChildInfo) -> Steps:
     if p.version.hexec_last:
         _own_hexec(p, info)
     yield from _sigproc_init(p, info, wait=False)
+    if p.version.cancel_points:
+        _signal_event(p, info)
     return main
 
 
@@ -215,7 +217,7 @@ def _mutex(p: CygwinProcess, info: ChildInfo | None) -> None:
 
 
 def _signal_event(p: CygwinProcess, info: ChildInfo | None) -> None:
-    p.k.create_event(p.me, manual=True, role="thread signal")
+    p.h_cancel = p.k.create_event(p.me, manual=True, role="thread signal")
 
 
 def _stack(p: CygwinProcess, info: ChildInfo | None) -> None:

@@ -99,6 +99,7 @@ class Version:
     pinfo_amid: an exec duplicates its pinfo between arguments and environment, not after both
     pipe_guards: a fork child makes an event for each pipe that it reads
     orphan_signals: a stub without a Cygwin parent first stops its signals
+    cancel_points: waitpid also looks at an event by which a thread is told to stop
     signal_objects: what is made around the signal thread
     heap_page_bytes: malloc's first piece
     user_heap_reserve_bytes: address space that malloc may grow into
@@ -132,6 +133,7 @@ class Version:
     pinfo_amid: bool = False
     pipe_guards: bool = False
     orphan_signals: bool = True
+    cancel_points: bool = False
     signal_objects: tuple[str, ...] = ("ready", "arrived", "thread", "mask")
     heap_page_bytes: int = 4096
     user_heap_reserve_bytes: int = 268_435_456

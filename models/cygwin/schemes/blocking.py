@@ -147,9 +147,9 @@ class Blocking:
             yield from leave_to_child(p, creation, h_process, ready, woke, (h_process,))
         if woke == WAIT_OBJECT_0:
             k.get_exit_code_process(me, h_process)
+        k.close_handle(me, ready)
         code = (yield from p.waitpid(pid)) if mode == P_WAIT else 0
         free_arguments(p.heap, blocks)
-        k.close_handle(me, ready)
         k.close_handle(me, parent)
         if mode == P_WAIT:
             return code
