@@ -13,7 +13,6 @@ from models.cygwin.arguments import (
     free_arguments,
     put_argv,
     put_environment,
-    put_info,
     read_arguments,
 )
 from models.cygwin.cygheap import layout
@@ -48,8 +47,7 @@ def text(heap, address):
 
 def put(heap, arguments, pinfo=0):
     blocks = put_argv(heap, arguments)
-    put_environment(heap, blocks, arguments)
-    put_info(heap, blocks, pinfo)
+    put_environment(heap, blocks, arguments, pinfo)
     return blocks
 
 
@@ -234,12 +232,7 @@ def test_argv_of_a_fork_child_of_an_image_is_still_there(world):
 
     def look(p):
         argc = p.heap.memory.read32(p.exec_info - p.heap.base + 8)
-        seen.append(
-            (
-                strings(p, vector(p.heap, p.argv, argc)[:argc]),
-                strings(p, p.environment()),
-            )
-        )
+        seen.append((strings(p, vector(p.heap, p.argv, argc)[:argc]), strings(p, p.environment())))
 
     def child(p):
         look(p)

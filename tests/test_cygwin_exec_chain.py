@@ -98,7 +98,7 @@ def test_growth_by_one_exec_follows_from_argv_and_environment():
     def main(p):
         before = p.heap.max
         blocks = put_argv(p.heap, Arguments([b"/bin/true"], VARIABLES))
-        put_environment(p.heap, blocks, Arguments([b"/bin/true"], VARIABLES))
+        put_environment(p.heap, blocks, Arguments([b"/bin/true"], VARIABLES), 0)
         grown.append(p.heap.max - before)
         yield from p.exit(0)
 
