@@ -255,4 +255,6 @@ def leave_to_child(
     code = k.get_exit_code_process(me, h_process)
     k.close_handle(me, ready)
     k.close_handle(me, h_process)
+    if p.installation.watch is not None:
+        p.installation.watch.ending(p)
     yield from k.exit_process(me, code)
