@@ -241,7 +241,7 @@ def _act(life: Life, main: list[Call], i: int, heap: tuple[int, int]) -> None:
         if heap[0] <= args["addr"] < heap[1]:
             life.acts.append(Act(GROW, args["size"]))
     elif call.api == "ExitProcess":
-        life.acts.append(Act(EXIT, args["code"], int(call.t_us - life.busy_us)))
+        life.acts.append(Act(EXIT, args["code"], max(0, int(call.t_us - life.busy_us))))
     elif call.api == "#native_exit":
         life.acts.append(Act(EXIT, args["code"]))
     elif call.api == "#native_sleep":

@@ -21,6 +21,7 @@ from sim.lines import open_lines
 
 LINE_LIMIT_BYTES = 1 << 20  # longest line read -- chosen
 FILE_LIMIT_BYTES = 1 << 28  # largest log read, unpacked -- chosen
+WORD = 1 << 32
 ALLOWED = "a call log of a Cygwin DLL"
 
 _NEEDED = {
@@ -134,6 +135,9 @@ def _call(where: str, record: dict[str, Any]) -> Call:
     if not isinstance(t_us, int | float) or t_us != t_us:
         raise InputError(where, "t_us is not a number", ALLOWED)
     made = dict(args)
+    for key, value in made.items():
+        if isinstance(value, int) and not -WORD < value < WORD:
+            raise InputError(where, f"{key} {value} is no 32-bit number", ALLOWED)
     _to_numbers(where, made, _NUMBERS)
     info = made.get("child_info")
     if info is not None:
