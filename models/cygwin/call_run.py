@@ -67,6 +67,7 @@ QUANTUM_US = 20_000.0
 LINGER_US = 30_000.0  # how long a program runs that the log says nothing about -- chosen
 TAKEN_BYTES = 0x10000  # the least that can be
 KILLED = 0x900  # exit code of what was killed by signal 9
+GROWTH_BYTES = 1 << 25  # most that malloc is grown to; the logs have less than 1 MiB -- chosen
 HORIZON_US = 600e6  # longer than any log; what still waits then waits for ever
 _DEVICES = {  # native and POSIX names; a new fhandler's native name is made with 16 spare bytes
     "nul": (b"nul", b"/dev/null"), PIPE: (b"\\dev\\piper", b"/dev/piper"),
@@ -209,7 +210,7 @@ class LogRun:
     def _act(self, p: CygwinProcess, life: Life, act: Act) -> Steps:
         what = act.what
         if what == GROW:
-            p.grow_user_heap(p.user_heap_bytes + act.fd)
+            p.grow_user_heap(min(p.user_heap_bytes + act.fd, GROWTH_BYTES))
         elif what == OPEN:
             what = WRITES if act.name == WRITES else act.kind
             self._open(
