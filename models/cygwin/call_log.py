@@ -39,6 +39,12 @@ _NEEDED = {
     "WriteProcessMemory": ("addr", "h", "size"), "WSADuplicateSocket": ("target",),
     "#app_spawn_call": ("mode",), "#native_exit": ("code",), "#native_sleep": ("ms",),
 }  # fmt: skip
+_KINDS: dict[str, tuple[type, ...]] = {
+    **dict.fromkeys(("h", "src", "read", "write", "child"), (str, int, type(None))),
+    **dict.fromkeys(("size", "code", "prev_count"), (int,)),
+    **dict.fromkeys(("addr", "ret", "hv", "src_hv", "dst_hv"), (str, int)),
+    "hs": (list,),
+}
 _INFO_NEEDED = ("type", "cb", "cygpid")
 _PHASES = ("", "call", "return")
 _TEXTS = ("pid", "tid", "api")
@@ -138,6 +144,9 @@ def _call(where: str, record: dict[str, Any]) -> Call:
     for key, value in made.items():
         if isinstance(value, int) and not -WORD < value < WORD:
             raise InputError(where, f"{key} {value} is no 32-bit number", ALLOWED)
+        wanted = _KINDS.get(key, (str, int, list, dict, type(None)))
+        if not isinstance(value, wanted):
+            raise InputError(where, f"{key} {value!r} is of another kind", ALLOWED)
     _to_numbers(where, made, _NUMBERS)
     info = made.get("child_info")
     if info is not None:
