@@ -15,6 +15,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from typing import Any, Protocol
@@ -86,7 +87,7 @@ class Heap(Protocol):
         """The bytes at an absolute address."""
 
 
-class GoldenTrace:
+class GoldenTrace(ABC):
     """One golden file, replayed line by line.
 
     name, era_name, base, header_bytes: from the header -- constant
@@ -121,21 +122,21 @@ class GoldenTrace:
         return self.locks_before + self.heap.lock_acquires
 
     @property
+    @abstractmethod
     def committed_bytes(self) -> int:
         """From the base up, without a gap."""
-        raise NotImplementedError
 
+    @abstractmethod
     def blocks(self) -> list[Block]:
         """The blocks that the chain reaches, by rising offset."""
-        raise NotImplementedError
 
+    @abstractmethod
     def _default_mode(self) -> str:
         """How a process switch goes whose end line names no mode."""
-        raise NotImplementedError
 
+    @abstractmethod
     def _arguments(self, op: list[Any]) -> int:
         """How many entries of an operation come before its results. Raises ValueError."""
-        raise NotImplementedError
 
     def replay(self) -> Summary | Mismatch:
         """Replay to the end line; where the first difference is, if there is one.
