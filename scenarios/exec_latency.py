@@ -30,7 +30,6 @@ from models.cygwin.installation import Creation, Watch
 from models.cygwin.machine import Machine, build
 from models.cygwin.program_file import Program
 from models.cygwin.programs import PLACES, UserProcess, start
-from models.cygwin.protocol import P_NOWAIT
 from models.win32.cost_profile import Profile
 from models.win32.system import SYSTEMS
 from scenarios.latency_words import (
@@ -43,6 +42,7 @@ from scenarios.latency_words import (
     two_steps,
     who_waits,
 )
+from scenarios.one_of_each import one_of_each
 from scenarios.parameters import check, parameter
 from scenarios.spec import Measured, Outcome, Replicated, Spec, each_in_words, systems_in
 from sim.engine import Steps
@@ -254,18 +254,7 @@ def _maker(p: UserProcess, place: Place, count: int) -> Steps:
         p.socket()
     p.fill_heap(place.heap_kib * 1024)
     for _ in range(count):
-        child = yield from p.fork(_becomes)
-        yield from p.waitpid(child)
-        child = yield from p.spawn(P_NOWAIT, Program("true", _leaves))
-        yield from p.waitpid(child)
-
-
-def _becomes(p: UserProcess) -> Steps:
-    yield from p.exec(Program("true", _leaves))
-
-
-def _leaves(p: UserProcess) -> Steps:
-    yield from p.exit(0)
+        yield from one_of_each(p)
 
 
 def _took_us(c: Creation) -> float | None:

@@ -29,12 +29,12 @@ from models.cygwin.installation import Creation, Watch
 from models.cygwin.machine import Machine, build
 from models.cygwin.program_file import Program
 from models.cygwin.programs import PLACES, UserProcess, start
-from models.cygwin.protocol import P_NOWAIT
 from models.cygwin.section_life import child_of, heap_pages
 from models.cygwin.sequence import sequence
 from models.win32.cost_profile import Profile
 from models.win32.system import SYSTEMS
 from models.win32.thread import Process
+from scenarios.one_of_each import one_of_each
 from scenarios.parameters import check, parameter
 from scenarios.spec import Measured, Outcome, Replicated, Spec, each_in_words, systems_in
 from sim.engine import Steps
@@ -237,18 +237,7 @@ def _maker(p: UserProcess, heap_kib: int) -> Steps:
     for _ in range(3):
         p.open("/dev/tty")
     p.fill_heap(heap_kib * 1024)
-    child = yield from p.fork(_becomes)
-    yield from p.waitpid(child)
-    child = yield from p.spawn(P_NOWAIT, Program("true", _leaves))
-    yield from p.waitpid(child)
-
-
-def _becomes(p: UserProcess) -> Steps:
-    yield from p.exec(Program("true", _leaves))
-
-
-def _leaves(p: UserProcess) -> Steps:
-    yield from p.exit(0)
+    yield from one_of_each(p)
 
 
 def _measures(
