@@ -23,7 +23,7 @@ ROOT = Path(__file__).resolve().parent.parent
 settings.register_profile("house", deadline=None, derandomize=True, database=None)
 settings.load_profile("house")
 
-CELLS = [(name, system) for name in schemes.names() for system in ("nt", "9x")]
+CELLS = [(name, system) for name in schemes.variant_names() for system in ("nt", "9x")]
 Cygsim = Callable[..., subprocess.CompletedProcess[bytes]]
 
 
@@ -75,7 +75,7 @@ def world(request: pytest.FixtureRequest) -> World:
     return World(schemes.get(name), system)
 
 
-@pytest.fixture(params=schemes.names())
+@pytest.fixture(params=schemes.variant_names())
 def nt_world(request: pytest.FixtureRequest) -> World:
     """An installation of each scheme on NT, where the system makes no difference."""
     return World(schemes.get(request.param))
