@@ -7,13 +7,19 @@ import subprocess
 import sys
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import pytest
 from hypothesis import settings
 from machine import World, bare_kernel
+from recording import Recording
 
 from models.cygwin import schemes
+from models.cygwin.replay import ReplayRun, prepare, run
+from models.cygwin.workload import Workload
+from models.win32.cost_profile import Profile, load_profile
 from models.win32.kernel import Kernel
+from models.win32.system import SYSTEMS
 from sim.streams import Replication
 from sim.trace import Trace
 
@@ -24,6 +30,7 @@ settings.register_profile("house", deadline=None, derandomize=True, database=Non
 settings.load_profile("house")
 
 CELLS = [(name, system) for name in schemes.variant_names() for system in ("nt", "9x")]
+LISTED = [(name, system) for name in schemes.names() for system in SYSTEMS]
 Cygsim = Callable[..., subprocess.CompletedProcess[bytes]]
 
 
@@ -79,3 +86,30 @@ def world(request: pytest.FixtureRequest) -> World:
 def nt_world(request: pytest.FixtureRequest) -> World:
     """An installation of each scheme on NT, where the system makes no difference."""
     return World(schemes.get(request.param))
+
+
+@pytest.fixture
+def trace_of(tmp_path: Path) -> Recording:
+    """A recording by hand, and what comes of it under a scheme."""
+    return Recording(tmp_path / "by-hand.jsonl")
+
+
+@pytest.fixture(params=LISTED, ids=["-".join(cell) for cell in LISTED])
+def replay(request: pytest.FixtureRequest) -> Any:
+    """Replay a workload under each listed scheme on each system."""
+    name, system = request.param
+
+    def carry_out(
+        workload: Workload,
+        profile: Profile | None = None,
+        limit_bytes: int | None = None,
+        vfork: bool = True,
+    ) -> ReplayRun:
+        costs = profile or load_profile("ideal")
+        scheme, rep = schemes.get(name), Replication(1, 0)
+        ready = prepare(workload, scheme, costs, SYSTEMS[system], rep, vfork=vfork)
+        ready.kernel.commit_limit_bytes = limit_bytes or ready.kernel.commit_limit_bytes
+        return run(ready)
+
+    carry_out.blocking = name == "blocking"  # type: ignore[attr-defined]  # for tests to ask
+    return carry_out

@@ -23,27 +23,6 @@ PUBLIC = sorted(path.name for path in TRACES.glob("*.jsonl.gz"))
 SMALL = [name for name in PUBLIC if name.startswith("mini")]
 IDEAL = load_profile("ideal")
 P3 = load_profile("p3-800-w2000")
-CELLS = [(name, system) for name in schemes.names() for system in SYSTEMS]
-
-
-@pytest.fixture
-def trace_of(tmp_path):
-    """A recording by hand, and what comes of it under a scheme."""
-    return Recording(tmp_path / "by-hand.jsonl")
-
-
-@pytest.fixture(params=CELLS, ids=["-".join(cell) for cell in CELLS])
-def replay(request):
-    """Replay a workload under each scheme on each system."""
-    name, system = request.param
-
-    def carry_out(workload, profile=IDEAL, limit_bytes=None, vfork=True):
-        scheme, rep = schemes.get(name), Replication(1, 0)
-        ready = prepare(workload, scheme, profile, SYSTEMS[system], rep, vfork=vfork)
-        ready.kernel.commit_limit_bytes = limit_bytes or ready.kernel.commit_limit_bytes
-        return run(ready)
-
-    return carry_out
 
 
 @pytest.fixture(params=schemes.names())

@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import pytest
-from recording import Recording
-from test_cygwin_replay import CELLS, IDEAL, TRACES, finished
+from test_cygwin_replay import TRACES, finished
 
 from models.cygwin import schemes
 from models.cygwin.blocked import blocked
@@ -18,26 +16,6 @@ from models.win32.system import SYSTEMS
 from sim.streams import Replication
 
 NATIVE = Conversion(native=frozenset({"nat"}))
-
-
-@pytest.fixture
-def trace_of(tmp_path):
-    return Recording(tmp_path / "by-hand.jsonl")
-
-
-@pytest.fixture(params=CELLS, ids=["-".join(cell) for cell in CELLS])
-def replay(request):
-    """Replay a workload under each scheme on each system."""
-    name, system = request.param
-
-    def carry_out(workload, profile=IDEAL, vfork=True, limit_bytes=None):
-        scheme, rep = schemes.get(name), Replication(1, 0)
-        ready = prepare(workload, scheme, profile, SYSTEMS[system], rep, vfork=vfork)
-        ready.kernel.commit_limit_bytes = limit_bytes or ready.kernel.commit_limit_bytes
-        return run(ready)
-
-    carry_out.blocking = name == "blocking"
-    return carry_out
 
 
 def kinds(done):
