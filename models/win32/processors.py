@@ -11,9 +11,12 @@ processor is free only if nobody is ready.
 from __future__ import annotations
 
 from collections import deque
+from heapq import heappush
 from typing import TYPE_CHECKING
 
 import simpy
+
+from sim.engine import NORMAL
 
 if TYPE_CHECKING:
     from models.win32.thread import Thread
@@ -58,6 +61,7 @@ class Processors:
         self._free = count
         self._ready: deque[Burst] = deque()
         self._running: list[Burst] = []
+        self._done_callback = self._done
 
     def pay(self, thread: Thread) -> Burst | None:
         """Use the time that `thread` owes: the event to yield, or None if it has passed already.
@@ -65,29 +69,43 @@ class Processors:
         It passes at once if a processor is to be had and nothing else happens before its end;
         nobody can tell that from an event of its own.
         """
-        # NOTE: for speed: five of six bursts end here, for 0.4 us instead of 4
+        # NOTE: for speed: three of five bursts end here, for 0.4 us instead of 4; where nobody is
+        # ready, one that has to be an event is `burst`, `_start` and `Engine.trigger` written out
         engine = self._engine
         us = thread.debt_us
         thread.debt_us = 0.0
-        if not self._ready and (thread.on_cpu or self._free) and not thread.suspend_count:
-            end_us = engine._now + us
-            queue = engine._queue
-            if not queue or queue[0][0] > end_us:
-                if not thread.on_cpu:
-                    self._free -= 1
-                    thread.on_cpu = True
-                    thread.slice_left_us = self.quantum_us
-                thread.slice_left_us -= us
-                self.busy_us += us
-                engine._now = end_us
-                return None
-        return self.burst(thread, us)
+        if self._ready or thread.suspend_count:
+            return self.burst(thread, us)
+        if not thread.on_cpu:
+            if not self._free:
+                return self.burst(thread, us)
+            self._free -= 1
+            thread.on_cpu = True
+            thread.slice_left_us = self.quantum_us
+        now = engine._now
+        end_us = now + us
+        queue = engine._queue
+        if not queue or queue[0][0] > end_us:
+            thread.slice_left_us -= us
+            self.busy_us += us
+            engine._now = end_us
+            return None
+        if thread.slice_left_us <= 0:
+            thread.slice_left_us = self.quantum_us
+        burst = thread.burst = Burst(engine, thread, us)
+        burst.callbacks.append(self._done_callback)
+        burst.started_us = now
+        burst._ok = True
+        burst._value = None
+        self._running.append(burst)
+        heappush(queue, (end_us, NORMAL, next(engine._eid), burst))
+        return burst
 
     def burst(self, thread: Thread, us: float) -> Burst:
         """Ask for `us` of processor time for `thread`; the event happens when it was used."""
         burst = Burst(self._engine, thread, us)
         thread.burst = burst
-        burst.callbacks.append(self._done)
+        burst.callbacks.append(self._done_callback)
         if thread.suspend_count:
             self.give_up(thread)
             return burst
@@ -139,7 +157,7 @@ class Processors:
             self._enter(self._ready.popleft())
 
     def _start(self, burst: Burst) -> None:
-        burst.started_us = self._engine.now
+        burst.started_us = self._engine._now
         self._running.append(burst)
         self._engine.trigger(burst, burst.left_us)
         if self._ready:
@@ -148,12 +166,11 @@ class Processors:
     def _limit(self, burst: Burst) -> None:
         """Somebody is ready: let the slice of `burst` end at its quantum."""
         slice_end = burst.started_us + burst.thread.slice_left_us
-        now = self._engine.now
         if burst.check is not None or burst.started_us + burst.left_us <= slice_end:
             return
         check = burst.check = simpy.Event(self._engine)
         check.callbacks.append(lambda _: self._preempt(burst))
-        self._engine.trigger(check, max(0.0, slice_end - now))
+        self._engine.trigger(check, max(0.0, slice_end - self._engine._now))
 
     def _preempt(self, burst: Burst) -> None:
         burst.check = None

@@ -43,7 +43,7 @@ class Wait:
         self.wait_all = wait_all
         self.event = simpy.Event(engine)
         self.deadline: Deadline | None = None
-        self.since_us = engine.now
+        self.since_us = engine._now
         for obj in objects:
             obj.waiters.append(self)
 
@@ -75,7 +75,10 @@ def satisfied(thread: Thread, objects: Sequence[KernelObject], wait_all: bool) -
 
 def signalled(obj: KernelObject) -> None:
     """`obj` has become signalled: end every wait that it now satisfies, oldest first."""
-    for wait in obj.waiters[:]:
+    waiters = obj.waiters
+    if not waiters:
+        return
+    for wait in waiters[:]:
         if wait.thread.wait is not wait:  # it named the object twice and has been ended
             continue
         result = satisfied(wait.thread, wait.objects, wait.wait_all)
