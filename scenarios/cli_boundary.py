@@ -34,10 +34,10 @@ def run(words: list[str]) -> int:
     try:
         code = _invoke(words)
         sys.stdout.flush()
-    except KeyboardInterrupt:
+    except KeyboardInterrupt as error:
         if debug:
             raise
-        _say("interrupted")
+        _say(str(error) or "interrupted")
         return INTERRUPTED
     except Exception as error:  # the contract: never a traceback unless asked for
         if _reader_went_away(error):

@@ -29,7 +29,7 @@ from scenarios.options import ReplayOptions
 from scenarios.replay_compare import compare
 from scenarios.replay_tables import print_report
 from scenarios.run_sources import sources
-from scenarios.tasks import in_order
+from scenarios.tasks import Tasks
 from sim.results import Manifest, ResultRow, content_digest, input_digest, open_run
 from sim.streams import Replication
 
@@ -78,7 +78,11 @@ def results_of(options: ReplayOptions) -> dict[str, Any]:
     if options.out is not None:
         directory = open_run(Path(options.out), _manifest(options, workload, profile))
     tasks = [(name, number) for name in options.schemes for number in range(options.replications)]
-    results = list(in_order(partial(one_run, workload, profile, options), tasks, options.jobs))
+    runs = Tasks(
+        partial(one_run, workload, profile, options), tasks,
+        [f"{name} {number}" for name, number in tasks], options.jobs, options.progress,
+    )  # fmt: skip
+    results = runs.results(directory)
     document = _document(options, workload, profile, results)
     document["ran"] = {"wall_s": round(time.perf_counter() - began, 3), "jobs": options.jobs}
     if directory is not None:

@@ -22,7 +22,7 @@ from scenarios.options import RunOptions
 from scenarios.parameters import changed
 from scenarios.run_sources import sources
 from scenarios.spec import Outcome, Replicated, Spec
-from scenarios.tasks import in_order
+from scenarios.tasks import Tasks
 from sim.errors import InputError
 from sim.estimators import mean_interval
 from sim.results import Manifest, ResultRow, content_digest, open_run
@@ -73,7 +73,9 @@ def report(options: RunOptions) -> dict[str, Any]:
         for name in names
         for number in range(count)
     ]
-    outcomes = list(in_order(one_run, tasks, options.jobs))
+    words = [f"{task.scheme} {task.replication}" for task in tasks]
+    runs = Tasks(one_run, tasks, words, options.jobs, options.progress)
+    outcomes = runs.results(directory)
     results = {
         name: Replicated(tuple(o for t, o in zip(tasks, outcomes, strict=True) if t.scheme == name))
         for name in names

@@ -72,6 +72,10 @@ class Manifest:
     inputs: Mapping[str, str]  # name of an input file to the SHA-256 of its content
     versions: Mapping[str, str] = field(default_factory=program_versions)
 
+    def digest(self) -> str:
+        """SHA-256 of the content: the name of the run."""
+        return content_digest(self.content())
+
     def content(self) -> dict[str, Any]:
         """The JSON document without `"ran"`."""
         return {

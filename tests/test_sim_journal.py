@@ -1,0 +1,99 @@
+"""The journal: what is in it is whole, of this run and plain."""
+
+from __future__ import annotations
+
+import os
+import pickle
+import sqlite3
+
+import numpy as np
+import pytest
+
+from scenarios.spec import Measured, Outcome
+from sim.errors import InputError
+from sim.journal import FILE, Journal, decoded, encoded
+
+
+def test_what_was_added_is_there_when_it_is_opened_again(tmp_path):
+    with Journal(tmp_path, "this") as journal:
+        journal.add("a 0", b"first")
+        journal.add("a 1", b"second")
+    with Journal(tmp_path, "this") as journal:
+        assert journal.finished() == {"a 0": b"first", "a 1": b"second"}
+        assert journal.damaged == []
+
+
+def test_a_record_that_was_changed_is_missing_and_named(tmp_path):
+    with Journal(tmp_path, "this") as journal:
+        journal.add("a 0", b"first")
+        journal.add("a 1", b"second")
+    base = sqlite3.connect(tmp_path / FILE)
+    base.execute("UPDATE record SET content = ? WHERE name = 'a 0'", (b"fir",))
+    base.commit()
+    base.close()
+    with Journal(tmp_path, "this") as journal:
+        assert journal.finished() == {"a 1": b"second"}
+        assert journal.damaged == ["a 0"]
+
+
+def test_a_record_does_not_pass_for_another(tmp_path):
+    with Journal(tmp_path, "this") as journal:
+        journal.add("a 0", b"first")
+    base = sqlite3.connect(tmp_path / FILE)
+    base.execute("UPDATE record SET name = 'a 1'")
+    base.commit()
+    base.close()
+    with Journal(tmp_path, "this") as journal:
+        assert journal.finished() == {}
+
+
+def test_another_runs_journal_is_refused(tmp_path):
+    with Journal(tmp_path, "this"):
+        pass
+    with pytest.raises(InputError, match="another run"):
+        Journal(tmp_path, "that")
+
+
+def test_two_at_once_are_refused(tmp_path):
+    with Journal(tmp_path, "this"), pytest.raises(InputError, match="going on"):
+        Journal(tmp_path, "this")
+
+
+def test_a_file_that_is_no_journal_is_refused(tmp_path):
+    (tmp_path / FILE).write_bytes(b"not a data base" * 100)
+    with pytest.raises(InputError, match="no journal"):
+        Journal(tmp_path, "this")
+
+
+def test_a_torn_journal_is_refused_or_whole(tmp_path):
+    with Journal(tmp_path, "this") as journal:
+        for number in range(50):
+            journal.add(f"a {number}", bytes([number]) * 1000)
+    whole = (tmp_path / FILE).read_bytes()
+    for size in (100, 4096, 20000, len(whole) - 1):
+        (tmp_path / FILE).write_bytes(whole[:size])
+        try:
+            with Journal(tmp_path, "this") as journal:
+                found = journal.finished()
+        except InputError:
+            continue
+        assert all(content == bytes([int(name[2:])]) * 1000 for name, content in found.items())
+
+
+def test_results_come_back_as_they_were():
+    outcome = Outcome([Measured("n=1", "took", "us", 1.5, 0)], ["a note"], {"x": np.arange(3)})
+    again = decoded(encoded(outcome))
+    assert again.rows == outcome.rows
+    assert again.notes == outcome.notes
+    assert again.drawn["x"].tolist() == [0, 1, 2]
+
+
+class Harmful:
+    def __reduce__(self):
+        return os.system, ("echo harm",)
+
+
+@pytest.mark.parametrize("what", [Harmful(), os.system, decoded])
+def test_nothing_but_values_is_made_of_a_record(what):
+    with pytest.raises(pickle.UnpicklingError, match="no place in a journal"):
+        decoded(encoded(what))

@@ -1,0 +1,104 @@
+"""The pool: each task once, whatever dies."""
+
+from __future__ import annotations
+
+import os
+import signal
+import subprocess
+import sys
+import time
+from functools import partial
+from pathlib import Path
+
+import pytest
+
+from sim.journal import decoded
+from sim.pool import Pool
+
+
+def double(number: int) -> int:
+    return 2 * number
+
+
+def dies_once(folder: Path, number: int) -> int:
+    """Task 3 ends its worker the first time."""
+    mark = folder / "died"
+    if number == 3 and not mark.exists():
+        mark.touch()
+        os._exit(1)
+    return 2 * number
+
+
+def always_dies(number: int) -> int:
+    if number == 3:
+        os._exit(1)
+    return 2 * number
+
+
+def fails(number: int) -> int:
+    if number == 3:
+        raise ValueError("three")
+    return number
+
+
+def ran(pool: Pool, count: int) -> dict[int, int]:
+    found: dict[int, int] = {}
+    for number, content in pool.run(range(count)):
+        assert number not in found
+        found[number] = decoded(content)
+    return found
+
+
+def test_each_task_has_its_result():
+    assert ran(Pool(double, 2), 50) == {n: 2 * n for n in range(50)}
+
+
+def test_a_worker_that_dies_costs_nothing(tmp_path):
+    pool = Pool(partial(dies_once, tmp_path), 2)
+    assert ran(pool, 20) == {n: 2 * n for n in range(20)}
+    assert pool.rebuilt == 1
+    assert pool.given_up == []
+
+
+def test_a_task_that_kills_its_worker_is_given_up_and_the_others_run():
+    pool = Pool(always_dies, 2)
+    assert ran(pool, 20) == {n: 2 * n for n in range(20) if n != 3}
+    assert pool.given_up == [3]
+
+
+def test_an_error_arrives_as_itself():
+    with pytest.raises(ValueError, match="three"):
+        ran(Pool(fails, 2), 20)
+
+
+ORPHANS = """
+import os, time
+from sim.pool import Pool
+
+def slow(number):
+    os.write(1, b"%d\\n" % os.getpid())
+    time.sleep(30)
+
+for _ in Pool(slow, 2).run(range(2)):
+    pass
+"""
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="asks by signal 0 whether a process is there")
+def test_workers_end_with_a_parent_that_is_killed():
+    parent = subprocess.Popen([sys.executable, "-c", ORPHANS], stdout=subprocess.PIPE, text=True)
+    assert parent.stdout is not None
+    workers = [int(parent.stdout.readline()) for _ in range(2)]
+    parent.kill()
+    parent.wait()
+    for worker in workers:
+        for _ in range(200):
+            try:
+                os.kill(worker, 0)
+            except ProcessLookupError:
+                break
+            time.sleep(0.05)
+        else:
+            os.kill(worker, signal.SIGKILL)
+            pytest.fail("a worker outlived its parent")
+    parent.stdout.close()
