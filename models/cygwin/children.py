@@ -13,6 +13,7 @@ Source: sigproc.cc and pinfo.cc of aa9d50a1c (CYGWIN.md §c2, §c3); order of ca
 from __future__ import annotations
 
 from collections.abc import Callable
+from contextlib import suppress
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -101,7 +102,8 @@ def make_thread(p: CygwinProcess, start: Callable[[Thread], Steps], role: str) -
 def remember(p: CygwinProcess, h_process: int, winpid: int) -> Steps:
     """Register a child whose process exists; the record.
 
-    Returns None if the process has 62 children already: the child runs, nobody will hear of it.
+    Returns None if the process has 62 living children already: the child runs, nobody will hear
+    of it (what the caller makes of the refusal is assumed). Zombies stand in a table of their own.
     """
     k, me = p.k, p.me
     h_pinfo, _ = k.create_file_mapping(
@@ -109,7 +111,7 @@ def remember(p: CygwinProcess, h_process: int, winpid: int) -> Steps:
     )
     view = k.map_view_of_file_ex(me, h_pinfo, name="cygpid", ex=p.version.pinfo_view_ex)
     assert view.memory is not None
-    if len(p.children) >= MAX_CHILDREN:
+    if sum(not child.zombie for child in p.children) >= MAX_CHILDREN:
         return None
     first = k.duplicate_handle(me, CURRENT_PROCESS, h_process, CURRENT_PROCESS)
     try:
@@ -125,6 +127,13 @@ def remember(p: CygwinProcess, h_process: int, winpid: int) -> Steps:
     p.children.append(child)
     yield from k.set_event(me, p.wake_children)
     return child
+
+
+def hand_pinfo(p: CygwinProcess, child: Child | None, h_process: int) -> None:
+    """A handle of its pinfo for a spawned child, whose value nobody is told; none if it is dead."""
+    if child is not None:
+        with suppress(Win32Error):
+            p.k.duplicate_handle(p.me, CURRENT_PROCESS, child.h_pinfo, h_process)
 
 
 def keep_pid(p: CygwinProcess, h_process: int) -> None:

@@ -5,12 +5,14 @@ Source: fork.cc and spawn.cc of aa9d50a1c (CYGWIN.md §c2, §c3); order of calls
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from typing import TYPE_CHECKING, NamedTuple
 
 from models.cygwin import children, dll_data
 from models.cygwin.arguments import (
     ArgumentBlocks,
     Arguments,
+    free_arguments,
     put_argv,
     put_environment,
     put_info,
@@ -126,6 +128,27 @@ def put_arguments(p: CygwinProcess, arguments: Arguments, overlay: bool) -> Argu
     return blocks
 
 
+def let_go(
+    p: CygwinProcess,
+    handles: Iterable[int],
+    section: HeapSection | None = NO_SECTION,
+    blocks: ArgumentBlocks | None = None,
+) -> None:
+    """CreateProcess failed: what was made for the child is unmapped, closed and freed.
+
+    Source: the error branches of fork.cc and spawn.cc and child_info_spawn's destructor.
+    """
+    k, me = p.k, p.me
+    heap, view = section or NO_SECTION
+    if view:
+        k.unmap_view_of_file(me, view)
+    for handle in (*handles, heap, blocks.pinfo if blocks else 0):
+        if handle:
+            k.close_handle(me, handle)
+    if blocks:
+        free_arguments(p.heap, blocks)
+
+
 def fixup_before(p: CygwinProcess, child_winpid: int, execed: bool) -> Steps:
     """Write into our own heap, for each socket, what the suspended child needs to make it anew."""
     heap = p.heap
@@ -162,13 +185,13 @@ def fork_handshake(
 ) -> Steps:
     """Steps 9 to 12 of §c2: wait, fill the child, let it go on, wait again. Raises TryAgain."""
     k, me = p.k, p.me
-    yield from _sync(p, creation, h_process, ready, pid)
+    yield from _sync(p, creation, h_process, ready, pid, "waiting for longjmp")
     try:
         yield from write_fork_memory(p, h_process)
     except Win32Error as error:
         raise TryAgain(f"write copy failed, {error}") from error
     yield from k.set_event(me, finished)
-    yield from _sync(p, creation, h_process, ready, pid)
+    yield from _sync(p, creation, h_process, ready, pid, "child loading dlls")
 
 
 def finish_fork(
@@ -192,8 +215,13 @@ def finish_fork(
         k.close_handle(me, handle)
 
 
-def _sync(p: CygwinProcess, creation: Creation, h_process: int, ready: int, pid: int) -> Steps:
-    """sync_with_child: until the child is ready, has died or 300 s are over."""
+def _sync(
+    p: CygwinProcess, creation: Creation, h_process: int, ready: int, pid: int, state: str
+) -> Steps:
+    """sync_with_child: until the child is ready, has died or 300 s are over.
+
+    `state` is what the message calls the part of the fork (§i, logs `fork-child-dies`).
+    """
     k, me = p.k, p.me
     woke = yield from p.wait_for_child(creation, (ready, h_process), FORK_WAIT_MS)
     if woke == WAIT_OBJECT_0:
@@ -203,8 +231,9 @@ def _sync(p: CygwinProcess, creation: Creation, h_process: int, ready: int, pid:
         raise TryAgain("WaitForMultipleObjects timed out")
     yield from k.wait_for_single_object(me, ready, 0)  # it may have been both
     code = k.get_exit_code_process(me, h_process)
+    p.installation.say(p.pid, me.process.image.name, f"*** child state {state}")
     raise TryAgain(
-        f"child {pid}({h_process:#x}) died before initialization with status code {code:#x}"
+        f"child {pid}(0x{h_process:X}) died before initialization with status code 0x{code:X}"
     )
 
 
@@ -248,11 +277,13 @@ def leave_to_child(
             yield from k.exit_process(me, EXIT_REPARENTED)
         if p.version.orphan_signals:
             yield from k.set_event(me, p.signal_arrived)  # no more signals (§i, ten logs)
-        woke = yield from p.wait_for_child(creation, watched, INFINITE)
-        while woke != WAIT_OBJECT_0:
-            yield from k.reset_event(me, p.signal_arrived)
+        for _ in range(MAX_SIGNAL_WAKES):
             woke = yield from p.wait_for_child(creation, watched, INFINITE)
-    code = k.get_exit_code_process(me, h_process)
+            if woke == WAIT_OBJECT_0:
+                break
+            yield from k.reset_event(me, p.signal_arrived)
+    # after too many signals the child's code is not asked for: the stub ends with 0
+    code = k.get_exit_code_process(me, h_process) if woke == WAIT_OBJECT_0 else 0
     k.close_handle(me, ready)
     k.close_handle(me, h_process)
     if p.installation.watch is not None:

@@ -16,7 +16,7 @@ from models.cygwin.arguments import Arguments, Handed
 from models.cygwin.child_info import ChildType
 from models.cygwin.cygheap.allocator import Cygheap
 from models.cygwin.descriptors import CONSOLE, DISK, PIPE, SOCKET, DescriptorTable
-from models.cygwin.errors import TryAgain, no_image, try_again
+from models.cygwin.errors import NotExecuted, TryAgain, no_image, try_again
 from models.cygwin.installation import Creation, Failure, Installation, Program
 from models.cygwin.protocol import P_OVERLAY, Request
 from models.win32.address_space import Region
@@ -116,12 +116,20 @@ class CygwinProcess:
     def execute(
         self, image: Image | None, arguments: Arguments, creation: Creation | None = None
     ) -> Steps:
-        """exec(): does not return; the same pid goes on as the new image. Raises NoSuchFile."""
+        """exec(): does not return; the same pid goes on as the new image.
+
+        Raises NoSuchFile, NotExecuted (EAGAIN).
+        """
         if self.vforking:
             yield from vfork.execute(self, image, arguments, creation)
         creation = self._creation("exec", "", image, creation)
         request = Request(ChildType.EXEC, P_OVERLAY, image, creation, arguments)
-        yield from self.installation.scheme.parent_side(self, request)
+        try:
+            yield from self.installation.scheme.parent_side(self, request)
+        except Win32Error as error:
+            again = str(try_again(error))
+            self.fail(again, creation)
+            raise NotExecuted(again) from error
 
     def spawn(
         self, mode: str, image: Image | None, arguments: Arguments, creation: Creation | None = None

@@ -31,6 +31,7 @@ from models.cygwin.creation_steps import (
     fixup_before,
     fork_info,
     leave_to_child,
+    let_go,
     put_arguments,
     wait_for_exec,
 )
@@ -103,9 +104,13 @@ class Blocking:
         info = fork_info(p, parent, ready, finished)
         creation.heap_bytes = info.n
         flags = creation_flags(p, suspended=p.fds.sockets > 0)
-        h_process, h_thread, pid = yield from k.create_process(
-            me, request.image, True, flags, info, creation
-        )
+        try:
+            h_process, h_thread, pid = yield from k.create_process(
+                me, request.image, True, flags, info, creation
+            )
+        except Win32Error:
+            let_go(p, (parent, ready, finished))
+            raise
         k.close_handle(me, parent)
         if p.fds.sockets:
             yield from p.installation.bracket(
@@ -130,9 +135,13 @@ class Blocking:
         info = exec_info(p, mode, kind, blocks, parent, ready)
         creation.heap_bytes = info.n
         suspended = not overlay or p.fds.sockets > 0
-        h_process, h_thread, pid = yield from k.create_process(
-            me, request.image, True, creation_flags(p, suspended, mode), info, creation
-        )
+        try:
+            h_process, h_thread, pid = yield from k.create_process(
+                me, request.image, True, creation_flags(p, suspended, mode), info, creation
+            )
+        except Win32Error:
+            let_go(p, (ready, parent), blocks=blocks)
+            raise
         if p.fds.sockets:
             yield from p.installation.bracket(
                 p, "fixup_before_exec", fixup_before(p, pid, execed=True)
