@@ -6,6 +6,7 @@ Source: fork.cc and spawn.cc of aa9d50a1c (CYGWIN.md §c2, §c3); order of calls
 from __future__ import annotations
 
 from collections.abc import Iterable
+from contextlib import suppress
 from typing import TYPE_CHECKING, NamedTuple
 
 from models.cygwin import children, dll_data
@@ -23,7 +24,7 @@ from models.cygwin.errors import TryAgain
 from models.cygwin.installation import Creation
 from models.cygwin.protocol import P_DETACH, P_OVERLAY
 from models.cygwin.version import EXIT_REPARENTED, FORK_WAIT_MS, MAX_SIGNAL_WAKES
-from models.win32.errors import Win32Error
+from models.win32.errors import PartialCopy, Win32Error
 from models.win32.handles import CURRENT_PROCESS
 from models.win32.process_calls import (
     CREATE_SUSPENDED,
@@ -45,6 +46,7 @@ class HeapSection(NamedTuple):
 
 
 NO_SECTION = HeapSection(0, 0)  # the child reads the parent's memory
+_OWN_RANGES = 6  # that a fork copies before those of linked DLLs
 SIGNAL_WOKE = WAIT_OBJECT_0 + 1  # index of signal_arrived in the exec wait
 
 
@@ -163,7 +165,10 @@ def fixup_before(p: CygwinProcess, child_winpid: int, execed: bool) -> Steps:
 
 
 def write_fork_memory(p: CygwinProcess, h_process: int) -> Steps:
-    """The six ranges that a fork parent writes into its child, then those of linked DLLs."""
+    """The six ranges that a fork parent writes into its child, then those of linked DLLs.
+
+    A range that cannot be written is the end of the child. Raises TryAgain with fork_copy's words.
+    """
     version, k, me = p.version, p.k, p.me
     dll_data.save(p)
     ranges = [
@@ -175,9 +180,21 @@ def write_fork_memory(p: CygwinProcess, h_process: int) -> Steps:
         version.dll_bss,
         *version.linked,
     ]
-    for address, size_bytes in ranges:
-        if size_bytes:
+    for number, (address, size_bytes) in enumerate(ranges):
+        if not size_bytes:
+            continue
+        try:
             yield from k.write_process_memory(me, h_process, address, address, size_bytes)
+        except Win32Error as error:
+            with suppress(Win32Error):
+                yield from k.terminate_process(me, h_process, 1)
+            linked = number - _OWN_RANGES
+            what = "user/cygwin data" if linked < 0 else "linked dll data/bss"
+            done = error.done_bytes if isinstance(error, PartialCopy) else 0
+            raise TryAgain(
+                f"{what} pass {number if linked < 0 else linked % 2} failed, "
+                f"0x{address:X}..0x{address + size_bytes:X}, done {done}, Win32 error {error.code}"
+            ) from error
 
 
 def fork_handshake(
@@ -186,10 +203,7 @@ def fork_handshake(
     """Steps 9 to 12 of §c2: wait, fill the child, let it go on, wait again. Raises TryAgain."""
     k, me = p.k, p.me
     yield from _sync(p, creation, h_process, ready, pid, "waiting for longjmp")
-    try:
-        yield from write_fork_memory(p, h_process)
-    except Win32Error as error:
-        raise TryAgain(f"write copy failed, {error}") from error
+    yield from write_fork_memory(p, h_process)
     yield from k.set_event(me, finished)
     yield from _sync(p, creation, h_process, ready, pid, "child loading dlls")
 
