@@ -41,12 +41,12 @@ from scenarios.death_machines import (
     deaths,
     reference,
 )
+from scenarios.messages import legend, lettered
 from scenarios.parameters import check, parameter
 from scenarios.spec import Measured, Outcome, Replicated, Spec
 from sim.streams import Replication
 
 _SHORT = {"WaitForMultipleObjects": "WaitForMultiple", "WaitForSingleObject": "WaitForSingle"}
-_LETTERS = "abcdefghijklmnopqrstuvwxyz"
 _DRAWN = {CODE: "a dead child and its code", BLOCKED: "nothing: it waits for ever"}
 
 
@@ -122,8 +122,7 @@ def table(results: dict[str, Replicated], point: Parameters) -> Iterator[list[st
 
 def conclusions(results: dict[str, Replicated], point: Parameters) -> Iterator[tuple[str, str]]:
     """(sentence, label): what follows from all replications."""
-    for text, letter in _letters(results).items():
-        yield f'{letter} is "{text.replace(" / ", chr(34) + ", " + chr(34))}"', "exact"
+    yield from legend(_letters(results))
     yield "left: in the caller, h handles, s pinfo sections, r records of children", "exact"
     for name, o in results.items():
         for way in WAYS:
@@ -204,8 +203,7 @@ def _stretches(found: list[Death]) -> dict[tuple[str, str, str], list[Death]]:
 
 def _letters(results: dict[str, Replicated]) -> dict[str, str]:
     """A letter for each message, in the order in which they are met."""
-    texts = (d.text for o in results.values() for way in WAYS for d in _all(o, way) if d.text)
-    return dict(zip(dict.fromkeys(texts), _LETTERS, strict=False))
+    return lettered(d.text for o in results.values() for way in WAYS for d in _all(o, way))
 
 
 def _sees(result: str, some: list[Death]) -> str:

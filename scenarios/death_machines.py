@@ -7,7 +7,6 @@ after it has waited for whatever it still has on record.
 
 from __future__ import annotations
 
-import re
 from collections import Counter
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -29,6 +28,7 @@ from models.win32.kernel import Kernel
 from models.win32.objects import KernelObject
 from models.win32.system import SYSTEMS
 from models.win32.thread import Thread
+from scenarios.messages import general
 from sim.engine import Steps
 from sim.streams import Replication
 
@@ -39,12 +39,6 @@ CAUSES = (KILLED, CRASHED)
 EAGAIN, BLOCKED, CODE = "EAGAIN", "blocked", "exit code"
 _LOOKS_AGAIN_US = 1.0  # a killer that does not find its victim yet -- chosen
 LIVES_US = 1_000.0  # how long the new program works -- chosen
-
-_NUMBERS = (  # what differs from death to death in a message -> what stands for it
-    (re.compile(r"\d+\(0x[0-9A-F]+\)"), "PID(HANDLE)"),
-    (re.compile(r"status code 0x[0-9A-F]+"), "status code CODE"),
-    (re.compile(r"pass \d+ failed, 0x[0-9A-F]+\.\.0x[0-9A-F]+"), "pass N failed, FROM..TO"),
-)
 
 
 class Survey(NamedTuple):
@@ -115,10 +109,7 @@ class Death(NamedTuple):
     @property
     def text(self) -> str:
         """The message without the numbers that differ from death to death."""
-        text = self.message
-        for pattern, word in _NUMBERS:
-            text = pattern.sub(word, text)
-        return text
+        return general(self.message)
 
 
 @dataclass(frozen=True)
