@@ -18,7 +18,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from models.cygwin.child_info import ChildInfo, ChildType
-from models.cygwin.version import JOIN_MS, MAX_CHILDREN, PID_RING, POLL_MS
+from models.cygwin.version import EXIT_SIGNALLED, JOIN_MS, MAX_CHILDREN, PID_RING, POLL_MS
 from models.win32.address_space import Region
 from models.win32.errors import Win32Error
 from models.win32.handles import CURRENT_PROCESS
@@ -38,7 +38,7 @@ EntryPoint = Callable[["Kernel", Thread], Steps]
 _MORE_OBJECTS = 4
 
 # Words of a pinfo section (their places are assumed).
-PID, H_PROCESS, PPID_HANDLE, WINPID = 0, 8, 12, 16
+PID, H_PROCESS, PPID_HANDLE, WINPID, SIGNAL = 0, 8, 12, 16, 20
 
 
 @dataclass(slots=True, eq=False)
@@ -77,6 +77,11 @@ class Waiter:
 def pinfo_name(winpid: int) -> str:
     """What the pinfo section of a process is called."""
     return f"cygpid.{winpid:x}"
+
+
+def sigcatch_name(winpid: int) -> str:
+    """What the semaphore is called by which a process hears of signals."""
+    return f"cygwin1.sigcatch.{winpid:x}"
 
 
 def subproc_init(p: CygwinProcess) -> Steps:
@@ -182,7 +187,7 @@ def wait_subproc(p: CygwinProcess, thread: Thread) -> Steps:
 def signal_thread(p: CygwinProcess, thread: Thread, info: ChildInfo | None, ready: int) -> Steps:
     """Steps of the signal thread: tell the parent of an exec that we live, then serve signals."""
     k = p.k
-    p.sigcatch = k.create_semaphore(thread, role="sigcatch")
+    p.sigcatch = k.create_semaphore(thread, name=sigcatch_name(p.me.process.pid), role="sigcatch")
     thread.debt_us += _MORE_OBJECTS * thread.costs.handle_us
     if info is not None and info.type is not ChildType.FORK:
         yield from _tell_parent(p, thread, info)
@@ -193,10 +198,44 @@ def signal_thread(p: CygwinProcess, thread: Thread, info: ChildInfo | None, read
     yield from k.set_event(thread, ready)
     while True:
         yield from k.wait_for_single_object(thread, p.sigcatch)
+        signal = p.pinfo.read32(SIGNAL)
+        if signal:
+            yield from _die_of(p, thread, signal)
         if p.waiter is not None:
             child = find(p, p.waiter.pid)
             if child is not None and child.zombie:
                 yield from reap(p, thread, child)
+
+
+def _die_of(p: CygwinProcess, thread: Thread, signal: int) -> Steps:
+    """A signal that ends a process. A stub passes it on to what it stands in for, and lives on.
+
+    Source: logs `native-killed-stub`; that any other process ends at once is assumed.
+    """
+    p.pinfo.write32(SIGNAL, 0)
+    victim = p.h_execed or CURRENT_PROCESS
+    with suppress(Win32Error):
+        yield from p.k.terminate_process(thread, victim, EXIT_SIGNALLED | signal << 8)
+
+
+def kill(p: CygwinProcess, pid: int, signal: int) -> Steps:
+    """kill(): whether there is such a process. Runs in the main thread; calls as in the logs.
+
+    `signal` is one that ends a process.
+    """
+    k, me = p.k, p.me
+    h_pinfo = k.open_file_mapping(me, pinfo_name(pid))
+    if h_pinfo is None:
+        return False
+    view = k.map_view_of_file_ex(me, h_pinfo, name="cygpid", ex=p.version.pinfo_view_ex)
+    assert view.memory is not None
+    view.memory.write32(SIGNAL, signal)
+    sigcatch = k.open_semaphore(me, sigcatch_name(view.memory.read32(WINPID)))
+    yield from k.release_semaphore(me, sigcatch)
+    k.close_handle(me, sigcatch)
+    k.unmap_view_of_file(me, view.base)
+    k.close_handle(me, h_pinfo)
+    return True
 
 
 def _tell_parent(p: CygwinProcess, thread: Thread, info: ChildInfo) -> Steps:

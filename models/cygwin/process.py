@@ -41,6 +41,7 @@ class CygwinProcess:
     fds: descriptor table -- state
     children, waiter: see `children.py` -- state
     h_self, h_thread, signal_arrived, ...: handles in this process -- state
+    h_execed: of what this stub of an exec stands in for -- state
     handed: argv and environment as an exec left them in the heap, until start-up is over -- state
     environ: address of the environment vector in the user heap -- state
     argv, exec_info: addresses of argument vector and exec information, 0 if none -- state
@@ -67,7 +68,7 @@ class CygwinProcess:
         self.h_exec = self.h_cancel = 0
         self.signal_arrived = 0
         self.sigcatch = 0
-        self.h_wait = 0
+        self.h_wait = self.h_execed = 0
         self.wake_children = self.h_wait_subproc = 0
         self.exiting = False
         self.children: list[children.Child] = []

@@ -151,6 +151,7 @@ class Blocking:
         if suspended:
             yield from k.resume_thread(me, h_thread)
         k.close_handle(me, h_thread)
+        p.h_execed = h_process if overlay else 0
         woke = yield from wait_for_exec(p, creation, h_process, ready)
         if overlay:
             yield from leave_to_child(p, creation, h_process, ready, woke, (h_process,))

@@ -145,6 +145,7 @@ class SharedMemory133:
                 yield from k.resume_thread(me, h_thread)
             yield from p.close_all_files()
             k.close_handle(me, h_thread)
+            p.h_execed = h_process
             woke = yield from wait_for_exec(p, creation, h_process, ready)
             watched = (h_process, p.signal_arrived)
             yield from leave_to_child(p, creation, h_process, ready, woke, watched)
