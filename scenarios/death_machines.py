@@ -17,7 +17,7 @@ from models.cygwin.creation_window import Step, step_at, steps_of
 from models.cygwin.errors import TryAgain
 from models.cygwin.images import native_image
 from models.cygwin.installation import Creation, Watch
-from models.cygwin.machine import Machine, build
+from models.cygwin.machine import Machine, boot, build
 from models.cygwin.program_file import Program
 from models.cygwin.programs import PLACES, UserProcess, start
 from models.cygwin.protocol import P_NOWAIT
@@ -28,6 +28,7 @@ from models.win32.kernel import Kernel
 from models.win32.objects import KernelObject
 from models.win32.system import SYSTEMS
 from models.win32.thread import Thread
+from scenarios.background_machines import failures
 from scenarios.messages import general
 from sim.engine import Steps
 from sim.streams import Replication
@@ -68,11 +69,16 @@ class Seen:
 
 @dataclass(eq=False)
 class Ran:
-    """One run. died_us: when the child ended; creation: the one that this is about -- output"""
+    """One run. creation: the one that this is about, a mere request if it never came to it"""
 
     machine: Machine
     seen: Seen
     creation: Creation
+
+    @property
+    def failed(self) -> list[str]:
+        """What went wrong, in the words that a user saw."""
+        return failures(self.machine)
 
     @property
     def died_us(self) -> float | None:
@@ -131,12 +137,15 @@ def reference(setting: Setting, way: str, watch: Watch | None = None) -> Ran:
 
 
 def deaths(setting: Setting, way: str, every: int) -> Iterator[Death]:
-    """The child killed in each `every`th step of its creation, by each cause."""
+    """The child killed in each `every`th step of its creation, by each cause.
+
+    None if the run in which nobody dies fails.
+    """
     whole = reference(setting, way)
+    if whole.failed:
+        return
     steps = steps_of(whole.machine.kernel, whole.creation)
     child = child_of(whole.machine.kernel, whole.creation).pid
-    if not steps:
-        return
     for cause in CAUSES:
         for step in steps[::every]:
             ran = _run(setting, way, step.middle_us, cause, child)
@@ -165,7 +174,7 @@ def _run(
         k.engine.deadline(at_us, lambda: _crash(k, child))
     k.engine.run()
     records = [r for r in k.trace.records if isinstance(r, Creation) and r.kind == _kind(way)]
-    return Ran(machine, seen, records[-1])
+    return Ran(machine, seen, records[-1] if records else Creation(-1, _kind(way), 0, ""))
 
 
 def _killer(machine: Machine, at_us: float | None, child: int, code: int) -> None:
@@ -189,7 +198,8 @@ def _killer(machine: Machine, at_us: float | None, child: int, code: int) -> Non
         return 0
 
     image = native_image(machine.installation.version, "kill", steps)
-    machine.kernel.boot(image, machine.draws.at(-1))
+    costs = machine.draws.at(-1)
+    boot(machine.installation, image, costs, Creation(-1, "boot", 0, "kill"))
 
 
 def _crash(k: Kernel, child: int) -> None:
@@ -204,7 +214,10 @@ def _caller(p: UserProcess, setting: Setting, way: str, seen: Seen) -> Steps:
     for _ in range(3):
         p.open("/dev/tty")
     p.fill_heap(setting.heap_kib * 1024)
-    first = yield from p.fork(_leaves)
+    try:
+        first = yield from p.fork(_leaves)
+    except TryAgain:
+        return  # the message is written down
     yield from p.waitpid(first)
     if way.endswith("socket"):
         p.socket()

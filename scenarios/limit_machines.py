@@ -6,6 +6,7 @@ Each is built, run to its end and read: what was had, how many of it, and what t
 from __future__ import annotations
 
 from collections.abc import Callable
+from contextlib import suppress
 from dataclasses import dataclass, field
 from itertools import pairwise
 from statistics import median
@@ -23,6 +24,7 @@ from models.win32.errors import Win32Error
 from models.win32.memory import PAGE_BYTES
 from models.win32.objects import Section
 from models.win32.system import SYSTEMS
+from models.win32.thread import Process
 from sim.engine import Steps
 from sim.streams import Replication
 
@@ -117,13 +119,18 @@ class Reached:
     @property
     def again(self) -> bool:
         """Whether the program that was refused is alive to try again, or ended by itself."""
-        first = next(iter(self.machine.kernel.processes.values()))
-        return bool(self.messages) and first.exit_code == 0
+        first = self._first
+        return bool(self.messages) and first is not None and first.exit_code == 0
 
     @property
     def caller_waits(self) -> bool:
         """Whether the first program still waits, and so never came to its end."""
-        return next(iter(self.machine.kernel.processes.values())).alive
+        return self._first is not None and self._first.alive
+
+    @property
+    def _first(self) -> Process | None:
+        """The first program's process, None if there was no memory for it."""
+        return next(iter(self.machine.kernel.processes.values()), None)
 
 
 def children(ground: Ground, way: str, asked: int) -> Reached:
@@ -161,12 +168,15 @@ def _run(
 
 def _family(p: UserProcess, noted: Asked, way: str, asked: int) -> Steps:
     handles = p.dll.me.process.handles
-    pids, counts = [], []
-    for _ in range(asked):
-        pids.append((yield from _child(p, way, _lives)))
-        counts.append(len(handles))
+    pids, counts = [], [len(handles)]
+    try:
+        for _ in range(asked):
+            pids.append((yield from _child(p, way, _lives)))
+            counts.append(len(handles))
+    except TryAgain as error:
+        noted.text = str(error)
     noted.handles = counts[-1]
-    noted.per_one = median([b - a for a, b in pairwise(counts)] or counts)
+    noted.per_one = median([b - a for a, b in pairwise(counts)] or [0])
     for pid in pids:
         try:
             yield from p.waitpid(pid)
@@ -174,8 +184,9 @@ def _family(p: UserProcess, noted: Asked, way: str, asked: int) -> Steps:
             noted.refused += 1
         else:
             noted.made += 1
-    last = yield from _child(p, way, _ends)
-    noted.again = (yield from p.waitpid(last)) == 0
+    with suppress(TryAgain):  # the message is written down
+        last = yield from _child(p, way, _ends)
+        noted.again = (yield from p.waitpid(last)) == 0
 
 
 def _child(p: UserProcess, way: str, body: Body) -> Steps:
@@ -225,10 +236,13 @@ def _becomes(p: UserProcess, native: Program) -> Steps:
 
 
 def _mourner(p: UserProcess, noted: Asked, way: str, rounds: int) -> Steps:
-    for _ in range(rounds):
-        pid = yield from _child(p, way, _ends)
-        yield from p.waitpid(pid)
-        noted.dead.append(pid)
+    try:
+        for _ in range(rounds):
+            pid = yield from _child(p, way, _ends)
+            yield from p.waitpid(pid)
+            noted.dead.append(pid)
+    except TryAgain as error:
+        noted.text = str(error)
     noted.held = [pid for pid in noted.dead if _is_there(p, pid)]
 
 

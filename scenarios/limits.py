@@ -211,14 +211,14 @@ def _measures(place: str, r: Reached) -> Iterator[Measured]:
         last = asked.held == asked.dead[len(asked.dead) - len(asked.held) :]
         yield Measured(place, "after", "1", len(asked.held), 0)
         yield Measured(place, "are_the_last", "1", int(last), 0)
-        sees = "nothing"
+        sees = "EAGAIN" if asked.text else "nothing"
     elif words["limit"] == "children":
         yield Measured(place, "after", "1", asked.made, 0)
         yield Measured(place, "unheard", "1", asked.refused, 0)
         yield Measured(place, "room_again", "1", int(asked.again), 0)
         yield Measured(place, "handles_per_child", "1", asked.per_one, 0)
         yield Measured(place, "widest_wait", "1", r.widest_wait, 0)
-        sees = "ECHILD" if asked.refused else "nothing"
+        sees = "ECHILD" if asked.refused else "EAGAIN" if asked.text else "nothing"
     else:
         native = words["limit"] == "natives"
         yield Measured(place, "after", "1", r.running("nat") if native else asked.made, 0)
@@ -239,6 +239,9 @@ def _of_children(name: str, o: Replicated, point: Parameters) -> Iterator[tuple[
             o.value(at, m)
             for m in ("after", "unheard", "room_again", "handles_per_child", "widest_wait")
         )
+        if o.value(at, "message"):
+            yield f"{name}, {way}: memory ran out after {kept:g} children", "assumed"
+            continue
         if not unheard:
             yield f"{name}, {way}: all {kept:g} living children are heard of", "exact"
             continue
@@ -297,6 +300,8 @@ def _of_pids(name: str, o: Replicated, point: Parameters) -> Iterator[tuple[str,
     for way in (FORK, SPAWN):
         at = f"limit=pids way={way}"
         held, last = o.value(at, "after"), o.value(at, "are_the_last")
+        if o.value(at, "message"):
+            return
         which = ", the last ones" if held and last == 1 else ""
         parts.append(f"{held:g} of {point.rounds} that were forked" + which if way == FORK
                      else f"{held:g} of as many that were spawned")  # fmt: skip

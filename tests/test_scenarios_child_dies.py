@@ -99,8 +99,19 @@ def test_a_dead_exec_or_spawn_is_an_ordinary_dead_child(way, scheme):
 
 
 def test_where_nothing_takes_time_there_is_no_step_to_die_in():
-    found = list(deaths(setting("blocking", profile=load_profile("ideal")), "exec", 1))
-    assert all(death.step.end_us > death.step.start_us for death in found)
+    ideal = load_profile("ideal")
+    outcome = run_point(Parameters(), "blocking", "nt", ideal, Replication(1, 0))
+    assert outcome.rows == outcome.notes == []
+    [said] = list(child_dies.conclusions(_of(outcome), Parameters()))[1:]
+    assert "no step takes any time" in said[0]
+
+
+def test_too_little_memory_is_a_note_and_nothing_follows(small_profile):
+    for limit_bytes in (4096, 620_000, 1_100_000):
+        profile = load_profile(small_profile(limit_bytes))
+        o = run_point(Parameters(every=9), "shared-memory", "nt", profile, Replication(1, 0))
+        assert any("1455" in note for note in o.notes)
+        assert all(not o.drawn[way] for way in WAYS if any(f", {way}: " in n for n in o.notes))
 
 
 def test_words_follow_from_the_deaths():
@@ -125,7 +136,8 @@ def _of(outcome: Outcome) -> dict[str, Replicated]:
 
 def test_report_figures_and_results(cygsim, tmp_path):
     out = tmp_path / "out"
-    done = cygsim("run", "child_dies", "--set", "every=25", "--replications", 2, "--out", out)
+    words = ("--scheme", "blocking", "--set", "every=25", "--replications", 2, "--out", out)
+    done = cygsim("run", "child_dies", *words)
     assert done.returncode == 0, done.stderr
     text = done.stdout.decode()
     assert max(map(len, text.splitlines())) <= 80

@@ -111,6 +111,16 @@ def test_words_follow_from_the_numbers():
     assert not any("the caller ends" in text for text in again)
 
 
+@pytest.mark.parametrize("limit_bytes", [4096, 620_000, 2_000_000])
+def test_too_little_memory_is_a_result(small_profile, limit_bytes):
+    profile = load_profile(small_profile(limit_bytes))
+    o = run_point(SMALL, "shared-memory", "nt", profile, Replication(1, 0))
+    assert o.value("limit=children way=fork", "after") < 62
+    assert "1455" in o.value("limit=children way=fork", "message")
+    said = [text for text, _ in conclusions({"shared-memory": Replicated((o,))}, SMALL)]
+    assert any("memory ran out after" in text for text in said)
+
+
 def test_a_place_that_there_is_not_is_refused():
     with pytest.raises(KeyError):
         limits.watched("limit=moon way=fork", SMALL, "blocking", "nt", P3, Replication(1, 0), None)
@@ -126,7 +136,7 @@ def test_messages_that_differ_in_numbers_only_are_one():
 
 def test_report_figures_and_results(cygsim, tmp_path):
     out = tmp_path / "out"
-    words = ("--quick", "--set", "commit_mib=8", "--set", "descriptors=100", "--out", out)
+    words = ("--quick", "--scheme", "shared-memory", "--set", "commit_mib=8", "--out", out)
     done = cygsim("run", "limits", *words)
     assert done.returncode == 0, done.stderr
     assert max(map(len, done.stdout.decode().splitlines())) <= 80
