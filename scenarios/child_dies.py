@@ -239,7 +239,8 @@ def _of_way(name: str, way: str, o: Replicated) -> tuple[str, str]:
         since = "" if some[0] is found[0] else f", from {first.who} {first.call} on"
         words = "a dead child" if result == CODE else result
         parts.append(f"{words} in {len(some)} of {len(found)} steps{since}")
-    return f"{name}, {way}: {'; '.join(parts)}", "exact"
+    several = f" ({len(o.outcomes)} replications)" if len(o.outcomes) > 1 else ""
+    return f"{name}, {way}: {'; '.join(parts)}{several}", "exact"
 
 
 def _of_waiting(name: str, every: list[Death]) -> Iterator[tuple[str, str]]:

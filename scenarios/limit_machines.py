@@ -117,8 +117,8 @@ class Reached:
         return sum(q.alive and q.image.name == name for q in every)
 
     @property
-    def again(self) -> bool:
-        """Whether the program that was refused is alive to try again, or ended by itself."""
+    def goes_on(self) -> bool:
+        """Whether the program that was refused came to its own end, and could have tried again."""
         first = self._first
         return bool(self.messages) and first is not None and first.exit_code == 0
 

@@ -222,7 +222,7 @@ def _measures(place: str, r: Reached) -> Iterator[Measured]:
     else:
         native = words["limit"] == "natives"
         yield Measured(place, "after", "1", r.running("nat") if native else asked.made, 0)
-        sees = "EAGAIN" if r.again else "its end" if message else "nothing"
+        sees = "EAGAIN" if r.goes_on else "its end" if message else "nothing"
         sees = "no prompt" if r.caller_waits else sees
     yield Measured(place, "sees", "", sees, 0)
 

@@ -83,9 +83,9 @@ def test_natives_keep_a_section_each_and_blocking_makes_only_one(scheme):
     assert large.running("nat") < r.running("nat")
     if given:  # the section is the first to find no memory, and that is fatal for the caller
         assert large.messages == ["couldn't allocate new cygwin heap for child, Win32 error 1455"]
-        assert not large.again
+        assert not large.goes_on
     else:
-        assert large.again
+        assert large.goes_on
 
 
 @pytest.mark.parametrize("scheme", SCHEMES)
@@ -93,7 +93,7 @@ def test_a_shell_s_background_jobs_end_with_eagain_whatever_the_scheme(scheme):
     r = natives(ground(scheme), SHELL, 16, 16 << 20, 400)
     assert not r.caller_waits
     assert 10 < r.running("nat") < 60
-    assert r.again
+    assert r.goes_on
     assert any("1455" in text or "died before" in text for text in r.messages)
 
 

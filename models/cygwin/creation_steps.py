@@ -135,20 +135,25 @@ def let_go(
     handles: Iterable[int],
     section: HeapSection | None = NO_SECTION,
     blocks: ArgumentBlocks | None = None,
+    parent: int = 0,
 ) -> None:
-    """CreateProcess failed: what was made for the child is unmapped, closed and freed.
+    """CreateProcess failed: what was made for the child is closed, unmapped and freed.
 
-    Source: the error branches of fork.cc and spawn.cc and child_info_spawn's destructor.
+    `blocks` and `parent`, of an exec or spawn, go last.  Source: the error branches of fork.cc and
+    spawn.cc and child_info_spawn's destructor (trees of 2000 to 2004; the order is theirs).
     """
     k, me = p.k, p.me
     heap, view = section or NO_SECTION
-    if view:
-        k.unmap_view_of_file(me, view)
-    for handle in (*handles, heap, blocks.pinfo if blocks else 0):
+    for handle in handles:
         if handle:
             k.close_handle(me, handle)
+    if view:
+        k.unmap_view_of_file(me, view)
     if blocks:
         free_arguments(p.heap, blocks)
+    for handle in (heap, parent, blocks.pinfo if blocks else 0):
+        if handle:
+            k.close_handle(me, handle)
 
 
 def fixup_before(p: CygwinProcess, child_winpid: int, execed: bool) -> Steps:

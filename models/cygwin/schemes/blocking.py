@@ -25,6 +25,7 @@ from models.cygwin import children
 from models.cygwin.arguments import free_arguments
 from models.cygwin.child_info import ChildInfo, ChildType
 from models.cygwin.creation_steps import (
+    NO_SECTION,
     creation_flags,
     exec_info,
     finish_fork,
@@ -140,7 +141,7 @@ class Blocking:
                 me, request.image, True, creation_flags(p, suspended, mode), info, creation
             )
         except Win32Error:
-            let_go(p, (ready, parent), blocks=blocks)
+            let_go(p, (ready,), NO_SECTION, blocks, parent)
             raise
         if p.fds.sockets:
             yield from p.installation.bracket(

@@ -130,7 +130,7 @@ class SharedMemory:
                 me, request.image, True, creation_flags(p, suspended, mode), info, creation
             )
         except Win32Error:
-            let_go(p, (ready, parent), section, blocks)
+            let_go(p, (ready,), section, blocks, parent)
             raise
         if two_steps:
             yield from p.installation.bracket(

@@ -132,7 +132,7 @@ class SharedMemory133:
                 me, request.image, True, creation_flags(p, suspended, mode), info, creation
             )
         except Win32Error:
-            let_go(p, (ready, parent), section and section._replace(view=0), blocks)
+            let_go(p, (ready,), section and section._replace(view=0), blocks, parent)
             raise
         if section:
             k.close_handle(me, section.handle)
