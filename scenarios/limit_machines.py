@@ -135,7 +135,12 @@ class Reached:
 
 def children(ground: Ground, way: str, asked: int) -> Reached:
     """Living children, made by fork or spawn, and then waited for, each by its pid."""
-    return _run(ground, lambda p, noted: _family(p, noted, way, asked), calls=True)
+    return _run(ground, lambda p, noted: _family(p, noted, way, asked, _lives), calls=True)
+
+
+def zombies(ground: Ground, way: str, asked: int) -> Reached:
+    """Children that end at once, one after the other, and are waited for only then."""
+    return _run(ground, lambda p, noted: _family(p, noted, way, asked, _ends, _SETTLE_US))
 
 
 def descriptors(ground: Ground, most: int) -> Reached:
@@ -166,13 +171,16 @@ def _run(
     return Reached(machine, noted)
 
 
-def _family(p: UserProcess, noted: Asked, way: str, asked: int) -> Steps:
+def _family(
+    p: UserProcess, noted: Asked, way: str, asked: int, body: Body, pause_us: float = 0.0
+) -> Steps:
     handles = p.dll.me.process.handles
     pids, counts = [], [len(handles)]
     try:
         for _ in range(asked):
-            pids.append((yield from _child(p, way, _lives)))
+            pids.append((yield from _child(p, way, body)))
             counts.append(len(handles))
+            yield from p.sleep(pause_us)
     except TryAgain as error:
         noted.text = str(error)
     noted.handles = counts[-1]

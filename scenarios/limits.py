@@ -3,7 +3,7 @@
 A program asks for more and more of one thing:
 
 * living children, by fork and by spawn: a process keeps 62 on record (PSIZE 63), since one wait of
-  its wait_subproc takes at most 64 handles;
+  its wait_subproc takes at most 64 handles; and children that end before it waits for any;
 * open files: each has its handle, and its fhandler and names in the cygheap, which has an end;
 * native programs in the background that never end, from a shell's `&` and from spawn: each keeps a
   section with a copy of the heap, until the machine can commit no more;
@@ -29,7 +29,7 @@ if __name__ == "__main__":
 from models.cygwin import schemes
 from models.cygwin.installation import Watch
 from models.cygwin.machine import Machine
-from models.cygwin.version import MAX_CHILDREN
+from models.cygwin.version import MAX_CHILDREN, MAX_ZOMBIES
 from models.win32.cost_profile import Profile
 from models.win32.sync_calls import MAXIMUM_WAIT_OBJECTS
 from scenarios.limit_machines import (
@@ -42,6 +42,7 @@ from scenarios.limit_machines import (
     descriptors,
     held_pids,
     natives,
+    zombies,
 )
 from scenarios.messages import general, legend, lettered
 from scenarios.parameters import check, parameter
@@ -57,6 +58,7 @@ class Parameters:
     """What is asked; each field is a key of --set.
 
     children: how many living children a process asks for -- input
+    zombies: how many children end before it waits for any -- input
     descriptors: how many files it opens at most -- input
     rounds: how many children end and are waited for -- input
     heap_kib: sizes of the cygheap of who starts native programs [KiB] -- input
@@ -66,6 +68,7 @@ class Parameters:
     """
 
     children: int = parameter(70, "1", 1, 1000)
+    zombies: int = parameter(300, "1", 1, 10_000)
     descriptors: int = parameter(4000, "1", 1, 20_000)
     rounds: int = parameter(20, "1", 1, 1000)
     heap_kib: tuple[int, ...] = parameter((16, 64, 155, 512, 1024), "KiB", 16, 4096)
@@ -100,6 +103,7 @@ def run_point(
 def places(point: Parameters) -> Iterator[str]:
     """The points of the results, each a machine of its own."""
     yield from (f"limit=children way={way}" for way in (FORK, SPAWN))
+    yield from (f"limit=zombies way={way}" for way in (FORK, SPAWN))
     yield "limit=descriptors way=open"
     yield from (_at_native(way, kib) for way in (SHELL, SPAWN) for kib in point.heap_kib)
     yield from (f"limit=pids way={way}" for way in (FORK, SPAWN))
@@ -136,6 +140,7 @@ def conclusions(results: dict[str, Replicated], point: Parameters) -> Iterator[t
     yield from legend(_letters(results, point))
     for name, o in results.items():
         yield from _of_children(name, o, point)
+        yield from _of_zombies(name, o, point)
         yield from _of_descriptors(name, o)
         yield from _of_natives(name, o, point)
         yield from _of_pids(name, o, point)
@@ -186,6 +191,8 @@ def _reached(place: str, point: Parameters, ground: Ground) -> Reached:
     way = words["way"]
     if words["limit"] == "children":
         return children(ground, way, point.children)
+    if words["limit"] == "zombies":
+        return zombies(ground, way, point.zombies)
     if words["limit"] == "descriptors":
         return descriptors(ground, point.descriptors)
     if words["limit"] == "pids":
@@ -212,7 +219,7 @@ def _measures(place: str, r: Reached) -> Iterator[Measured]:
         yield Measured(place, "after", "1", len(asked.held), 0)
         yield Measured(place, "are_the_last", "1", int(last), 0)
         sees = "EAGAIN" if asked.text else "nothing"
-    elif words["limit"] == "children":
+    elif words["limit"] in ("children", "zombies"):
         yield Measured(place, "after", "1", asked.made, 0)
         yield Measured(place, "unheard", "1", asked.refused, 0)
         yield Measured(place, "room_again", "1", int(asked.again), 0)
@@ -252,6 +259,20 @@ def _of_children(name: str, o: Replicated, point: Parameters) -> Iterator[tuple[
             f"{each:g} handles; the widest wait is for {widest:g} handles of "
             f"{MAXIMUM_WAIT_OBJECTS}",
             "exact",
+        )
+
+
+def _of_zombies(name: str, o: Replicated, point: Parameters) -> Iterator[tuple[str, str]]:
+    for way in (FORK, SPAWN):
+        at = f"limit=zombies way={way}"
+        kept, unheard = o.value(at, "after"), o.value(at, "unheard")
+        if o.value(at, "message"):
+            continue
+        lost = f", the codes of {unheard:g} are lost" if unheard else ""
+        yield (
+            f"{name}, {way}: of {point.zombies} children that ended unwaited for {kept:g} are "
+            f"heard of{lost} (NZOMBIES {MAX_ZOMBIES}, known from 2003 on)",
+            "assumed",
         )
 
 

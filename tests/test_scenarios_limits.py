@@ -15,6 +15,7 @@ from scenarios.limit_machines import (
     descriptors,
     held_pids,
     natives,
+    zombies,
 )
 from scenarios.limits import Parameters, conclusions, run_point
 from scenarios.messages import general, legend, lettered
@@ -23,7 +24,9 @@ from sim.streams import Replication
 
 P3 = load_profile("p3-800-w2000")
 SCHEMES = ("blocking", "shared-memory-1.3.3", "shared-memory", "msys-1.0")
-SMALL = Parameters(children=64, descriptors=50, rounds=10, heap_kib=(16, 1024), commit_mib=8)
+SMALL = Parameters(
+    children=64, zombies=70, descriptors=50, rounds=10, heap_kib=(16, 1024), commit_mib=8
+)
 
 
 def ground(scheme: str, system: str = "nt", profile=P3) -> Ground:
@@ -41,6 +44,14 @@ def test_62_living_children_are_heard_of_and_the_others_run_on(scheme, way, prof
     assert not r.messages
     few = children(ground(scheme), way, 62)
     assert (few.asked.made, few.asked.refused) == (62, 0)
+
+
+@pytest.mark.parametrize("way", [FORK, SPAWN])
+@pytest.mark.parametrize("scheme", ["blocking", "shared-memory"])
+def test_255_zombies_are_heard_of(scheme, way):
+    r = zombies(ground(scheme), way, 260)
+    assert (r.asked.made, r.asked.refused, r.asked.again) == (255, 5, True)
+    assert r.machine.kernel.committed_bytes == 0
 
 
 @pytest.mark.parametrize("scheme", SCHEMES)
@@ -101,6 +112,7 @@ def test_words_follow_from_the_numbers():
     o = run_point(SMALL, "shared-memory", "nt", P3, Replication(1, 0))
     said = [text for text, _ in conclusions({"shared-memory": Replicated((o,))}, SMALL)]
     assert any("of 64 living children 62 are heard of" in text for text in said)
+    assert any("of 70 children that ended unwaited for 70 are heard of (" in text for text in said)
     assert any("the caller ends" in text for text in said)
     assert any("8 of 10 that were forked, the last ones" in text for text in said)
     changed = {"after": 64, "unheard": 0, "sees": "nothing", "message": ""}

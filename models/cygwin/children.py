@@ -18,7 +18,14 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from models.cygwin.child_info import ChildInfo, ChildType
-from models.cygwin.version import EXIT_SIGNALLED, JOIN_MS, MAX_CHILDREN, PID_RING, POLL_MS
+from models.cygwin.version import (
+    EXIT_SIGNALLED,
+    JOIN_MS,
+    MAX_CHILDREN,
+    MAX_ZOMBIES,
+    PID_RING,
+    POLL_MS,
+)
 from models.win32.address_space import Region
 from models.win32.errors import Win32Error
 from models.win32.handles import CURRENT_PROCESS
@@ -181,6 +188,9 @@ def wait_subproc(p: CygwinProcess, thread: Thread) -> Steps:
             child.h_process = adopted
             continue
         child.zombie = True
+        waited_for = p.waiter is not None and p.waiter.pid == child.pid
+        if not waited_for and sum(one.zombie for one in p.children) >= MAX_ZOMBIES:
+            _forget(p, thread, child)
         yield from k.release_semaphore(thread, p.sigcatch)
 
 
@@ -267,6 +277,17 @@ def reap(p: CygwinProcess, by: Thread, child: Child) -> Steps:
     p.children.remove(child)
     p.waiter.code = k.get_exit_code_process(by, child.h_process)
     yield from k.set_event(by, p.h_wait)
+    _release(k, by, child)
+
+
+def _forget(p: CygwinProcess, by: Thread, child: Child) -> None:
+    """There are too many zombies already: nobody will hear of this one."""
+    p.children.remove(child)
+    _release(p.k, by, child)
+
+
+def _release(k: Kernel, by: Thread, child: Child) -> None:
+    """Close what is kept of a child that is over."""
     k.close_handle(by, child.h_process)
     if child.h_first != child.h_process:
         k.close_handle(by, child.h_first)
