@@ -26,7 +26,7 @@ from sim.engine import Steps
 from sim.streams import Replication
 
 MODES = {"nowait": P_NOWAIT, "nowaito": P_NOWAITO, "p_vfork": P_VFORK, "detach": P_DETACH}
-_ENV = [b"PATH=/usr/local/bin:/usr/bin:/bin", b"HOME=/home/user", b"TERM=cygwin"]
+ENV = [b"PATH=/usr/local/bin:/usr/bin:/bin", b"HOME=/home/user", b"TERM=cygwin"]
 
 
 def prompt(
@@ -37,7 +37,7 @@ def prompt(
     machine = build(schemes.get(scheme), SYSTEMS[system], profile, replication, processors, 2)
     machine.installation.watch = watch
     back: list[float] = []
-    machine.start("sh", lambda p: _shell(p, machine, way, _native(machine, seconds), back))
+    machine.start("sh", lambda p: _shell(p, machine, way, native_program(machine, seconds), back))
     machine.kernel.engine.run()
     return machine, back
 
@@ -51,7 +51,7 @@ def make(
         schemes.get(scheme), SYSTEMS[system], profile, replication, processors, compiles
     )
     machine.installation.watch = watch
-    native = _native(machine, seconds)
+    native = native_program(machine, seconds)
     machine.start("make", lambda p: _make_steps(p, machine, jobs, compiles, native))
     machine.kernel.engine.run()
     return machine, native
@@ -85,7 +85,7 @@ def failures(machine: Machine) -> list[str]:
     return [f"{program} failed: {text}" for program, text in (*seen, *crashes)]
 
 
-def _native(machine: Machine, seconds: float) -> Image:
+def native_program(machine: Machine, seconds: float) -> Image:
     """A program without Cygwin that sleeps for `seconds` and exits with 6."""
 
     def steps(kernel: Kernel, thread: Thread) -> Steps:
@@ -102,7 +102,7 @@ def _shell(p: CygwinProcess, machine: Machine, way: str, native: Image, back: li
     p.me.costs = machine.draws.at(0)
     yield from p.work(1.0)
     began = p.now()
-    arguments = Arguments([b"nat", b"sleep"], _ENV)
+    arguments = Arguments([b"nat", b"sleep"], ENV)
     try:
         if way in MODES:
             yield from p.spawn(MODES[way], native, arguments)
@@ -132,7 +132,7 @@ def _make_steps(
             yield from p.waitpid(running.pop(0))
         p.me.costs = machine.draws.at(number)
         try:
-            pid = yield from p.spawn(P_NOWAIT, native, Arguments([b"cc", b"-c"], _ENV))
+            pid = yield from p.spawn(P_NOWAIT, native, Arguments([b"cc", b"-c"], ENV))
         except TryAgain:
             break  # the message is written down
         running.append(pid)

@@ -8,6 +8,9 @@ A program that is not linked with Cygwin runs for T seconds, or for ever.  It is
   _P_DETACH;
 * by a make -jN that spawns native compilers: how many run at once, on average?
 
+And where an exec leaves a stub that stands in for it, and in the foreground: the shell execs it
+itself, it starts another one, signals arrive (a hundred end a wait), its stub is killed.
+
 Under `blocking` spawn waits for the child to say that it has read the heap.  A native child never
 says so, and what ends the wait is its own end: nothing here declares it, the handles waited on do.
 
@@ -32,6 +35,8 @@ from models.cygwin.machine import Machine
 from models.win32.cost_profile import Profile
 from models.win32.image import Image
 from scenarios.background_machines import MODES, compilers, failures, make, prompt, who_waits
+from scenarios.background_stub_words import stub_conclusions, stub_figure, stub_places, stub_rows
+from scenarios.background_stubs import Course, Stub, stub
 from scenarios.creation_charts import KINDS, QUICK_KINDS, charts
 from scenarios.parameters import check, parameter
 from scenarios.spec import Measured, Outcome, Replicated, Spec, in_words
@@ -52,6 +57,8 @@ class Parameters:
     make_jobs, compiles: N of make -jN, and how many compilers it starts -- input
     compile_seconds: how long each runs [s] -- input
     processors: of the machine -- input
+    stub_seconds: how long the program runs that a stub stands in for [s] -- input
+    signal_ms: how often a signal arrives where some do [ms] -- input
     """
 
     seconds: tuple[float, ...] = parameter(
@@ -61,6 +68,8 @@ class Parameters:
     compiles: int = parameter(12, "1", 1, 60)
     compile_seconds: float = parameter(2.0, "s", 0, 86_400, above=True)
     processors: int = parameter(2, "1", 1, 60)
+    stub_seconds: float = parameter(2.0, "s", 0, 86_400, above=True)
+    signal_ms: float = parameter(10.0, "ms", 0, 86_400_000, above=True)
 
     def __post_init__(self) -> None:
         check(self)
@@ -102,13 +111,20 @@ def run_point(
     rows.append(Measured(at, "mean_running", "1", running, int(running is None)))
     rows.append(Measured(at, "makespan_us", "us", makespan_us, int(makespan_us is None)))
     notes += [f"{scheme}, make: {line}" for line in failed]
-    return Outcome(rows, notes)
+    courses: dict[str, Course] = {}
+    for at, way in stub_places(point.stub_seconds).items():
+        one = _stub(point, scheme, system, profile, replication, way)
+        rows += one.measures(at)
+        notes += [f"{scheme}, {way}: {line}" for line in one.failed]
+        courses[way] = one.course()
+    return Outcome(rows, notes, {"stubs": courses})
 
 
 def places(point: Parameters) -> Iterator[str]:
     """The points of the results, each a machine of its own."""
     yield from (_at(way, seconds) for seconds in point.seconds for way in WAYS)
     yield _at_make(point)
+    yield from stub_places(point.stub_seconds)
 
 
 def watched(
@@ -121,6 +137,8 @@ def watched(
             if place == _at(way, seconds):
                 return prompt(scheme, system, profile, replication, point.processors, way,
                                seconds, watch=watch)[0]  # fmt: skip
+    if (stub_way := stub_places(point.stub_seconds).get(place)) is not None:
+        return _stub(point, scheme, system, profile, replication, stub_way, watch).machine
     if place != _at_make(point):
         raise KeyError(place)
     machine, _ = _make(point, scheme, system, profile, replication, watch)
@@ -160,6 +178,11 @@ def figures(results: dict[str, Replicated], point: Parameters, system: str, prof
                 "compilers running at once, mean over the run [1]",
             ),
         )
+    name, r = list(results.items())[-1]
+    courses = r.drawn("stubs")[0]
+    if any(course.lives for course in courses.values()):
+        first = " (first replication)" if count > 1 else ""
+        yield "stubs", stub_figure(courses, f"{name}: native programs and their stubs{first}")
     kinds = QUICK_KINDS if quick else tuple(KINDS)
     yield from charts(list(results), system, profile, Replication(seed, 0), kinds)
 
@@ -173,6 +196,7 @@ def table(results: dict[str, Replicated], point: Parameters) -> Iterator[list[st
             yield [way, label, *(_cell(r, _at(way, seconds)) for r in results.values())]
             if label == "0.8" and way in MODES:
                 yield ["  (real code)", "", *(REAL.get(n, {}).get(way, "") for n in results)]
+    yield from stub_rows(results, point.stub_seconds)
     at = _at_make(point)
     means = [r.mean(at, "mean_running") for r in results.values()]
     cells = ["failed" if mean is None else f"{mean.mean:.2f}" for mean in means]
@@ -209,6 +233,7 @@ def conclusions(results: dict[str, Replicated], point: Parameters) -> Iterator[t
             yield f"{what} and execs is not held, whatever T is, under {which}", "structural"
         for name in held:
             yield f"{name}: {what} and execs is held as well", "structural"
+    yield from stub_conclusions(results, point.stub_seconds, point.signal_ms)
 
 
 def _of_spawn(name: str, r: Replicated, finite: list[float]) -> tuple[str, str]:
@@ -277,6 +302,14 @@ def _make(
 ) -> tuple[Machine, Image]:  # fmt: skip
     return make(scheme, system, profile, replication, point.processors, point.make_jobs,
                 point.compiles, point.compile_seconds, watch)  # fmt: skip
+
+
+def _stub(
+    point: Parameters, scheme: str, system: str, profile: Profile, replication: Replication,
+    way: str, watch: Watch | None = None,
+) -> Stub:  # fmt: skip
+    return stub(scheme, system, profile, replication, point.processors, way, point.stub_seconds,
+                point.signal_ms, watch)  # fmt: skip
 
 
 def main() -> int:

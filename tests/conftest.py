@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 import subprocess
 import sys
 from collections.abc import Callable
@@ -113,3 +114,19 @@ def replay(request: pytest.FixtureRequest) -> Any:
 
     carry_out.blocking = name == "blocking"  # type: ignore[attr-defined]  # for tests to ask
     return carry_out
+
+
+@pytest.fixture
+def small_profile(tmp_path: Path) -> Callable[[int], str]:
+    """The profile `p3-800-w2000` with another commit limit: the path of its file."""
+    source = ROOT / "models" / "win32" / "profiles" / "p3-800-w2000.toml"
+
+    def made(limit_bytes: int) -> str:
+        text = source.read_text(encoding="utf-8")
+        at = text.index("[commit_limit_bytes]")
+        changed = re.sub(r"value = \S+", f"value = {limit_bytes}", text[at:], count=1)
+        path = tmp_path / f"small-{limit_bytes}.toml"
+        path.write_text(text[:at] + changed, encoding="utf-8")
+        return str(path)
+
+    return made

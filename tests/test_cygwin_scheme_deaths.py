@@ -86,6 +86,9 @@ def test_the_message_of_an_early_death_is_the_era_s(name):
     child = world.first_child()
     assert seen["error"].startswith(f"child {child.pid}(0x")
     assert seen["error"].endswith(") died before initialization with status code 0x1")
+    assert [said.message for said in world.installation.messages] == [
+        "*** child state waiting for longjmp"
+    ]
     assert world.trace.records[0].error == seen["error"]
     assert world.trace.records[0].returned_us is None
 
@@ -186,3 +189,79 @@ def test_exec_child_that_dies_early_ends_its_stub_with_its_code(world):
     world.run(main)
     assert seen["code"] == 0x55
     assert world.k.committed_bytes == 0
+
+
+@pytest.mark.parametrize("kind", ["fork", "_P_NOWAIT", "exec"])
+def test_a_creation_without_memory_for_its_process_leaves_nothing_behind(kind, world):
+    """No section, no handle, no heap block: the real code cleans up where CreateProcess fails."""
+    image, found = world.cygwin(leave(0)), []
+
+    def create(p):
+        if kind == "fork":
+            return p.fork(leave(0))
+        if kind == "exec":
+            return p.execute(image, ARGUMENTS)
+        return p.spawn(kind, image, ARGUMENTS)
+
+    def main(p):
+        yield from p.work(1)
+        world.k.commit_limit_bytes = world.k.committed_bytes + 100_000
+        for _ in range(3):
+            with pytest.raises(TryAgain, match="1455"):
+                yield from create(p)
+            found.append((world.k.committed_bytes, len(p.me.process.handles), p.heap.max))
+
+    world.run(main)
+    assert len(set(found)) == 1
+    assert len(world.installation.failures) == 3
+
+
+def test_an_exec_without_memory_ends_a_program_that_does_not_care_with_126(nt_world):
+    codes = []
+
+    def child(p):
+        yield from p.work(1)
+        nt_world.k.commit_limit_bytes = nt_world.k.committed_bytes + 100_000
+        yield from p.execute(nt_world.cygwin(leave(0)), ARGUMENTS)
+
+    def main(p):
+        pid = yield from p.fork(child)
+        codes.append((yield from p.waitpid(pid)))
+
+    nt_world.run(main)
+    assert codes == [126]
+    assert nt_world.k.crashes == []
+
+
+@pytest.mark.parametrize("way", ["exec", "spawn"])
+def test_after_a_hundred_signals_a_stub_ends_with_0_and_its_native_child_runs_on(way, nt_world):
+    """The child's code is not asked for. Spawn waits under blocking only."""
+    seen = {}
+
+    def pest(p):
+        def steps(thread):
+            for _ in range(101):
+                yield from p.k.sleep(thread, 1_000)
+                yield from p.k.set_event(thread, p.signal_arrived)
+
+        return steps
+
+    def stub(p):
+        yield from p.k.create_thread(p.me, pest(p))
+        yield from p.execute(nt_world.native(2e6, 6), ARGUMENTS)
+
+    def main(p):
+        if way == "exec":
+            pid = yield from p.fork(stub)
+            seen["code"] = yield from p.waitpid(pid)
+        else:
+            yield from p.k.create_thread(p.me, pest(p))
+            yield from p.spawn("_P_NOWAIT", nt_world.native(2e6, 6), ARGUMENTS)
+        seen["took"] = p.now()
+
+    nt_world.run(main)
+    waited = way == "exec" or nt_world.is_blocking
+    assert seen["took"] < 300_000
+    assert (seen["took"] > 100_000) == waited
+    assert seen.get("code", 0) == 0
+    assert nt_world.k.engine.now > 2e6

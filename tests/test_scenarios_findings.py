@@ -10,6 +10,7 @@ import pytest
 
 from scenarios import demo_findings as demo
 from scenarios.background_native import Parameters, conclusions, places, table
+from scenarios.background_stub_words import stub_places
 from scenarios.options import ReplayOptions
 from scenarios.replay_command import results_of
 from scenarios.spec import Measured, Outcome, Replicated, in_words
@@ -27,6 +28,10 @@ def replicated(spawn_us: dict[str, list[float | None]], outcome: str = "finished
         for place in places(POINT):
             if place.startswith("way=make"):
                 rows.append(Measured(place, "mean_running", "1", 2.0 + number, 0))
+            elif place in stub_places(POINT.stub_seconds):
+                for measure in ("prompt_away_us", "section_held_us", "native_outlives_us"):
+                    rows.append(Measured(place, measure, "us", 3e6, 0))
+                rows.append(Measured(place, "exit_code", "1", 7, 0))
             else:
                 seconds = place.partition("seconds=")[2]
                 away = 20_000.0 if "shell" in place else spawn_us[seconds][number]

@@ -13,11 +13,19 @@ Source: sigproc.cc and pinfo.cc of aa9d50a1c (CYGWIN.md §c2, §c3); order of ca
 from __future__ import annotations
 
 from collections.abc import Callable
+from contextlib import suppress
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from models.cygwin.child_info import ChildInfo, ChildType
-from models.cygwin.version import JOIN_MS, MAX_CHILDREN, PID_RING, POLL_MS
+from models.cygwin.version import (
+    EXIT_SIGNALLED,
+    JOIN_MS,
+    MAX_CHILDREN,
+    MAX_ZOMBIES,
+    PID_RING,
+    POLL_MS,
+)
 from models.win32.address_space import Region
 from models.win32.errors import Win32Error
 from models.win32.handles import CURRENT_PROCESS
@@ -37,7 +45,7 @@ EntryPoint = Callable[["Kernel", Thread], Steps]
 _MORE_OBJECTS = 4
 
 # Words of a pinfo section (their places are assumed).
-PID, H_PROCESS, PPID_HANDLE, WINPID = 0, 8, 12, 16
+PID, H_PROCESS, PPID_HANDLE, WINPID, SIGNAL = 0, 8, 12, 16, 20
 
 
 @dataclass(slots=True, eq=False)
@@ -78,6 +86,11 @@ def pinfo_name(winpid: int) -> str:
     return f"cygpid.{winpid:x}"
 
 
+def sigcatch_name(winpid: int) -> str:
+    """What the semaphore is called by which a process hears of signals."""
+    return f"cygwin1.sigcatch.{winpid:x}"
+
+
 def subproc_init(p: CygwinProcess) -> Steps:
     """Before the first child: the event and the thread that children need."""
     if not p.wake_children:
@@ -101,7 +114,8 @@ def make_thread(p: CygwinProcess, start: Callable[[Thread], Steps], role: str) -
 def remember(p: CygwinProcess, h_process: int, winpid: int) -> Steps:
     """Register a child whose process exists; the record.
 
-    Returns None if the process has 62 children already: the child runs, nobody will hear of it.
+    Returns None if the process has 62 living children already: the child runs, nobody will hear
+    of it (what the caller makes of the refusal is assumed). Zombies stand in a table of their own.
     """
     k, me = p.k, p.me
     h_pinfo, _ = k.create_file_mapping(
@@ -109,7 +123,7 @@ def remember(p: CygwinProcess, h_process: int, winpid: int) -> Steps:
     )
     view = k.map_view_of_file_ex(me, h_pinfo, name="cygpid", ex=p.version.pinfo_view_ex)
     assert view.memory is not None
-    if len(p.children) >= MAX_CHILDREN:
+    if sum(not child.zombie for child in p.children) >= MAX_CHILDREN:
         return None
     first = k.duplicate_handle(me, CURRENT_PROCESS, h_process, CURRENT_PROCESS)
     try:
@@ -125,6 +139,13 @@ def remember(p: CygwinProcess, h_process: int, winpid: int) -> Steps:
     p.children.append(child)
     yield from k.set_event(me, p.wake_children)
     return child
+
+
+def hand_pinfo(p: CygwinProcess, child: Child | None, h_process: int) -> None:
+    """A handle of its pinfo for a spawned child, whose value nobody is told; none if it is dead."""
+    if child is not None:
+        with suppress(Win32Error):
+            p.k.duplicate_handle(p.me, CURRENT_PROCESS, child.h_pinfo, h_process)
 
 
 def keep_pid(p: CygwinProcess, h_process: int) -> None:
@@ -167,13 +188,16 @@ def wait_subproc(p: CygwinProcess, thread: Thread) -> Steps:
             child.h_process = adopted
             continue
         child.zombie = True
+        waited_for = p.waiter is not None and p.waiter.pid == child.pid
+        if not waited_for and sum(one.zombie for one in p.children) >= MAX_ZOMBIES:
+            _forget(p, thread, child)
         yield from k.release_semaphore(thread, p.sigcatch)
 
 
 def signal_thread(p: CygwinProcess, thread: Thread, info: ChildInfo | None, ready: int) -> Steps:
     """Steps of the signal thread: tell the parent of an exec that we live, then serve signals."""
     k = p.k
-    p.sigcatch = k.create_semaphore(thread, role="sigcatch")
+    p.sigcatch = k.create_semaphore(thread, name=sigcatch_name(p.me.process.pid), role="sigcatch")
     thread.debt_us += _MORE_OBJECTS * thread.costs.handle_us
     if info is not None and info.type is not ChildType.FORK:
         yield from _tell_parent(p, thread, info)
@@ -184,10 +208,44 @@ def signal_thread(p: CygwinProcess, thread: Thread, info: ChildInfo | None, read
     yield from k.set_event(thread, ready)
     while True:
         yield from k.wait_for_single_object(thread, p.sigcatch)
+        signal = p.pinfo.read32(SIGNAL)
+        if signal:
+            yield from _die_of(p, thread, signal)
         if p.waiter is not None:
             child = find(p, p.waiter.pid)
             if child is not None and child.zombie:
                 yield from reap(p, thread, child)
+
+
+def _die_of(p: CygwinProcess, thread: Thread, signal: int) -> Steps:
+    """A signal that ends a process. A stub passes it on to what it stands in for, and lives on.
+
+    Source: logs `native-killed-stub`; that any other process ends at once is assumed.
+    """
+    p.pinfo.write32(SIGNAL, 0)
+    victim = p.h_execed or CURRENT_PROCESS
+    with suppress(Win32Error):
+        yield from p.k.terminate_process(thread, victim, EXIT_SIGNALLED | signal << 8)
+
+
+def kill(p: CygwinProcess, pid: int, signal: int) -> Steps:
+    """kill(): whether there is such a process. Runs in the main thread; calls as in the logs.
+
+    `signal` is one that ends a process.
+    """
+    k, me = p.k, p.me
+    h_pinfo = k.open_file_mapping(me, pinfo_name(pid))
+    if h_pinfo is None:
+        return False
+    view = k.map_view_of_file_ex(me, h_pinfo, name="cygpid", ex=p.version.pinfo_view_ex)
+    assert view.memory is not None
+    view.memory.write32(SIGNAL, signal)
+    sigcatch = k.open_semaphore(me, sigcatch_name(view.memory.read32(WINPID)))
+    yield from k.release_semaphore(me, sigcatch)
+    k.close_handle(me, sigcatch)
+    k.unmap_view_of_file(me, view.base)
+    k.close_handle(me, h_pinfo)
+    return True
 
 
 def _tell_parent(p: CygwinProcess, thread: Thread, info: ChildInfo) -> Steps:
@@ -219,6 +277,17 @@ def reap(p: CygwinProcess, by: Thread, child: Child) -> Steps:
     p.children.remove(child)
     p.waiter.code = k.get_exit_code_process(by, child.h_process)
     yield from k.set_event(by, p.h_wait)
+    _release(k, by, child)
+
+
+def _forget(p: CygwinProcess, by: Thread, child: Child) -> None:
+    """There are too many zombies already: nobody will hear of this one."""
+    p.children.remove(child)
+    _release(p.k, by, child)
+
+
+def _release(k: Kernel, by: Thread, child: Child) -> None:
+    """Close what is kept of a child that is over."""
     k.close_handle(by, child.h_process)
     if child.h_first != child.h_process:
         k.close_handle(by, child.h_first)

@@ -5,12 +5,15 @@ Source: fork.cc and spawn.cc of aa9d50a1c (CYGWIN.md §c2, §c3); order of calls
 
 from __future__ import annotations
 
+from collections.abc import Iterable
+from contextlib import suppress
 from typing import TYPE_CHECKING, NamedTuple
 
 from models.cygwin import children, dll_data
 from models.cygwin.arguments import (
     ArgumentBlocks,
     Arguments,
+    free_arguments,
     put_argv,
     put_environment,
     put_info,
@@ -21,7 +24,7 @@ from models.cygwin.errors import TryAgain
 from models.cygwin.installation import Creation
 from models.cygwin.protocol import P_DETACH, P_OVERLAY
 from models.cygwin.version import EXIT_REPARENTED, FORK_WAIT_MS, MAX_SIGNAL_WAKES
-from models.win32.errors import Win32Error
+from models.win32.errors import PartialCopy, Win32Error
 from models.win32.handles import CURRENT_PROCESS
 from models.win32.process_calls import (
     CREATE_SUSPENDED,
@@ -43,6 +46,7 @@ class HeapSection(NamedTuple):
 
 
 NO_SECTION = HeapSection(0, 0)  # the child reads the parent's memory
+_OWN_RANGES = 6  # that a fork copies before those of linked DLLs
 SIGNAL_WOKE = WAIT_OBJECT_0 + 1  # index of signal_arrived in the exec wait
 
 
@@ -126,6 +130,32 @@ def put_arguments(p: CygwinProcess, arguments: Arguments, overlay: bool) -> Argu
     return blocks
 
 
+def let_go(
+    p: CygwinProcess,
+    handles: Iterable[int],
+    section: HeapSection | None = NO_SECTION,
+    blocks: ArgumentBlocks | None = None,
+    parent: int = 0,
+) -> None:
+    """CreateProcess failed: what was made for the child is closed, unmapped and freed.
+
+    `blocks` and `parent`, of an exec or spawn, go last.  Source: the error branches of fork.cc and
+    spawn.cc and child_info_spawn's destructor (trees of 2000 to 2004; the order is theirs).
+    """
+    k, me = p.k, p.me
+    heap, view = section or NO_SECTION
+    for handle in handles:
+        if handle:
+            k.close_handle(me, handle)
+    if view:
+        k.unmap_view_of_file(me, view)
+    if blocks:
+        free_arguments(p.heap, blocks)
+    for handle in (heap, parent, blocks.pinfo if blocks else 0):
+        if handle:
+            k.close_handle(me, handle)
+
+
 def fixup_before(p: CygwinProcess, child_winpid: int, execed: bool) -> Steps:
     """Write into our own heap, for each socket, what the suspended child needs to make it anew."""
     heap = p.heap
@@ -140,7 +170,10 @@ def fixup_before(p: CygwinProcess, child_winpid: int, execed: bool) -> Steps:
 
 
 def write_fork_memory(p: CygwinProcess, h_process: int) -> Steps:
-    """The six ranges that a fork parent writes into its child, then those of linked DLLs."""
+    """The six ranges that a fork parent writes into its child, then those of linked DLLs.
+
+    A range that cannot be written is the end of the child. Raises TryAgain with fork_copy's words.
+    """
     version, k, me = p.version, p.k, p.me
     dll_data.save(p)
     ranges = [
@@ -152,9 +185,21 @@ def write_fork_memory(p: CygwinProcess, h_process: int) -> Steps:
         version.dll_bss,
         *version.linked,
     ]
-    for address, size_bytes in ranges:
-        if size_bytes:
+    for number, (address, size_bytes) in enumerate(ranges):
+        if not size_bytes:
+            continue
+        try:
             yield from k.write_process_memory(me, h_process, address, address, size_bytes)
+        except Win32Error as error:
+            with suppress(Win32Error):
+                yield from k.terminate_process(me, h_process, 1)
+            linked = number - _OWN_RANGES
+            what = "user/cygwin data" if linked < 0 else "linked dll data/bss"
+            done = error.done_bytes if isinstance(error, PartialCopy) else 0
+            raise TryAgain(
+                f"{what} pass {number if linked < 0 else linked % 2} failed, "
+                f"0x{address:X}..0x{address + size_bytes:X}, done {done}, Win32 error {error.code}"
+            ) from error
 
 
 def fork_handshake(
@@ -162,13 +207,10 @@ def fork_handshake(
 ) -> Steps:
     """Steps 9 to 12 of §c2: wait, fill the child, let it go on, wait again. Raises TryAgain."""
     k, me = p.k, p.me
-    yield from _sync(p, creation, h_process, ready, pid)
-    try:
-        yield from write_fork_memory(p, h_process)
-    except Win32Error as error:
-        raise TryAgain(f"write copy failed, {error}") from error
+    yield from _sync(p, creation, h_process, ready, pid, "waiting for longjmp")
+    yield from write_fork_memory(p, h_process)
     yield from k.set_event(me, finished)
-    yield from _sync(p, creation, h_process, ready, pid)
+    yield from _sync(p, creation, h_process, ready, pid, "child loading dlls")
 
 
 def finish_fork(
@@ -192,8 +234,13 @@ def finish_fork(
         k.close_handle(me, handle)
 
 
-def _sync(p: CygwinProcess, creation: Creation, h_process: int, ready: int, pid: int) -> Steps:
-    """sync_with_child: until the child is ready, has died or 300 s are over."""
+def _sync(
+    p: CygwinProcess, creation: Creation, h_process: int, ready: int, pid: int, state: str
+) -> Steps:
+    """sync_with_child: until the child is ready, has died or 300 s are over.
+
+    `state` is what the message calls the part of the fork (§i, logs `fork-child-dies`).
+    """
     k, me = p.k, p.me
     woke = yield from p.wait_for_child(creation, (ready, h_process), FORK_WAIT_MS)
     if woke == WAIT_OBJECT_0:
@@ -203,8 +250,9 @@ def _sync(p: CygwinProcess, creation: Creation, h_process: int, ready: int, pid:
         raise TryAgain("WaitForMultipleObjects timed out")
     yield from k.wait_for_single_object(me, ready, 0)  # it may have been both
     code = k.get_exit_code_process(me, h_process)
+    p.installation.say(p.pid, me.process.image.name, f"*** child state {state}")
     raise TryAgain(
-        f"child {pid}({h_process:#x}) died before initialization with status code {code:#x}"
+        f"child {pid}(0x{h_process:X}) died before initialization with status code 0x{code:X}"
     )
 
 
@@ -248,11 +296,13 @@ def leave_to_child(
             yield from k.exit_process(me, EXIT_REPARENTED)
         if p.version.orphan_signals:
             yield from k.set_event(me, p.signal_arrived)  # no more signals (§i, ten logs)
-        woke = yield from p.wait_for_child(creation, watched, INFINITE)
-        while woke != WAIT_OBJECT_0:
-            yield from k.reset_event(me, p.signal_arrived)
+        for _ in range(MAX_SIGNAL_WAKES):
             woke = yield from p.wait_for_child(creation, watched, INFINITE)
-    code = k.get_exit_code_process(me, h_process)
+            if woke == WAIT_OBJECT_0:
+                break
+            yield from k.reset_event(me, p.signal_arrived)
+    # after too many signals the child's code is not asked for: the stub ends with 0
+    code = k.get_exit_code_process(me, h_process) if woke == WAIT_OBJECT_0 else 0
     k.close_handle(me, ready)
     k.close_handle(me, h_process)
     if p.installation.watch is not None:

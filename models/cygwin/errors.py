@@ -32,6 +32,13 @@ class TryAgain(CygwinError):
         return str(self.args[0])
 
 
+class NotExecuted(TryAgain):
+    """exec returned -1 with EAGAIN: its process could not be made. Args: (message,).
+
+    A program that does not handle it ends with 126, as a shell's child does.
+    """
+
+
 class NoSuchFile(CygwinError):
     """exec or spawn returned -1 with ENOENT: no such program. Args: (program,).
 

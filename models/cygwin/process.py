@@ -16,7 +16,7 @@ from models.cygwin.arguments import Arguments, Handed
 from models.cygwin.child_info import ChildType
 from models.cygwin.cygheap.allocator import Cygheap
 from models.cygwin.descriptors import CONSOLE, DISK, PIPE, SOCKET, DescriptorTable
-from models.cygwin.errors import TryAgain, no_image, try_again
+from models.cygwin.errors import NotExecuted, TryAgain, no_image, try_again
 from models.cygwin.installation import Creation, Failure, Installation, Program
 from models.cygwin.protocol import P_OVERLAY, Request
 from models.win32.address_space import Region
@@ -41,6 +41,7 @@ class CygwinProcess:
     fds: descriptor table -- state
     children, waiter: see `children.py` -- state
     h_self, h_thread, signal_arrived, ...: handles in this process -- state
+    h_execed: of what this stub of an exec stands in for -- state
     handed: argv and environment as an exec left them in the heap, until start-up is over -- state
     environ: address of the environment vector in the user heap -- state
     argv, exec_info: addresses of argument vector and exec information, 0 if none -- state
@@ -67,7 +68,7 @@ class CygwinProcess:
         self.h_exec = self.h_cancel = 0
         self.signal_arrived = 0
         self.sigcatch = 0
-        self.h_wait = 0
+        self.h_wait = self.h_execed = 0
         self.wake_children = self.h_wait_subproc = 0
         self.exiting = False
         self.children: list[children.Child] = []
@@ -116,12 +117,20 @@ class CygwinProcess:
     def execute(
         self, image: Image | None, arguments: Arguments, creation: Creation | None = None
     ) -> Steps:
-        """exec(): does not return; the same pid goes on as the new image. Raises NoSuchFile."""
+        """exec(): does not return; the same pid goes on as the new image.
+
+        Raises NoSuchFile, NotExecuted (EAGAIN).
+        """
         if self.vforking:
             yield from vfork.execute(self, image, arguments, creation)
         creation = self._creation("exec", "", image, creation)
         request = Request(ChildType.EXEC, P_OVERLAY, image, creation, arguments)
-        yield from self.installation.scheme.parent_side(self, request)
+        try:
+            yield from self.installation.scheme.parent_side(self, request)
+        except Win32Error as error:
+            again = str(try_again(error))
+            self.fail(again, creation)
+            raise NotExecuted(again) from error
 
     def spawn(
         self, mode: str, image: Image | None, arguments: Arguments, creation: Creation | None = None

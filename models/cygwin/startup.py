@@ -18,7 +18,7 @@ from models.cygwin.child_fixups import fixup_after_fork, new_socket, reads
 from models.cygwin.child_info import ChildInfo, ChildType
 from models.cygwin.cygheap.allocator import HeapFatal
 from models.cygwin.descriptors import PIPE, SOCKET, DescriptorTable
-from models.cygwin.errors import ApiFatal
+from models.cygwin.errors import ApiFatal, NotExecuted
 from models.cygwin.installation import Creation, Installation, Program
 from models.cygwin.process import CygwinProcess
 from models.cygwin.section_transfer import say_what_lies_there
@@ -31,6 +31,7 @@ from models.win32.waits import WAIT_OBJECT_0
 from sim.engine import Steps
 
 _EXIT_FATAL = 1  # api_fatal's exit code
+_EXIT_NOT_EXECUTED = 126  # of a shell's child whose exec failed
 
 
 def entry(
@@ -53,6 +54,8 @@ def entry(
                 main = program
             _reached_main(p)
             yield from main(p)
+        except NotExecuted:
+            yield from p.exit(_EXIT_NOT_EXECUTED)  # the message is written down
         except (ApiFatal, HeapFatal) as error:
             p.fail(str(error).replace("%E", "Win32 error 0"))  # as users saw it (§i)
             yield from kernel.exit_process(thread, _EXIT_FATAL)

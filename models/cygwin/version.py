@@ -16,10 +16,12 @@ from models.win32.process_calls import CREATE_DEFAULT_ERROR_MODE, NORMAL_PRIORIT
 
 FORK_WAIT_MS = 300_000  # FORK_WAIT_TIMEOUT, fork.cc of every era
 MAX_CHILDREN = 62  # PSIZE - 1, sigproc.cc
+MAX_ZOMBIES = 256  # NZOMBIES, sigproc.cc of 2003 and 2004; that it was so in 2001 is assumed
 POLL_MS = 1000  # wait_subproc's time-out, seen in the logs (§i)
 SIGNAL_DONE_MS = 60_000  # how long the main thread waits for its signal thread
 JOIN_MS = 20_000  # how long exit waits for wait_subproc
 MAX_SIGNAL_WAKES = 100  # signals that the exec wait tolerates, spawn.cc
+EXIT_SIGNALLED = 0x10000  # and the signal, as in 0x10900 (§i)
 EXIT_REPARENTED = 0x20000  # exit code of a stub whose child was given to its parent
 PID_RING = 8  # handles kept against quick reuse of a pid, fork.cc
 

@@ -25,12 +25,14 @@ from models.cygwin import children
 from models.cygwin.arguments import free_arguments
 from models.cygwin.child_info import ChildInfo, ChildType
 from models.cygwin.creation_steps import (
+    NO_SECTION,
     creation_flags,
     exec_info,
     finish_fork,
     fixup_before,
     fork_info,
     leave_to_child,
+    let_go,
     put_arguments,
     wait_for_exec,
 )
@@ -103,9 +105,13 @@ class Blocking:
         info = fork_info(p, parent, ready, finished)
         creation.heap_bytes = info.n
         flags = creation_flags(p, suspended=p.fds.sockets > 0)
-        h_process, h_thread, pid = yield from k.create_process(
-            me, request.image, True, flags, info, creation
-        )
+        try:
+            h_process, h_thread, pid = yield from k.create_process(
+                me, request.image, True, flags, info, creation
+            )
+        except Win32Error:
+            let_go(p, (parent, ready, finished))
+            raise
         k.close_handle(me, parent)
         if p.fds.sockets:
             yield from p.installation.bracket(
@@ -130,9 +136,13 @@ class Blocking:
         info = exec_info(p, mode, kind, blocks, parent, ready)
         creation.heap_bytes = info.n
         suspended = not overlay or p.fds.sockets > 0
-        h_process, h_thread, pid = yield from k.create_process(
-            me, request.image, True, creation_flags(p, suspended, mode), info, creation
-        )
+        try:
+            h_process, h_thread, pid = yield from k.create_process(
+                me, request.image, True, creation_flags(p, suspended, mode), info, creation
+            )
+        except Win32Error:
+            let_go(p, (ready,), NO_SECTION, blocks, parent)
+            raise
         if p.fds.sockets:
             yield from p.installation.bracket(
                 p, "fixup_before_exec", fixup_before(p, pid, execed=True)
@@ -142,6 +152,7 @@ class Blocking:
         if suspended:
             yield from k.resume_thread(me, h_thread)
         k.close_handle(me, h_thread)
+        p.h_execed = h_process if overlay else 0
         woke = yield from wait_for_exec(p, creation, h_process, ready)
         if overlay:
             yield from leave_to_child(p, creation, h_process, ready, woke, (h_process,))

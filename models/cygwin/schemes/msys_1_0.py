@@ -13,13 +13,13 @@ from __future__ import annotations
 
 from dataclasses import replace
 
+from models.cygwin import children
 from models.cygwin.children import Child
 from models.cygwin.cygheap import layout
 from models.cygwin.images import is_cygwin
 from models.cygwin.process import CygwinProcess
 from models.cygwin.protocol import Request
 from models.cygwin.schemes.shared_memory_1_3_3 import SharedMemory133
-from models.win32.handles import CURRENT_PROCESS
 from models.win32.process_calls import CREATE_UNICODE_ENVIRONMENT
 
 
@@ -47,9 +47,8 @@ class Msys10(SharedMemory133):
         return request.image is not None and is_cygwin(request.image)
 
     def hand_pinfo(self, p: CygwinProcess, child: Child | None, h_process: int) -> None:
-        """A handle of it, whose value nobody is told."""
-        if child is not None:
-            p.k.duplicate_handle(p.me, CURRENT_PROCESS, child.h_pinfo, h_process)
+        """A handle of it, as in later releases."""
+        children.hand_pinfo(p, child, h_process)
 
 
 SCHEME = Msys10()

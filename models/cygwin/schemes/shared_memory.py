@@ -33,6 +33,7 @@ from models.cygwin.creation_steps import (
     fixup_before,
     fork_info,
     leave_to_child,
+    let_go,
     put_arguments,
     wait_for_exec,
 )
@@ -45,6 +46,7 @@ from models.cygwin.section_transfer import (
     cygheap_setup_for_child_cleanup,
 )
 from models.cygwin.version import VFORK_B, Version
+from models.win32.errors import Win32Error
 from models.win32.handles import CURRENT_PROCESS
 from sim.engine import Steps
 
@@ -86,9 +88,13 @@ class SharedMemory:
         info = fork_info(p, parent, ready, finished, section.handle)
         creation.heap_bytes, creation.section_steps = info.n, 2 if two_steps else 1
         flags = creation_flags(p, suspended=two_steps)
-        h_process, h_thread, pid = yield from k.create_process(
-            me, request.image, True, flags, info, creation
-        )
+        try:
+            h_process, h_thread, pid = yield from k.create_process(
+                me, request.image, True, flags, info, creation
+            )
+        except Win32Error:
+            let_go(p, (parent, ready, finished), section)
+            raise
         k.close_handle(me, parent)
         if two_steps:
             yield from p.installation.bracket(
@@ -119,9 +125,13 @@ class SharedMemory:
         info = exec_info(p, mode, kind, blocks, parent, ready, section)
         creation.heap_bytes, creation.section_steps = info.n, 2 if two_steps else 1
         suspended = not overlay or two_steps
-        h_process, h_thread, pid = yield from k.create_process(
-            me, request.image, True, creation_flags(p, suspended, mode), info, creation
-        )
+        try:
+            h_process, h_thread, pid = yield from k.create_process(
+                me, request.image, True, creation_flags(p, suspended, mode), info, creation
+            )
+        except Win32Error:
+            let_go(p, (ready,), section, blocks, parent)
+            raise
         if two_steps:
             yield from p.installation.bracket(
                 p, "fixup_before_exec", fixup_before(p, pid, execed=True)
@@ -132,12 +142,12 @@ class SharedMemory:
                 yield from k.resume_thread(me, h_thread)
             yield from p.close_all_files()
             k.close_handle(me, h_thread)
+            p.h_execed = h_process
             woke = yield from wait_for_exec(p, creation, h_process, ready)
             watched = (h_process, p.signal_arrived)
             yield from leave_to_child(p, creation, h_process, ready, woke, watched)
         child = yield from children.remember(p, h_process, pid)
-        if child is not None:
-            k.duplicate_handle(me, CURRENT_PROCESS, child.h_pinfo, h_process)
+        children.hand_pinfo(p, child, h_process)
         yield from k.resume_thread(me, h_thread)
         k.close_handle(me, h_thread)
         code = (yield from p.waitpid(pid)) if mode == P_WAIT else 0

@@ -31,6 +31,7 @@ from models.cygwin.creation_steps import (
     fixup_before,
     fork_info,
     leave_to_child,
+    let_go,
     put_arguments,
     wait_for_exec,
 )
@@ -43,6 +44,7 @@ from models.cygwin.section_transfer import (
     unmap,
 )
 from models.cygwin.version import VFORK_R, Version
+from models.win32.errors import Win32Error
 from models.win32.handles import CURRENT_PROCESS
 from sim.engine import Steps
 
@@ -90,9 +92,13 @@ class SharedMemory133:
         info = fork_info(p, parent, ready, finished, section.handle)
         creation.heap_bytes, creation.section_steps = info.n, 1
         flags = creation_flags(p, suspended=p.fds.sockets > 0)
-        h_process, h_thread, pid = yield from k.create_process(
-            me, request.image, True, flags, info, creation
-        )
+        try:
+            h_process, h_thread, pid = yield from k.create_process(
+                me, request.image, True, flags, info, creation
+            )
+        except Win32Error:
+            let_go(p, (parent, ready, finished), HeapSection(section.handle, 0))
+            raise
         k.close_handle(me, parent)
         k.close_handle(me, section.handle)
         if p.fds.sockets:
@@ -121,9 +127,13 @@ class SharedMemory133:
         info = exec_info(p, mode, kind, blocks, parent, ready, section)
         creation.heap_bytes, creation.section_steps = info.n, 1 if section else 0
         suspended = not overlay or p.fds.sockets > 0
-        h_process, h_thread, pid = yield from k.create_process(
-            me, request.image, True, creation_flags(p, suspended, mode), info, creation
-        )
+        try:
+            h_process, h_thread, pid = yield from k.create_process(
+                me, request.image, True, creation_flags(p, suspended, mode), info, creation
+            )
+        except Win32Error:
+            let_go(p, (ready,), section and section._replace(view=0), blocks, parent)
+            raise
         if section:
             k.close_handle(me, section.handle)
         if p.fds.sockets:
@@ -135,6 +145,7 @@ class SharedMemory133:
                 yield from k.resume_thread(me, h_thread)
             yield from p.close_all_files()
             k.close_handle(me, h_thread)
+            p.h_execed = h_process
             woke = yield from wait_for_exec(p, creation, h_process, ready)
             watched = (h_process, p.signal_arrived)
             yield from leave_to_child(p, creation, h_process, ready, woke, watched)
