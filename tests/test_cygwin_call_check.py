@@ -263,8 +263,21 @@ def test_a_child_info_of_another_kind_is_refused_with_its_line(tmp_path, key, va
 @pytest.mark.parametrize("key", ["cmd_len", "env_bytes", "flags", "image", "inherit"])
 def test_what_was_asked_of_create_process_must_be_there(tmp_path, key):
     rows = events()
-    del rows[first(rows, "CreateProcess")]["args"][key]
-    with pytest.raises(InputError, match=f"CreateProcess without '{key}'"):
+    at = first(rows, "CreateProcess")
+    del rows[at]["args"][key]
+    for _ in range(2):  # then without its phase too
+        with pytest.raises(InputError, match=f"CreateProcess without '{key}'"):
+            read_log(rewritten(tmp_path, rows))
+        rows[at].pop("ph", None)
+
+
+def test_a_return_that_has_lost_its_phase_is_refused(tmp_path):
+    rows = events()
+    at = next(
+        i for i, r in enumerate(rows) if (r.get("api"), r.get("ph")) == ("CreateProcess", "return")
+    )
+    del rows[at]["ph"]
+    with pytest.raises(InputError, match="CreateProcess without"):
         read_log(rewritten(tmp_path, rows))
 
 

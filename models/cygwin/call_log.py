@@ -169,7 +169,7 @@ def _call(where: str, record: dict[str, Any]) -> Call:
             raise InputError(where, f"{key} {made[key]!r:.60} is no number", ALLOWED)
     if not all(isinstance(obj, str | int | None) for obj in made.get("hs", ())):
         raise InputError(where, "hs has more than names of objects", ALLOWED)
-    for key in _PROCESS if api == "CreateProcess" and phase == "call" else ():
+    for key in _PROCESS if api == "CreateProcess" and phase != "return" else ():
         if key not in made:
             raise InputError(where, f"{api} without {key!r}", ALLOWED)
     info = made.get("child_info")
