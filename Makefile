@@ -7,7 +7,7 @@ BIN := $(VENV)/bin
 CORE := $(VENV)/core.stamp
 DEV := $(VENV)/dev.stamp
 
-.PHONY: demo test lint check-all bench golden order clean
+.PHONY: demo test lint check-all bench golden order fuzz clean
 
 demo: $(CORE)
 	$(BIN)/python -m scenarios demo
@@ -20,7 +20,7 @@ lint: $(DEV)
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
 
-check-all: test demo bench golden order
+check-all: test demo bench golden order fuzz
 
 # every golden file that is there: the copies beside the tests, and GOLDEN=DIR for more
 GOLDEN ?= tests/data/golden
@@ -31,6 +31,11 @@ golden: $(DEV)
 LOGS ?= tests/data/msys1
 order: $(DEV)
 	$(BIN)/python -m scenarios order check $$(find $(LOGS) -name '*.jsonl*' | sort)
+
+# damaged files and odd words, each through the command line's own edge
+FUZZ ?= 10000
+fuzz: $(DEV)
+	$(BIN)/python tests/fuzz_run.py --count $(FUZZ)
 
 bench: $(DEV)
 	$(BIN)/python -m tests.benchmarks.run

@@ -16,6 +16,7 @@ from models.cygwin import schemes
 from models.cygwin.blocked import blocked
 from models.cygwin.compile_trace import load_workload
 from models.cygwin.installation import Creation, Failure, Installation, Watch
+from models.cygwin.left_behind import balance
 from models.cygwin.machine import build
 from models.cygwin.program_file import Body, Program
 from models.cygwin.programs import PLACES, start
@@ -26,10 +27,42 @@ from models.win32.kernel import Kernel
 from models.win32.system import SYSTEMS
 from scenarios.cli_words import check_names
 from scenarios.history import met
+from scenarios.left_text import left_lines
 from scenarios.options import DEFAULT_PROFILE, DEFAULT_SYSTEM
 from sim.streams import Replication
 
 NEWEST = "shared-memory"
+
+
+@dataclass(frozen=True, kw_only=True)
+class Choices:
+    """What a run is made with, as keywords of `run` and `replay`. Every field is *input*.
+
+    processors: None is 2 for a program, and the trace's own number for a trace
+    until_us: cut the run there [us]
+    calls: keep rows of all Win32 calls
+    watch: who looks on
+    """
+
+    scheme: str = NEWEST
+    system: str = DEFAULT_SYSTEM
+    profile: str | Profile = DEFAULT_PROFILE
+    processors: int | None = None
+    seed: int = 1
+    replication: int = 0
+    until_us: float | None = None
+    calls: bool = False
+    watch: Watch | None = None
+
+    def costs(self) -> Profile:
+        """The profile, once the names have been checked. Raises InputError."""
+        check_names("scheme", "scheme", [self.scheme], schemes.names())
+        check_names("system", "system", [self.system], list(SYSTEMS))
+        return load_profile(self.profile) if isinstance(self.profile, str) else self.profile
+
+    def numbers(self) -> Replication:
+        """Where its random numbers come from."""
+        return Replication(self.seed, self.replication)
 
 
 @dataclass(eq=False)
@@ -42,6 +75,7 @@ class Run:
     creations: every fork, exec and spawn in the order in which they were called
     blocked: who waits for what, as `cygsim replay` reports it
     failures: messages that users saw
+    balance: what the processes that are left still have, by cause
     counterfactual: the scheme never met such a machine
     """
 
@@ -54,6 +88,7 @@ class Run:
     creations: list[Creation]
     blocked: list[dict[str, Any]]
     failures: list[Failure]
+    balance: dict[str, Any]
     counterfactual: bool
     kernel: Kernel = field(repr=False)
     installation: Installation = field(repr=False)
@@ -87,6 +122,9 @@ class Run:
             for entry in self.blocked
         ]
         lines += [f"{f.program} (pid {f.pid}): {f.message}" for f in self.failures]
+        left = list(left_lines(self.balance))
+        if left:
+            lines += ["left at the end:", *left]
         return "\n".join(lines)
 
 
@@ -96,57 +134,39 @@ def latency_us(c: Creation) -> float | None:
     return None if end is None else end - c.called_us
 
 
-def run(
-    program: Program | Body,
-    *,
-    scheme: str = NEWEST,
-    system: str = DEFAULT_SYSTEM,
-    profile: str | Profile = DEFAULT_PROFILE,
-    processors: int = 2,
-    seed: int = 1,
-    replication: int = 0,
-    until_us: float | None = None,
-    calls: bool = False,
-    watch: Watch | None = None,
-) -> Run:
+def run(program: Program | Body, **choices: Any) -> Run:
     """Run `program` as the first Cygwin process of a machine, to the end of everything.
 
-    `calls` keeps rows of all Win32 calls in `kernel.calls`. Raises InputError for an unknown
-    scheme, system or profile, TypeError and ValueError for a mistake in a program.
+    choices: scheme, system, profile, processors, seed, replication, until_us, calls, watch; what
+    each is, and its default, says `Choices`. Raises InputError for an unknown scheme, system or
+    profile, TypeError and ValueError for a mistake in a program.
     """
-    costs = _checked(scheme, system, profile)
+    chosen = Choices(**choices)
+    costs = chosen.costs()
     machine = build(
-        schemes.get(scheme), SYSTEMS[system], costs, Replication(seed, replication), processors,
-        PLACES, calls,
+        schemes.get(chosen.scheme), SYSTEMS[chosen.system], costs, chosen.numbers(),
+        chosen.processors or 2, PLACES, chosen.calls,
     )  # fmt: skip
-    machine.installation.watch = watch
+    machine.installation.watch = chosen.watch
     start(machine, program)
-    machine.kernel.engine.run(until_us)
-    return result(machine.installation, costs, until_us)
+    machine.kernel.engine.run(chosen.until_us)
+    return result(machine.installation, costs, chosen.until_us)
 
 
-def replay(
-    trace: str | Path,
-    *,
-    scheme: str = NEWEST,
-    system: str = DEFAULT_SYSTEM,
-    profile: str | Profile = DEFAULT_PROFILE,
-    processors: int | None = None,
-    seed: int = 1,
-    replication: int = 0,
-    until_us: float | None = None,
-    calls: bool = False,
-    watch: Watch | None = None,
-) -> Run:
-    """Run a recorded process tree (proctrace/1, plain or .gz). Raises InputError."""
-    costs = _checked(scheme, system, profile)
+def replay(trace: str | Path, **choices: Any) -> Run:
+    """Run a recorded process tree (proctrace/1, plain or .gz); choices as for `run`.
+
+    Raises InputError.
+    """
+    chosen = Choices(**choices)
+    costs = chosen.costs()
     ready = prepare(
-        load_workload(str(trace)), schemes.get(scheme), costs, SYSTEMS[system],
-        Replication(seed, replication), processors, calls,
+        load_workload(str(trace)), schemes.get(chosen.scheme), costs, SYSTEMS[chosen.system],
+        chosen.numbers(), chosen.processors, chosen.calls,
     )  # fmt: skip
-    ready.installation.watch = watch
-    outcome = carry_out(ready, until_us).outcome
-    return result(ready.installation, costs, until_us, outcome)
+    ready.installation.watch = chosen.watch
+    outcome = carry_out(ready, chosen.until_us).outcome
+    return result(ready.installation, costs, chosen.until_us, outcome)
 
 
 def result(
@@ -170,6 +190,7 @@ def result(
         creations,
         blocked(kernel),
         installation.failures,
+        balance(installation).document(),
         not met(scheme, profile, system),
         kernel,
         installation,
@@ -184,9 +205,3 @@ def _outcome(installation: Installation, until_us: float | None) -> str:
         return "finished"
     cut = until_us is not None and kernel.engine.peek() != float("inf")
     return "cut" if cut else "blocked"
-
-
-def _checked(scheme: str, system: str, profile: str | Profile) -> Profile:
-    check_names("scheme", "scheme", [scheme], schemes.names())
-    check_names("system", "system", [system], list(SYSTEMS))
-    return load_profile(profile) if isinstance(profile, str) else profile

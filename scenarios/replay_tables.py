@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from scenarios.cli_output import print_table, print_wrapped
+from scenarios.left_text import left_lines
 
 _COUNTS = ("processes", "forks", "execs", "spawns", "failed_execs", "creations")
 _MOST_BLOCKED = 8
@@ -32,6 +33,7 @@ def print_report(document: dict[str, Any]) -> None:
         for failure in run["failures"][:_MOST_BLOCKED]:
             what = f"{failure['pid']} {failure['program']}: {failure['message']}"
             print_wrapped(f"{run['scheme']}: {what}", "  ")
+        _print_left(run)
     _print_differences(document["compare"])
 
 
@@ -48,6 +50,14 @@ def _print_blocked(run: dict[str, Any]) -> None:
     left = len(run["blocked"]) - _MOST_BLOCKED
     if left > 0:
         print(f"  and {left} more")
+
+
+def _print_left(run: dict[str, Any]) -> None:
+    lines = list(left_lines(run["balance"]))
+    if lines:
+        print(f"\n{run['scheme']}: left at the end")
+    for line in lines:
+        print(line)
 
 
 def _print_differences(rows: list[dict[str, Any]]) -> None:
@@ -114,4 +124,6 @@ _LINES: list[tuple[str, Any]] = [
     ("  lost for good", lambda run: _number(run["cygheap"]["leaked_bytes"], "bytes")),
     ("  freed by next exec", lambda run: _number(run["cygheap"]["pending_bytes"], "bytes")),
     ("committed, peak", lambda run: _number(run["committed_peak_bytes"], "bytes")),
+    ("left: handles", lambda run: f"{run['balance']['handles']:,}"),
+    ("left: committed", lambda run: _number(run["balance"]["committed_bytes"], "bytes")),
 ]

@@ -17,6 +17,7 @@ from typing import Any, BinaryIO
 from sim.errors import InputError
 
 Lines = Iterator[tuple[int, bytes]]
+MOST_LINES = 4_000_000  # of one file: seconds of work where nothing is in them -- chosen
 
 
 @contextmanager
@@ -25,8 +26,9 @@ def open_lines(
 ) -> Iterator[Lines]:
     """(number, bytes) of each line of the file, "-" being standard input.
 
-    The limits are those of one line and of the unpacked file.  Raises InputError, which says what
-    is `allowed`, if the file cannot be opened; so does the iterator where it cannot be read.
+    The limits are those of one line and of the unpacked file; `MOST_LINES` is one more.  Raises
+    InputError, which says what is `allowed`, if the file cannot be opened; so does the iterator
+    where it cannot be read.
     """
     where = str(path)
     limits = line_limit_bytes, file_limit_bytes
@@ -56,6 +58,10 @@ def _numbered(
             raise InputError(f"{where}:{number}", text, allowed) from None
         if not line:
             return
+        if number > MOST_LINES:
+            raise InputError(
+                f"{where}:{number}", "the file is too long", f"at most {MOST_LINES} lines"
+            )
         total += len(line)
         if len(line) > line_limit_bytes or total > file_limit_bytes:
             raise InputError(

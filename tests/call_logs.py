@@ -1,11 +1,10 @@
-"""Call logs of real DLLs as the tests read them: copies of a few, below data/msys1."""
+"""Call logs of real DLLs, as copied below data/msys1, and a thread's calls in one of them."""
 
 from __future__ import annotations
 
-import gzip
-import json
 from pathlib import Path
-from typing import Any
+
+from models.cygwin.call_log import Call, CallLog, read_log
 
 LOGS = Path(__file__).parent / "data" / "msys1"
 FOLDER = {  # scheme -> whose logs it is held against
@@ -15,23 +14,17 @@ FOLDER = {  # scheme -> whose logs it is held against
 }
 
 
-class CallLog:
-    """One log. meta: its first line; rows: the others."""
+def log_of(scheme: str, scenario: str) -> CallLog:
+    """The log of a scenario under the DLL that the scheme is held against."""
+    return read_log(next((LOGS / FOLDER[scheme]).glob(f"{scenario}.jsonl*")))
 
-    def __init__(self, scheme: str, scenario: str) -> None:
-        found = next((LOGS / FOLDER[scheme]).glob(f"{scenario}.jsonl*"))
-        opener = gzip.open if found.suffix == ".gz" else open
-        with opener(found, "rt", encoding="utf-8") as lines:
-            rows = [json.loads(line) for line in lines]
-        self.meta: dict[str, Any] = rows[0]["meta"]
-        self.rows: list[dict[str, Any]] = rows[1:]
 
-    def calls(self, tid: str, first: str, last: str, *names: str) -> list[dict[str, Any]]:
-        """Calls of one thread from the first `first` to the next `last`, those in `names` only.
+def calls_between(log: CallLog, tid: str, first: str, last: str, *names: str) -> list[Call]:
+    """Calls of one thread from the first `first` to the next `last`, those in `names` only.
 
-        Of a call that has a return the begin counts.
-        """
-        mine = [r for r in self.rows if r["tid"] == tid and r.get("ph") != "return"]
-        begin = next(i for i, r in enumerate(mine) if r["api"] == first)
-        end = next(i for i, r in enumerate(mine) if i > begin and r["api"] == last)
-        return [r for r in mine[begin : end + 1] if r["api"] in names]
+    Of a call that has a return the begin counts.
+    """
+    mine = [call for call in log.calls if call.tid == tid and call.phase != "return"]
+    begin = next(i for i, call in enumerate(mine) if call.api == first)
+    end = next(i for i, call in enumerate(mine) if i > begin and call.api == last)
+    return [call for call in mine[begin : end + 1] if call.api in names]

@@ -224,3 +224,69 @@ def test_a_line_that_is_no_call_is_refused_with_its_number(tmp_path, row, said):
     with pytest.raises(InputError, match=said) as caught:
         read_log(path)
     assert f"{path}:2" in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    ("api", "key", "value", "said"),
+    [
+        ("DuplicateHandle", "options", {"a": 1}, "options {'a': 1} is of another kind"),
+        ("DuplicateHandle", "src_hv", "x", "src_hv 'x' is of another kind"),
+        ("CreateFile", "name", ["CONIN$"], r"name \['CONIN\$'\] is of another kind"),
+        ("VirtualAlloc", "addr", "", "addr '' is of another kind"),
+        ("VirtualAlloc", "ret", "none", "ret 'none' is no number"),
+        ("VirtualAlloc", "addr", "0x" + "f" * 20, "addr 1208925819614629174706175 is no 32-bit"),
+        ("CreateThread", "flags", "some", "flags 'some' is no number"),
+        ("WaitForMultipleObjects", "hs", [["E1"]], "hs has more than names of objects"),
+        ("CreateProcess", "child_info", 7, "child_info 7 is of another kind"),
+    ],
+)
+def test_a_value_of_another_kind_is_refused_with_its_line(tmp_path, api, key, value, said):
+    rows = events()
+    at = first(rows, api)
+    rows[at]["args"][key] = value
+    with pytest.raises(InputError, match=said) as caught:
+        read_log(rewritten(tmp_path, rows))
+    assert caught.value.args[0].endswith(f":{at + 1}")
+
+
+@pytest.mark.parametrize(
+    ("key", "value"), [("type", None), ("cb", "40"), ("n", [1]), ("parent", {"a": 1})]
+)
+def test_a_child_info_of_another_kind_is_refused_with_its_line(tmp_path, key, value):
+    rows = events()
+    at = next(i for i, row in enumerate(rows) if row.get("args", {}).get("child_info"))
+    rows[at]["args"]["child_info"][key] = value
+    with pytest.raises(InputError, match=f"{key} .* is of another kind"):
+        read_log(rewritten(tmp_path, rows))
+
+
+@pytest.mark.parametrize("key", ["cmd_len", "env_bytes", "flags", "image", "inherit"])
+def test_what_was_asked_of_create_process_must_be_there(tmp_path, key):
+    rows = events()
+    at = first(rows, "CreateProcess")
+    del rows[at]["args"][key]
+    for _ in range(2):  # then without its phase too
+        with pytest.raises(InputError, match=f"CreateProcess without '{key}'"):
+            read_log(rewritten(tmp_path, rows))
+        rows[at].pop("ph", None)
+
+
+def test_a_return_that_has_lost_its_phase_is_refused(tmp_path):
+    rows = events()
+    at = next(
+        i for i, r in enumerate(rows) if (r.get("api"), r.get("ph")) == ("CreateProcess", "return")
+    )
+    del rows[at]["ph"]
+    with pytest.raises(InputError, match="CreateProcess without"):
+        read_log(rewritten(tmp_path, rows))
+
+
+def test_a_time_that_is_no_time_and_nesting_without_end_are_refused(tmp_path):
+    rows = events()
+    rows[3]["t_us"] = float("inf")
+    with pytest.raises(InputError, match="t_us is not a number"):
+        read_log(rewritten(tmp_path, rows))
+    path = tmp_path / "deep.jsonl"
+    path.write_text(json.dumps(rows[0]) + "\n" + "[" * 100_000 + "\n")
+    with pytest.raises(InputError, match="the line is not JSON"):
+        read_log(path)

@@ -20,7 +20,7 @@ from functools import cache
 from itertools import pairwise
 
 import pytest
-from call_logs import LOGS, CallLog
+from call_logs import LOGS, log_of
 from machine import World
 
 from models.cygwin import schemes
@@ -61,9 +61,7 @@ def scheme_of(name: str):
     return found
 
 
-@cache
-def log(scheme: str, scenario: str) -> CallLog:
-    return CallLog(scheme, scenario)
+log = cache(log_of)
 
 
 def sizes(scheme: str, scenario: str) -> list[int]:
@@ -74,16 +72,15 @@ def sizes(scheme: str, scenario: str) -> list[int]:
 def commits(scheme: str, scenario: str) -> list[tuple[int, int]]:
     """(offset from the heap's base, size) of the commits of heaps in use, in order."""
     found, base = [], 0
-    rows = log(scheme, scenario).rows
     transfers = {(entry["by"], entry["n"]) for entry in log(scheme, scenario).meta["n"]}
     received = {n for _, n in transfers}
-    for row in rows:
-        if row["api"] != "VirtualAlloc":
+    for call in log(scheme, scenario).calls:
+        if call.api != "VirtualAlloc":
             continue
-        address, size = int(row["args"]["addr"], 16), row["args"]["size"]
+        address, size = call.args["addr"], call.args["size"]
         base = base or (address & ~0xFFFF)
         offset = address - base
-        if row["args"]["type"] == "COMMIT" and not (offset == 0 and size in received):
+        if call.args["type"] == "COMMIT" and not (offset == 0 and size in received):
             found.append((offset, size))
     return found
 
@@ -263,8 +260,8 @@ def test_sizes_over_200_execs_of_varying_shape_are_those_of_the_log(scheme):
 
 @pytest.mark.parametrize("scheme", [A, R])
 def test_command_lines_of_the_varying_chain_are_as_long_as_in_the_log(scheme):
-    asked = [r for r in log(scheme, "chain-vary-200").rows if "child_info" in r.get("args", {})]
-    real = [r["args"]["cmd_len"] for r in asked if r["ph"] == "call"]
+    asked = [c for c in log(scheme, "chain-vary-200").calls if "child_info" in c.args]
+    real = [c.args["cmd_len"] for c in asked if c.phase == "call"]
     command = len("C:\\cygwin\\bin\\sh.exe")
     assert [command + sum(1 + len(arg) for arg in call) for call in varying_calls()] == real
 

@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 import pytest
-from call_logs import CallLog
+from call_logs import log_of
 from machine import World
 from test_cygwin_exec_chain import VARIABLES, A, R, grow_to, scheme_of
 
@@ -45,23 +45,23 @@ def logged(scheme: str) -> list[tuple[int, int, int, bool]]:
     A file's number in the log is its level and one more; most files are left out of it.
     """
     found, level, base = [], 0, 0
-    for row in CallLog(scheme, "script-loop-exhausts-heap").rows:
-        args = row.get("args", {})
-        if row["tid"] != "P2.t1":
+    for call in log_of(scheme, "script-loop-exhausts-heap").calls:
+        args = call.args
+        if call.tid != "P2.t1":
             continue
-        if row["api"] == "CloseHandle" and str(args["h"]).startswith("F"):
+        if call.api == "CloseHandle" and str(args["h"]).startswith("F"):
             level = int(args["h"][1:]) - 1
-        if args.get("addr") in ("0x614e0000", "0xa3a0000"):
-            base = int(args["addr"], 16)
-        if row["api"] == "VirtualAlloc" and args["type"] == "COMMIT" and level:
-            found.append((level, int(args["addr"], 16) - base, args["size"], "err" in row))
+        if args.get("addr") in (0x614E0000, 0xA3A0000):
+            base = args["addr"]
+        if call.api == "VirtualAlloc" and args["type"] == "COMMIT" and level:
+            found.append((level, args["addr"] - base, args["size"], call.error != 0))
     return found
 
 
 @pytest.mark.parametrize("scheme", [A, R])
 def test_exhausted_heap_ends_at_the_same_level_with_the_same_text(scheme):
     world, argv, seen = World(scheme_of(scheme)), Interpreters(), {}
-    log = CallLog(scheme, "script-loop-exhausts-heap")
+    log = log_of(scheme, "script-loop-exhausts-heap")
     (transfer,) = log.meta["n"]
 
     def main(p):

@@ -11,6 +11,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+import sim.lines
 from models.cygwin.listing import read_listing
 from models.cygwin.listing_entries import ListedImage
 from sim.errors import InputError
@@ -206,3 +207,26 @@ def test_a_wide_encoding_is_refused_by_name(listed):
 )  # fmt: skip
 def test_cygwin_s_own_dll_is_known_by_its_name(name, is_one):
     assert ListedImage(name, 0x10000, 1).is_cygwin_dll is is_one
+
+
+def test_a_carriage_return_amid_the_first_line_is_no_csv(tmp_path):
+    path = tmp_path / "listing"
+    path.write_bytes(b"a\rb, c\n")
+    with pytest.raises(InputError, match="lists no image"):
+        read_listing(path)
+
+
+def test_blanks_around_the_cells_of_the_table_of_reports_do_not_count(tmp_path):
+    text = (DATA / "init_cheap_failures.csv").read_text(encoding="utf-8")
+    path = tmp_path / "reports.csv"
+    path.write_text("".join(f"{line}  \n" for line in text.splitlines()), encoding="utf-8")
+    assert read_listing(path).reports == read_listing(DATA / "init_cheap_failures.csv").reports
+
+
+def test_a_file_of_empty_lines_without_end_is_refused(tmp_path, monkeypatch):
+    monkeypatch.setattr(sim.lines, "MOST_LINES", 1000)
+    path = tmp_path / "bomb.gz"
+    path.write_bytes(gzip.compress(b"a.dll 0x10000000 0x1000\n" + b"\n" * 1000))
+    with pytest.raises(InputError, match="too long; at most 1000 lines") as caught:
+        read_listing(path)
+    assert caught.value.args[0].endswith(":1001")

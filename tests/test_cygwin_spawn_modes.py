@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import pytest
-from call_logs import FOLDER, CallLog
+from call_logs import FOLDER, log_of
 from machine import ARGUMENTS, World, leave
 
 from models.cygwin import schemes
@@ -41,9 +41,9 @@ def held_us(name, *modes):
 @pytest.mark.parametrize(("name", "mode"), CELLS)
 def test_native_program_holds_the_caller_as_long_as_in_the_log(name, mode):
     """826, 819, 871 and 821 ms in 1.3.2, 10 to 30 ms in 1.3.3 and 1.3.19."""
-    row = next(r for r in CallLog(name, LOGGED[mode]).rows if r["api"] == "#app_spawn_return")
+    back = next(c for c in log_of(name, LOGGED[mode]).calls if c.api == "#app_spawn_return")
     (took,) = held_us(name, mode)
-    assert (took > T_US) == (row["args"]["took_us"] > T_US) == (name == "blocking")
+    assert (took > T_US) == (back.args["took_us"] > T_US) == (name == "blocking")
     if name == "blocking":
         assert took < 1.1 * T_US
     else:
@@ -78,8 +78,7 @@ def test_child_info_of_each_mode_is_that_of_the_log(name, mode):
         yield from p.sleep(100_000)
 
     world.finish(main)
-    begins = [r for r in CallLog(name, LOGGED[mode]).rows if "child_info" in r.get("args", {})]
-    real = begins[0]["args"]
+    real = next(c.args for c in log_of(name, LOGGED[mode]).calls if "child_info" in c.args)
     call = next(r for r in world.trace.rows() if "child_info" in r.args)
     info = call.args["child_info"]
     assert info.type.name == real["child_info"]["type"]
@@ -105,7 +104,7 @@ def test_child_of_p_vfork_in_1_3_3_complains_of_handle_0(name):
     world.finish(main)
     assert ran == [True]
     said = [(m.program, m.message) for m in world.installation.messages]
-    log = CallLog(world.scheme.name, "spawn-vfork-cyg")
+    log = log_of(world.scheme.name, "spawn-vfork-cyg")
     assert bool(said) == bool(log.meta["stderr"]) == (world.scheme.name == "shared-memory-1.3.3")
     if said:
         assert said == [("sleep", COMPLAINT)]

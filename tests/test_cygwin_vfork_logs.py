@@ -5,13 +5,12 @@ from __future__ import annotations
 from dataclasses import replace
 
 import pytest
-from call_logs import FOLDER, LOGS, CallLog
+from call_logs import FOLDER, calls_between, log_of
 from machine import ARGUMENTS, World, leave, words
 
 from models.cygwin import schemes
 from models.cygwin.call_check import check
 from models.cygwin.call_lives import CLOEXEC, CREATE, VFORK, lives
-from models.cygwin.call_log import read_log
 from models.cygwin.call_versions import variants
 from models.cygwin.call_windows import windows
 from models.cygwin.descriptors import DISK
@@ -70,12 +69,12 @@ def thing(obj):
             "event": "event"}.get(obj.kind, "pipe")  # fmt: skip
 
 
-def logged(rows):
+def logged(calls):
     found = []
-    for row in rows:
-        args = row["args"]
-        if row["api"] not in HANDLES:
-            found.append((row["api"],))
+    for call in calls:
+        args = call.args
+        if call.api not in HANDLES:
+            found.append((call.api,))
             continue
         name = str(args.get("src") or args.get("h"))
         kind = (
@@ -86,7 +85,7 @@ def logged(rows):
             else "section" if name.startswith("S")
             else "event"
         )  # fmt: skip
-        found.append(told(row["api"], kind, args.get("inherit"), args.get("options", 2) == 3))
+        found.append(told(call.api, kind, args.get("inherit"), args.get("options", 2) == 3))
     return found
 
 
@@ -95,8 +94,8 @@ def test_calls_of_make_are_those_of_the_log(name):
     """From the first duplicate to the wait for the child: every call of the main thread."""
     world, seen = World(schemes.get(name)), {}
     world.finish(make_like(world, seen))
-    log = CallLog(name, "vfork-make")
-    mine = log.calls("P3.t1", "CreatePipe", "ResetEvent", *HANDLES, *MORE)
+    log = log_of(name, "vfork-make")
+    mine = calls_between(log, "P3.t1", "CreatePipe", "ResetEvent", *HANDLES, *MORE)
     real = logged(mine)[3:-1]  # closing the write end, marking the read end; waitpid's event
     rows = world.trace.rows(tid=seen["tid"])[seen["from"] : seen["to"]]
     assert simulated(rows) == real
@@ -105,10 +104,12 @@ def test_calls_of_make_are_those_of_the_log(name):
 def test_duplicates_of_1_3_19_are_flagged_by_one_call_that_closes_its_source():
     world, seen = World(schemes.get(B)), {}
     world.finish(make_like(world, seen))
-    log = CallLog(B, "vfork-make")
+    log = log_of(B, "vfork-make")
     real = [
         call
-        for call in logged(log.calls("P3.t1", "CreatePipe", "CreateProcess", "DuplicateHandle"))
+        for call in logged(
+            calls_between(log, "P3.t1", "CreatePipe", "CreateProcess", "DuplicateHandle")
+        )
         if call[1] == "file"
     ]
     rows = world.trace.rows(tid=seen["tid"])[seen["from"] : seen["to"]]
@@ -123,8 +124,8 @@ def test_child_of_a_guest_lets_go_of_the_held_table_where_the_log_does(name):
     world.finish(make_like(world, {}))
     child = next(q for q in world.k.processes.values() if q.image.name == "true")
     calls = [word.split()[0] for word in words(world.trace, child.threads[0].tid)]
-    log = CallLog(name, "vfork-make")
-    real = [r["api"] for r in log.rows if r["tid"] == "P4.t1" and r.get("ph") != "return"]
+    log = log_of(name, "vfork-make")
+    real = [c.api for c in log.calls if c.tid == "P4.t1" and c.phase != "return"]
     around = ["MapViewOfFileEx", "CloseHandle", "CloseHandle", "CloseHandle", "CreateMutex"]
     for found in (calls, real):
         assert [found[i : i + 5] for i in range(len(found))].count(around) == 1
@@ -133,20 +134,18 @@ def test_child_of_a_guest_lets_go_of_the_held_table_where_the_log_does(name):
 @pytest.mark.parametrize("name", [A, R])
 def test_the_real_child_of_era_a_has_the_pipe_that_its_parent_had_marked(name):
     closed = [
-        r["args"]["h"]
-        for r in CallLog(name, "vfork-make").rows
-        if r["tid"] == "P4.t1" and r["api"] == "CloseHandle"
+        call.args["h"]
+        for call in log_of(name, "vfork-make").calls
+        if call.tid == "P4.t1" and call.api == "CloseHandle"
     ]
     assert ("PIPE1.r" in closed) == (name == A)
 
 
-def log_of(name):
-    return read_log(LOGS / FOLDER[name] / "vfork-make.jsonl.gz")
-
-
 @pytest.mark.parametrize("name", [A, R])
 def test_order_check_runs_the_spawn_of_make_as_a_vfork(name):
-    verdict = check(log_of(name), variants(schemes.get)[FOLDER[name]], schemes.get(name))
+    verdict = check(
+        log_of(name, "vfork-make"), variants(schemes.get)[FOLDER[name]], schemes.get(name)
+    )
     assert (verdict.creations, verdict.difference, verdict.skipped) == (3, None, "")
 
 
@@ -155,14 +154,14 @@ def test_order_check_finds_a_child_that_keeps_the_table_on_hold(name):
     variant = variants(schemes.get)[FOLDER[name]]
     startup = tuple(word for word in variant.version.exec_startup if word != "held")
     keeps = replace(variant, version=replace(variant.version, exec_startup=startup))
-    found = check(log_of(name), keeps, schemes.get(name)).difference
+    found = check(log_of(name, "vfork-make"), keeps, schemes.get(name)).difference
     assert found.creation == 3
     assert found.real == "child close files(count=3)"
 
 
 @pytest.mark.parametrize("name", [A, R])
 def test_life_of_make_has_one_guest_whose_descriptors_are_its_own(name):
-    log = log_of(name)
+    log = log_of(name, "vfork-make")
     found = windows(log.calls)
     make = lives(log.calls, found)["P3"]
     what = [act.what for act in make.acts]

@@ -61,6 +61,18 @@ BAD = [
     ("heap repla", "cygsim heap: no command 'repla'", "nearest: replay"),
     ("heap replay", "FILE", "missing"),
     ("heap show f --at 0", "--at: 0 is too small", "1 or more"),
+    ("layout check x --era C", "--era: 'C' is not known", "A, B"),
+    ("layout check x --heap-size 0", "--heap-size: 0 is not in range", "0x"),
+    ("layout check x --heap-size 5k", "--heap-size: '5k' is not a number", "0x"),
+    ("layout check x --heap-size 0x", "--heap-size: '0x' is not a number", "0x"),
+    ("layout check x --heap-size 0xffffffff", "--heap-size: 0xffffffff is not in", "0x"),
+    ("layout check no-such-file", "no-such-file: ", "rebase"),
+    ("layout base", "NAME...: missing", "--help"),
+    ("layout base a --rule x", "--rule: 'x' is not known", "2001, i686, x86_64"),
+    ("layout risk", "--dlls: missing", "--help"),
+    ("layout risk --dlls 0", "--dlls: 0 is too small", "1 to 20000"),
+    ("layout risk --dlls 20001", "--dlls: 20001 is too large", "1 to 20000"),
+    ("layout chek", "cygsim layout: no command 'chek'", "nearest: check"),
 ]
 
 

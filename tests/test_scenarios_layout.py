@@ -90,32 +90,6 @@ def test_an_unreadable_line_is_one_line_and_exit_2(listing, capsys):
     assert shown.err.count("\n") == 1
 
 
-BAD = [
-    ("layout check x --era C", "--era: 'C' is not known", "A, B"),
-    ("layout check x --heap-size 0", "--heap-size: 0 is not in range", "0x"),
-    ("layout check x --heap-size 5k", "--heap-size: '5k' is not a number", "0x"),
-    ("layout check x --heap-size 0x", "--heap-size: '0x' is not a number", "0x"),
-    ("layout check x --heap-size 0xffffffff", "--heap-size: 0xffffffff is not in", "0x"),
-    ("layout check no-such-file", "no-such-file: ", "rebase"),
-    ("layout base", "NAME...: missing", "--help"),
-    ("layout base a --rule x", "--rule: 'x' is not known", "2001, i686, x86_64"),
-    ("layout risk", "--dlls: missing", "--help"),
-    ("layout risk --dlls 0", "--dlls: 0 is too small", "1 to 20000"),
-    ("layout risk --dlls 20001", "--dlls: 20001 is too large", "1 to 20000"),
-    ("layout chek", "cygsim layout: no command 'chek'", "nearest: check"),
-]
-
-
-@pytest.mark.parametrize(("words", "where", "hint"), BAD)
-def test_bad_usage_is_one_line_and_exit_2(capsys, words, where, hint):
-    assert main(words.split()) == 2
-    shown = capsys.readouterr()
-    assert shown.out == ""
-    assert shown.err.startswith(f"cygsim: {where}")
-    assert hint in shown.err
-    assert shown.err.count("\n") == 1
-
-
 def test_base_prints_address_and_name(capsys):
     assert main(["layout", "base", "foo.dll", "sub/cygperl5_8.dll", "--rule", "mingw32"]) == 0
     assert capsys.readouterr().out == "0x6b080000 foo.dll\n0x6f480000 sub/cygperl5_8.dll\n"

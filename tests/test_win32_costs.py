@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gzip
 import json
 import math
 import statistics
@@ -90,6 +91,17 @@ def test_a_profile_is_read_from_a_path(tmp_path):
     assert load_profile(str(path)).parameters["create_process"].median == 5000
 
 
+def test_a_packed_profile_is_the_same(tmp_path):
+    path = tmp_path / "mine.toml"
+    path.write_bytes(gzip.compress((FOLDER / f"{W2000}.toml").read_bytes()))
+    assert describe(load_profile(str(path))) == describe(load_profile(W2000))
+
+
+def test_a_stack_that_has_no_room_for_a_word_is_refused(tmp_path):
+    with pytest.raises(InputError, match=r"stack_bytes\.value \(3\) must be from 4 to"):
+        load_profile("ideal").replace({"workload.stack_bytes": 3})
+
+
 def test_unknown_name_gives_the_nearest():
     with pytest.raises(InputError) as caught:
         load_profile("p3-800-w200")
@@ -145,7 +157,14 @@ def test_impossible_durations_are_refused(tmp_path, value):
 
 @pytest.mark.parametrize(
     ("content", "said"),
-    [(b"name = ", "not TOML"), (b"\xff\xfe", "byte 0 is not UTF-8"), (b"", "name is missing")],
+    [
+        (b"name = ", "not TOML"),
+        (b"\xff\xfe", "byte 0 is not UTF-8"),
+        (b"", "name is missing"),
+        (b"name = " + b"[" * 100_000, "it is nested too deeply"),
+        (b"# " + b"x" * (1 << 20), "too long; at most 1048576 bytes"),
+        (gzip.compress(b"#\n" * (1 << 20)), "too long; at most 1048576 bytes"),
+    ],
 )
 def test_files_that_are_no_profile_are_refused(tmp_path, content, said):
     path = tmp_path / "x.toml"

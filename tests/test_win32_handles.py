@@ -265,3 +265,12 @@ def test_name_dies_with_the_last_handle():
         yield from k.work(me, 0)
 
     run(bare_kernel(), main)
+
+
+def test_look_gives_the_object_or_none():
+    table, event = HandleTable(), Event(manual=True, is_set=False)
+    handle = table.add(event, inherit=False)
+    assert table.look(handle) is event
+    assert [table.look(n) for n in (0, -4, handle + 4, CURRENT_PROCESS)] == [None] * 4
+    table.remove(handle)
+    assert table.look(handle) is None

@@ -12,7 +12,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -39,17 +39,35 @@ _NEEDED = {
     "WriteProcessMemory": ("addr", "h", "size"), "WSADuplicateSocket": ("target",),
     "#app_spawn_call": ("mode",), "#native_exit": ("code",), "#native_sleep": ("ms",),
 }  # fmt: skip
-_KINDS: dict[str, tuple[type, ...]] = {
-    **dict.fromkeys(("h", "src", "read", "write", "child"), (str, int, type(None))),
-    **dict.fromkeys(("size", "code", "prev_count"), (int,)),
-    **dict.fromkeys(("addr", "ret", "hv", "src_hv", "dst_hv"), (str, int)),
+_NAME = (str, int, type(None))  # of an object; a handle that no object of the log stands behind
+_KINDS: dict[str, tuple[type, ...]] = {  # what a value must be, once 0x... is a number
+    **dict.fromkeys(
+        ("h", "s", "src", "read", "write", "child", "hproc", "hthread", "woke", "target"), _NAME
+    ),
+    **dict.fromkeys(("src_proc", "dst_proc", "new_tid", "image", "cmd", "name"), (str,)),
+    **dict.fromkeys(("size", "code", "prev_count", "cmd_len", "env_bytes", "mode"), (int,)),
+    **dict.fromkeys(("inherit", "initial", "manual", "all", "options", "count"), (int,)),
+    **dict.fromkeys(("addr", "hv", "src_hv", "dst_hv", "hproc_hv", "hthread_hv"), (int,)),
+    **dict.fromkeys(("flags", "ms", "type", "ret", "protect"), (str, int)),
     "hs": (list,),
+    "child_info": (dict, type(None)),
 }
+_ANY = (str, int, list, dict, type(None))
+_INFO_KINDS: dict[str, tuple[type, ...]] = {
+    **dict.fromkeys(("cb", "n", "stack_bytes", "cygheap", "cygheap_max"), (int,)),
+    "type": (str,),
+}
+_WHOLE = {  # (api, key): a number here, whatever it is elsewhere
+    ("VirtualAlloc", "ret"), ("MapViewOfFile", "ret"), ("MapViewOfFileEx", "ret"),
+    ("CreateThread", "flags"),
+}  # fmt: skip
+MOST_T_US = 1e15  # thirty years -- chosen
 _INFO_NEEDED = ("type", "cb", "cygpid")
 _PHASES = ("", "call", "return")
 _TEXTS = ("pid", "tid", "api")
 _NUMBERS = ("hv", "src_hv", "dst_hv", "addr", "ret", "hproc_hv", "hthread_hv")  # written as 0x...
 _INFO_NUMBERS = ("cygheap", "cygheap_max")
+_PROCESS = ("cmd_len", "env_bytes", "flags", "image", "inherit")  # asked of CreateProcess
 
 
 class Call(NamedTuple):
@@ -79,7 +97,7 @@ class CallLog:
     """One log. Every field is *input*.
 
     name: of the file; dll_set: which DLL; command: what the shell was given
-    first_image: program of the first process
+    first_image: program of the first process; meta: all that the first line says
     """
 
     name: str
@@ -87,6 +105,7 @@ class CallLog:
     command: str
     calls: list[Call]
     first_image: str = ""
+    meta: dict[str, Any] = field(default_factory=dict)
 
 
 def read_log(path: Path | str) -> CallLog:
@@ -102,7 +121,7 @@ def read_log(path: Path | str) -> CallLog:
                 raise InputError(where, f"meta has no text {key!r}", ALLOWED)
         calls = [_call(at, record) for at, record in records]
     name = Path(path).name.removesuffix(".gz").removesuffix(".jsonl")
-    return CallLog(name, meta["dll_set"], meta["cmd"], calls, _first_image(meta))
+    return CallLog(name, meta["dll_set"], meta["cmd"], calls, _first_image(meta), meta)
 
 
 def _first_image(meta: dict[str, Any]) -> str:
@@ -117,7 +136,7 @@ def _records(path: str, lines: Iterator[tuple[int, bytes]]) -> Iterator[tuple[st
         where = f"{path}:{number}"
         try:
             record = json.loads(line)
-        except ValueError:
+        except (ValueError, RecursionError):
             raise InputError(where, "the line is not JSON", ALLOWED) from None
         if not isinstance(record, dict):
             raise InputError(where, "the line is not an object", ALLOWED)
@@ -138,27 +157,51 @@ def _call(where: str, record: dict[str, Any]) -> Call:
     error, t_us = record.get("err", 0), record.get("t_us", 0)
     if not isinstance(args, dict) or not isinstance(error, int):
         raise InputError(where, "args is not an object or err not a number", ALLOWED)
-    if not isinstance(t_us, int | float) or t_us != t_us:
+    if not isinstance(t_us, int | float) or not abs(t_us) <= MOST_T_US:
         raise InputError(where, "t_us is not a number", ALLOWED)
-    made = dict(args)
-    for key, value in made.items():
-        if isinstance(value, int) and not -WORD < value < WORD:
-            raise InputError(where, f"{key} {value} is no 32-bit number", ALLOWED)
-        wanted = _KINDS.get(key, (str, int, list, dict, type(None)))
-        if not isinstance(value, wanted):
-            raise InputError(where, f"{key} {value!r} is of another kind", ALLOWED)
+    api, made = record["api"], dict(args)
     _to_numbers(where, made, _NUMBERS)
+    if api == "CreateThread":
+        made["flags"] = _digits(made["flags"])
+    _check_values(where, made, _KINDS)
+    for key in made.keys() & {key for name, key in _WHOLE if name == api}:
+        if not isinstance(made[key], int):
+            raise InputError(where, f"{key} {made[key]!r:.60} is no number", ALLOWED)
+    if not all(isinstance(obj, str | int | None) for obj in made.get("hs", ())):
+        raise InputError(where, "hs has more than names of objects", ALLOWED)
+    for key in _PROCESS if api == "CreateProcess" and phase != "return" else ():
+        if key not in made:
+            raise InputError(where, f"{api} without {key!r}", ALLOWED)
     info = made.get("child_info")
     if info is not None:
-        if not isinstance(info, dict):
-            raise InputError(where, "child_info is not an object", ALLOWED)
         made["child_info"] = info = dict(info)
         for key in _INFO_NEEDED:
             if key not in info:
                 raise InputError(where, f"child_info without {key!r}", ALLOWED)
         _to_numbers(where, info, _INFO_NUMBERS)
+        _check_values(f"{where}: child_info", info, _INFO_KINDS, _NAME)
     number = int(where.rsplit(":", 1)[1])
-    return Call(number, record["pid"], record["tid"], record["api"], phase, made, error, t_us)
+    return Call(number, record["pid"], record["tid"], api, phase, made, error, t_us)
+
+
+def _check_values(
+    where: str,
+    args: dict[str, Any],
+    kinds: dict[str, tuple[type, ...]],
+    others: tuple[type, ...] = _ANY,
+) -> None:
+    """Raise InputError for a value of another kind than is written there, or a number too large."""
+    for key, value in args.items():
+        if isinstance(value, int) and not -WORD < value < WORD:
+            raise InputError(where, f"{key} {value} is no 32-bit number", ALLOWED)
+        if not isinstance(value, kinds.get(key, others)):
+            raise InputError(where, f"{key} {value!r:.60} is of another kind", ALLOWED)
+
+
+def _digits(value: Any) -> Any:
+    """The number that a text of digits is; anything else as it was."""
+    plain = isinstance(value, str) and len(value) <= 10 and value.isascii() and value.isdigit()
+    return int(value) if plain else value
 
 
 def _to_numbers(where: str, args: dict[str, Any], keys: tuple[str, ...]) -> None:

@@ -55,7 +55,7 @@ def new_socket(
 
 def reads(p: CygwinProcess, handle: int) -> bool:
     """Whether the handle is that of a pipe's read end."""
-    obj = p.me.process.handles.table().get(handle)
+    obj = p.me.process.handles.look(handle)
     return not (
         obj.writes if isinstance(obj, PipeEnd) else isinstance(obj, File) and obj.what == WRITES
     )
@@ -64,5 +64,5 @@ def reads(p: CygwinProcess, handle: int) -> bool:
 def _is_socket(p: CygwinProcess, handle: int) -> bool:
     """Whether the socket itself was inherited."""
     handles = p.me.process.handles
-    obj = handles.table().get(handle)
+    obj = handles.look(handle)
     return isinstance(obj, File) and obj.what == SOCKET and handles.inherits(handle)

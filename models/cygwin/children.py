@@ -172,7 +172,12 @@ def wait_subproc(p: CygwinProcess, thread: Thread) -> Steps:
     while True:
         alive = [child for child in p.children if not child.zombie]
         handles = [p.wake_children, *(child.h_process for child in alive)]
-        woke = yield from k.wait_polling(thread, handles, POLL_MS)
+        try:
+            woke = yield from k.wait_polling(thread, handles, POLL_MS)
+        except Win32Error:
+            if all(child.h_process in handles for child in alive):
+                raise
+            continue  # the main thread has closed one meanwhile (`keep_zombie`): look again
         if woke == 0:
             if p.exiting:
                 alive = [child for child in p.children if not child.zombie]

@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Callable, Generator
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Protocol
+from weakref import WeakValueDictionary
 
 from models.cygwin.version import Version
 from models.win32.kernel import Kernel
@@ -101,6 +102,8 @@ class Installation:
     failures: messages that users saw of what failed for good -- output
     messages: those after which the program went on -- output
     watch: who looks on, None for nobody -- input
+    loaded: the DLL's state in each process that has come as far as its entry point, by Windows
+        pid, as long as it is there; for reports only -- output
     """
 
     kernel: Kernel
@@ -111,6 +114,7 @@ class Installation:
     failures: list[Failure] = field(default_factory=list)
     messages: list[Failure] = field(default_factory=list)
     watch: Watch | None = None
+    loaded: WeakValueDictionary[int, CygwinProcess] = field(default_factory=WeakValueDictionary)
 
     def say(self, pid: int, program: str, message: str) -> None:
         """system_printf: a line on the program's stderr."""

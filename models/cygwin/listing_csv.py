@@ -19,7 +19,10 @@ Lines = Iterator[tuple[int, str]]
 def procmon_columns(head: str) -> tuple[str, dict[str, int]] | None:
     """(delimiter, column by name) if `head` is the first line of Process Monitor's CSV."""
     for delimiter in (",", ";", "\t"):
-        cells = next(csv.reader([head], delimiter=delimiter), [])
+        try:
+            cells = next(csv.reader([head], delimiter=delimiter), [])
+        except csv.Error:  # a line of another kind of file
+            continue
         columns = {cell.strip(): i for i, cell in enumerate(cells)}
         if all(name in columns for name in _NEEDED):
             return delimiter, columns
@@ -52,7 +55,7 @@ def images_of_procmon(
 def reports_of_table(where: str, lines: Lines) -> tuple[FreeRegion, ...]:
     """The rows of a CSV of heap failures. Raises InputError(FILE:LINE, …)."""
     rows = _rows(where, ",", lines)
-    _, head = next(rows)
+    head = [cell.strip() for cell in next(rows)[1]]
     missing = [name for name in _REPORT if name not in head]
     if missing:
         raise InputError(f"{where}:1", f"no column {missing[0]}", ", ".join(_REPORT))
@@ -64,7 +67,7 @@ def reports_of_table(where: str, lines: Lines) -> tuple[FreeRegion, ...]:
             raise InputError(f"{where}:{line}", f"{len(cells)} columns", f"there are {len(head)}")
         row = dict(zip(head, cells, strict=True))
         try:
-            values = [number(row[name]) for name in _REPORT]
+            values = [number(row[name].strip()) for name in _REPORT]
         except ValueError:
             bad = ", ".join(row[name] for name in _REPORT)
             raise InputError(f"{where}:{line}", f"{bad[:60]!r}", "four numbers") from None

@@ -10,6 +10,7 @@ from typing import Any
 
 from models.cygwin.blocked import blocked
 from models.cygwin.installation import Creation
+from models.cygwin.left_behind import balance
 from models.cygwin.replay import ReplayRun
 from sim.estimators import summary
 
@@ -83,6 +84,7 @@ def result(run: ReplayRun, replication: int) -> ReplayResult:
             {"pid": pid, "program": program, "at_us": at, "message": message}
             for at, pid, program, message in kernel.crashes
         ],
+        "balance": balance(run.installation).document(),
     }
     return ReplayResult(document, latencies, waits, run.heaps)
 

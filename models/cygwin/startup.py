@@ -44,6 +44,7 @@ def entry(
 
     def steps(kernel: Kernel, thread: Thread) -> Steps:
         p = CygwinProcess(installation, thread)
+        installation.loaded[thread.process.pid] = p
         p.version = version or installation.version
         info = thread.process.startup
         try:

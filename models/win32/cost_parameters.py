@@ -200,6 +200,8 @@ Bandwidth = Annotated[Parameter, AfterValidator(Domain("bytes/us", 1e-3, 1e9, in
 Factor = Annotated[Parameter, AfterValidator(Domain("1", 1e-3, 1e3).check)]
 FixedFactor = Annotated[Parameter, AfterValidator(Domain("1", 1e-6, 1e6, True).check)]
 Size = Annotated[Parameter, AfterValidator(Domain("bytes", 0, LARGEST_BYTES, True, True).check)]
+# a whole word at least: where fork returns to
+Stack = Annotated[Parameter, AfterValidator(Domain("bytes", 4, LARGEST_BYTES, True, True).check)]
 Room = Annotated[Parameter, AfterValidator(Domain("bytes", 1, LARGEST_BYTES, True, True).check)]
 Count = Annotated[Parameter, AfterValidator(Domain("1", 0, 1e6, True, True).check)]
 

@@ -27,10 +27,13 @@ from models.win32.cost_parameters import (
     Parameter,
     Room,
     Size,
+    Stack,
 )
 from sim.errors import InputError
+from sim.lines import open_lines
 
 FOLDER = Path(__file__).parent / "profiles"
+FILE_LIMIT_BYTES = 1 << 20  # the longest of ours has 8 kB -- chosen
 ALLOWED = "a profile is a TOML file like models/win32/profiles/ideal.toml"
 _DISTRIBUTIONS = ("constant", "lognormal", "triangular", "mixture")
 
@@ -54,7 +57,7 @@ class Workload(BaseModel):
     dll_data_bytes: Size
     dll_bss_bytes: Size
     user_heap_bytes: Size  # where the trace has no heap size
-    stack_bytes: Size  # what fork copies of the stack
+    stack_bytes: Stack  # what fork copies of the stack
     exe_image_bytes: Size
     cygwin_dll_image_bytes: Size
     dlls_per_image: Count  # other DLLs that an image loads
@@ -207,13 +210,15 @@ def load_profile(name: str) -> Profile:
 def read_profile(path: Path) -> Profile:
     """The profile in this file. Raises InputError as `load_profile` does."""
     try:
-        content = tomllib.loads(path.read_text(encoding="utf-8-sig"))
-    except OSError as error:
-        raise InputError(str(path), error.strerror or "cannot be read", ALLOWED) from None
+        with open_lines(path, ALLOWED, FILE_LIMIT_BYTES, FILE_LIMIT_BYTES) as lines:
+            raw = b"".join(line for _, line in lines)
+        content = tomllib.loads(raw.decode("utf-8-sig").replace("\r\n", "\n"))
     except UnicodeDecodeError as error:
         raise InputError(str(path), f"byte {error.start} is not UTF-8", ALLOWED) from None
     except tomllib.TOMLDecodeError as error:
         raise InputError(str(path), f"not TOML: {_one_line(str(error))}", ALLOWED) from None
+    except RecursionError:
+        raise InputError(str(path), "it is nested too deeply", ALLOWED) from None
     return Profile(_checked(content, str(path), ALLOWED))
 
 

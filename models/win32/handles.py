@@ -65,6 +65,11 @@ class HandleTable:
             return obj
         raise Win32Error(ERROR_INVALID_HANDLE, "handle", f"{handle:#x} is not open")
 
+    def look(self, handle: int) -> KernelObject | None:
+        """The object behind `handle`, None if there is none."""
+        i = handle >> 2
+        return self._objects[i] if 0 < i < len(self._objects) else None
+
     def remove(self, handle: int) -> KernelObject:
         """Close `handle`; the object, with one reference less.
 

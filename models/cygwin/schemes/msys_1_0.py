@@ -20,6 +20,7 @@ from models.cygwin.images import is_cygwin
 from models.cygwin.process import CygwinProcess
 from models.cygwin.protocol import Request
 from models.cygwin.schemes.shared_memory_1_3_3 import SharedMemory133
+from models.win32.image import Image
 from models.win32.process_calls import CREATE_UNICODE_ENVIRONMENT
 
 
@@ -44,7 +45,7 @@ class Msys10(SharedMemory133):
 
     def hands_heap(self, request: Request) -> bool:
         """Whether the image is linked with the DLL."""
-        return request.image is not None and is_cygwin(request.image)
+        return isinstance(request.image, Image) and is_cygwin(request.image)
 
     def hand_pinfo(self, p: CygwinProcess, child: Child | None, h_process: int) -> None:
         """A handle of it, as in later releases."""
