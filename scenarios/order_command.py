@@ -53,4 +53,12 @@ def verdict_line(name: str, verdict: Verdict) -> tuple[str, str]:
         )
     counts = f"creations={verdict.creations} calls={verdict.calls}"
     kept = f" deviations={verdict.deviations}" if verdict.deviations else ""
-    return "ok", f"{name} {counts} ok{kept}"
+    return "ok", f"{name} {counts} ok{kept}{_allowed(verdict)}"
+
+
+def _allowed(verdict: Verdict) -> str:
+    """What a log that agrees was spared: heap taken from it, calls that were not compared."""
+    used, freed = verdict.seeded_bytes
+    seeded = f" seeded={used}+{freed}" if used or freed else ""
+    left = ", ".join(f"{count} {what}" for what, count in verdict.left_out.items())
+    return seeded + (f" left_out=[{left}]" if left else "")

@@ -25,7 +25,7 @@ def test_good_and_skipped_logs_are_told_and_counted():
     code, said = lines([GOOD, SKIPPED])
     assert code == 0
     assert said[0].startswith("fork-exec-true creations=2 calls=")
-    assert said[0].endswith(" ok")
+    assert said[0].endswith(" ok seeded=824+0")
     assert said[1].startswith("collide-first-at skipped: no creation")
     assert said[2] == "1 passed, 0 failed, 1 skipped"
 
@@ -43,3 +43,10 @@ def test_a_dll_without_a_scheme_is_refused(tmp_path):
     path.write_text('{"meta": {"dll_set": "cygwin-9", "cmd": ""}}\n')
     with pytest.raises(InputError, match="no scheme for the DLL"):
         lines([path])
+
+
+def test_what_was_not_compared_is_counted():
+    native = LOGS / "cygwin-1.3.3" / "spawn-nowait-native.jsonl.gz"
+    _, said = lines([native, LOGS / "cygwin-1.3.3-w98" / "sock-fork.jsonl.gz"])
+    assert said[0].endswith(" ok seeded=784+0 left_out=[1 heap commits]")
+    assert said[1].endswith(" left_out=[1 waiter's end]")

@@ -10,8 +10,8 @@ Source: CONTRACT §8.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
 
 from models.cygwin.call_arguments import (
     TEXT_BYTES,
@@ -19,7 +19,7 @@ from models.cygwin.call_arguments import (
     order_unknown,
     reduced_arguments,
 )
-from models.cygwin.call_compare import Difference, compare, pair_windows
+from models.cygwin.call_compare import Comparison, Difference, pair_windows
 from models.cygwin.call_lives import Life, lives
 from models.cygwin.call_log import Call, CallLog
 from models.cygwin.call_run import LogRun, Seed
@@ -43,6 +43,8 @@ class Verdict:
     skipped: why nothing was compared, "" if it was
     deviations: creations whose size was seeded although it was not the first; one more where
         views are compared without their place
+    seeded_bytes: what the first process had in its heap unseen, in use and freed again
+    left_out: calls of the log that were not compared, by what they are
     """
 
     creations: int
@@ -50,6 +52,27 @@ class Verdict:
     difference: Difference | None = None
     skipped: str = ""
     deviations: int = 0
+    seeded_bytes: tuple[int, int] = (0, 0)
+    left_out: Mapping[str, int] = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
+class Simulated:
+    """A log's lineage as the simulator made it.
+
+    run: with its seeds -- input
+    calls, windows: what came of it -- output
+    """
+
+    run: LogRun
+    calls: list[Call]
+    windows: list[Window]
+
+    def comparison(self) -> Comparison:
+        """Its creations beside those of the log."""
+        run = self.run
+        anywhere = run.variant.system == "9x"
+        return Comparison(run.windows, run.log.calls, self.windows, self.calls, anywhere)
 
 
 def check(log: CallLog, variant: Variant, scheme: Scheme | None = None) -> Verdict:
@@ -62,14 +85,18 @@ def check(log: CallLog, variant: Variant, scheme: Scheme | None = None) -> Verdi
         return Verdict(0, 0, skipped=reason)
     scheme = scheme or variant.scheme
     try:
-        calls, made, seeded = _run(log, real, variant, scheme)
+        simulated = simulate(log, real, variant, scheme)
     except SimError as error:
         said = f"a run that ends with {type(error).__name__}: {error}"
         return Verdict(len(real), 0, Difference(1, real[0].anchor.place, "a run", said))
-    views_anywhere = variant.system == "9x"
-    compared, difference = compare(real, log.calls, made, calls, views_anywhere)
-    kept = seeded + (variant.system == "9x")
-    return Verdict(len(real), compared, difference, deviations=kept)
+    comparison = simulated.comparison()
+    compared, difference = comparison.run()
+    seeds = simulated.run.seeds
+    kept = len(seeds) - 1 + (variant.system == "9x")
+    unseen = seeds[1].untagged_bytes, sum(seeds[1].freed)
+    return Verdict(
+        len(real), compared, difference, "", kept, unseen, dict(comparison.left_out)
+    )  # fmt: skip
 
 
 def unmodelled(log: CallLog, real: list[Window], variant: Variant) -> str:
@@ -116,10 +143,8 @@ def by_script_unseen(window: Window, all_lives: dict[str, Life]) -> bool:
     return window.native is False and not window.anchor.args["cmd_len"]
 
 
-def _run(
-    log: CallLog, real: list[Window], variant: Variant, scheme: Scheme
-) -> tuple[list[Call], list[Window], int]:
-    """Calls and creations of a run, and how many of its creations were seeded beyond the first.
+def simulate(log: CallLog, real: list[Window], variant: Variant, scheme: Scheme) -> Simulated:
+    """Run the creations `real` of a log.
 
     A run is repeated with another seed while that brings a size of the run to the log's.
     """
@@ -157,7 +182,7 @@ def _run(
             seeds = {**seeds, number: Seed(0, blocks) if blocks else Seed(missing)}
             real[number - 1].loose = True
         else:
-            return calls, made, len(seeds) - 1
+            return Simulated(run, calls, made)
 
 
 def _first_gap(real: list[Window], made: list[Window]) -> tuple[int, int]:

@@ -36,7 +36,7 @@ _FLAGS = {
     0x4: "CREATE_SUSPENDED", 0x8: "DETACHED_PROCESS", 0x20: "NORMAL_PRIORITY_CLASS",
     0x400: "CREATE_UNICODE_ENVIRONMENT", 0x4000000: "CREATE_DEFAULT_ERROR_MODE",
 }  # fmt: skip
-_INFO_OBJECTS = ("subproc_ready", "parent", "pppid_handle", "mount_h", "cygheap_h",
+INFO_OBJECTS = ("subproc_ready", "parent", "pppid_handle", "mount_h", "cygheap_h",
                  "forker_finished")  # fmt: skip
 _PSEUDO = 0xFFFFFFFE
 
@@ -308,7 +308,7 @@ def _create(call: Call, known: Sight) -> _Parts:
         ("cygheap", _where(info.get("cygheap", 0), call, known)),
         ("cygpid", cygpid if cygpid in (0, 1) else "mine"),
     ]  # fmt: skip
-    return tuple(facts), tuple((key, info.get(key) or 0) for key in _INFO_OBJECTS)
+    return tuple(facts), tuple((key, info.get(key) or 0) for key in INFO_OBJECTS)
 
 
 def _flags(flags: int) -> str:
