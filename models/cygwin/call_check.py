@@ -22,6 +22,7 @@ from models.cygwin.call_arguments import (
 from models.cygwin.call_compare import Comparison, Difference, pair_windows
 from models.cygwin.call_lives import Life, lives
 from models.cygwin.call_log import Call, CallLog
+from models.cygwin.call_messages import compare_codes, compare_messages, logged, unseen
 from models.cygwin.call_run import LogRun, Seed
 from models.cygwin.call_versions import Variant
 from models.cygwin.call_windows import FORK, SPAWN, Window, is_reduced, windows
@@ -31,6 +32,9 @@ from sim.errors import SimError
 SEED_LIMIT = 8192  # most that one program is believed to have allocated unseen -- chosen
 BLOCKS = (24, 40, 72)  # of what is freed early: names and small objects
 NAMES_LIMIT = 300  # most that sh itself is believed to have allocated unseen -- chosen
+UNSEEN = "texts of a fork child"  # that nobody saw in the logs
+MESSAGES = "messages"  # of what programs did beside their creations
+FIRST_OF_CHAIN = 3  # creation by which a chain's programs have all that they ever will
 LEAST_BLOCK = 16  # smallest block that can be
 
 
@@ -45,6 +49,7 @@ class Verdict:
         views are compared without their place
     seeded_bytes: what the first process had in its heap unseen, in use and freed again
     left_out: calls of the log that were not compared, by what they are
+    messages, codes: how many lines of the DLL and exit codes were compared
     """
 
     creations: int
@@ -54,6 +59,8 @@ class Verdict:
     deviations: int = 0
     seeded_bytes: tuple[int, int] = (0, 0)
     left_out: Mapping[str, int] = field(default_factory=dict)
+    messages: int = 0
+    codes: int = 0
 
 
 @dataclass(frozen=True)
@@ -78,7 +85,7 @@ class Simulated:
 def check(log: CallLog, variant: Variant, scheme: Scheme | None = None) -> Verdict:
     """Run the creations of a log under `scheme`, None for its own, and compare them."""
     real = windows(log.calls)
-    if not real:
+    if not real and is_reduced(log.calls):
         return Verdict(0, 0, skipped="no creation in it")
     reason = unmodelled(log, real, variant)
     if reason:
@@ -88,14 +95,28 @@ def check(log: CallLog, variant: Variant, scheme: Scheme | None = None) -> Verdi
         simulated = simulate(log, real, variant, scheme)
     except SimError as error:
         said = f"a run that ends with {type(error).__name__}: {error}"
-        return Verdict(len(real), 0, Difference(1, real[0].anchor.place, "a run", said))
-    comparison = simulated.comparison()
-    compared, difference = comparison.run()
+        place = real[0].anchor.place if real else 0
+        return Verdict(len(real), 0, Difference(1, place, "a run", said))
+    compared, difference, left_out = 0, None, {}
+    if real:
+        comparison = simulated.comparison()
+        compared, difference = comparison.run()
+        left_out = dict(comparison.left_out)
+    messages = codes = 0
+    if difference is None:
+        codes, difference = compare_codes(log, simulated.run, simulated.windows)
+    if is_reduced(log.calls) or exhausts_heap(log):
+        unasked = sum(1 for _ in logged(log, 0))
+        left_out |= {MESSAGES: unasked} if unasked else {}
+    elif difference is None:
+        messages, difference = compare_messages(log, simulated.run)
+        to_nobody = unseen(simulated.run)
+        left_out |= {UNSEEN: len(to_nobody)} if to_nobody else {}
     seeds = simulated.run.seeds
     kept = len(seeds) - 1 + (variant.system == "9x")
-    unseen = seeds[1].untagged_bytes, sum(seeds[1].freed)
+    taken = seeds[1].untagged_bytes, sum(seeds[1].freed)
     return Verdict(
-        len(real), compared, difference, "", kept, unseen, dict(comparison.left_out)
+        len(real), compared, difference, "", kept, taken, left_out, messages, codes
     )  # fmt: skip
 
 
@@ -133,6 +154,14 @@ def _unknown_arguments(log: CallLog, real: list[Window], variant: Variant) -> st
     except UnknownArguments:
         return "the arguments of its programs are not in the log"
     return ""
+
+
+def exhausts_heap(log: CallLog) -> bool:
+    """Whether a page was refused to some heap: for an exec that never came to its creation."""
+    return any(
+        call.api == "VirtualAlloc" and call.args["type"] == "COMMIT" and not call.args["ret"]
+        for call in log.calls
+    )
 
 
 def by_script_unseen(window: Window, all_lives: dict[str, Life]) -> bool:
@@ -176,6 +205,7 @@ def simulate(log: CallLog, real: list[Window], variant: Variant, scheme: Scheme)
         elif (
             number > 1
             and number not in seeds
+            and not (len(seeds) > 1 and is_reduced(log.calls))
             and _may_be_seeded(real[number - 1], missing, log, variant)
         ):
             blocks = _blocks(missing) if real[number - 1].kind == FORK else ()
@@ -201,8 +231,11 @@ def _may_be_seeded(window: Window, missing: int, log: CallLog, variant: Variant)
     """A program that an exec started has allocated what its log does not show.
 
     Only then, and not by more than SEED_LIMIT: a shell that only forked must come out exactly, but
-    for the names of files that it looked for and, in 1.3.19, its pipes.
+    for the names of files that it looked for and, in 1.3.19, its pipes.  In a chain, whose programs
+    all do the same, one of the first has something unseen; a size that grows later is a difference.
     """
+    if is_reduced(log.calls) and window.number > FIRST_OF_CHAIN:
+        return False
     execed = any(
         other.kind != FORK and other.anchor.t_us < window.anchor.t_us
         for other in windows(log.calls)
@@ -211,7 +244,11 @@ def _may_be_seeded(window: Window, missing: int, log: CallLog, variant: Variant)
         other.anchor.pid == window.anchor.pid and other.number < window.number
         for other in windows(log.calls)
     )
-    limit = SEED_LIMIT if execed else NAMES_LIMIT if later or not variant.pipes_known else 0
+    piped = not variant.pipes_known and any(
+        call.api in ("CreatePipe", "socket") and call.t_us < window.anchor.t_us
+        for call in log.calls
+    )
+    limit = SEED_LIMIT if execed else NAMES_LIMIT if later or piped else 0
     return LEAST_BLOCK <= missing <= limit
 
 

@@ -41,14 +41,23 @@ _NEEDED = {
 }  # fmt: skip
 _KINDS: dict[str, tuple[type, ...]] = {
     **dict.fromkeys(("h", "src", "read", "write", "child"), (str, int, type(None))),
-    **dict.fromkeys(("size", "code", "prev_count"), (int,)),
+    **dict.fromkeys(("size", "code", "prev_count", "region"), (int,)),
     **dict.fromkeys(("addr", "ret", "hv", "src_hv", "dst_hv"), (str, int)),
     "hs": (list,),
 }
-_INFO_NEEDED = ("type", "cb", "cygpid")
+_INFO_NEEDED = ("type", "cb")
 _PHASES = ("", "call", "return")
 _TEXTS = ("pid", "tid", "api")
-_NUMBERS = ("hv", "src_hv", "dst_hv", "addr", "ret", "hproc_hv", "hthread_hv")  # written as 0x...
+_NUMBERS = (
+    "hv",
+    "src_hv",
+    "dst_hv",
+    "addr",
+    "base",
+    "ret",
+    "hproc_hv",
+    "hthread_hv",
+)  # written as 0x...
 _INFO_NUMBERS = ("cygheap", "cygheap_max")
 
 
@@ -80,6 +89,7 @@ class CallLog:
 
     name: of the file; dll_set: which DLL; command: what the shell was given
     first_image: program of the first process
+    said: what its user saw on stderr; exit_code: of the first process, None where nobody noted it
     """
 
     name: str
@@ -87,6 +97,8 @@ class CallLog:
     command: str
     calls: list[Call]
     first_image: str = ""
+    said: str = ""
+    exit_code: int | None = None
 
 
 def read_log(path: Path | str) -> CallLog:
@@ -102,7 +114,11 @@ def read_log(path: Path | str) -> CallLog:
                 raise InputError(where, f"meta has no text {key!r}", ALLOWED)
         calls = [_call(at, record) for at, record in records]
     name = Path(path).name.removesuffix(".gz").removesuffix(".jsonl")
-    return CallLog(name, meta["dll_set"], meta["cmd"], calls, _first_image(meta))
+    said, code = meta.get("stderr"), meta.get("exit")
+    return CallLog(
+        name, meta["dll_set"], meta["cmd"], calls, _first_image(meta),
+        said if isinstance(said, str) else "", code if isinstance(code, int) else None,
+    )  # fmt: skip
 
 
 def _first_image(meta: dict[str, Any]) -> str:

@@ -97,6 +97,16 @@ class Variant:
     system: str = "nt"
 
 
+# Logs that can be read but not asked for again: folder -> why.
+UNMODELLED = MappingProxyType({
+    "cygwin-1.1.1": "1.1.1 has no cygheap; its descriptors go into lpReserved2",
+    "cygwin-1.1.3": "1.1.3 has no cygheap; its descriptors go into lpReserved2",
+    "cygwin-1.1.8-rebuilt": "1.1.8 has no scheme of its own yet",
+    "cygwin-1.5.18": "1.5.18 has no scheme of its own yet",
+    "cygwin-1.7.7": "1.7.7 makes its objects in ntdll, which the log does not have",
+    "msys-1.0.12-w98": "MSYS on 98 has no variant",
+})  # fmt: skip
+
 # Lengths that sh passes on, in its order (`env_lengths.json` of the logs; values are left out).
 _ENVIRONMENT = (
     20, 15, 37, 11, 68, 17, 22, 26, 13, 30, 29, 13, 17, 33, 48, 32, 14, 13, 17, 148, 20, 14, 41,
@@ -151,7 +161,7 @@ def variants(scheme: Callable[[str], Scheme]) -> dict[str, Variant]:
         dll_data=(0x610C0000, 13_816), dll_bss=(0x610E1000, 225_200), shared_address=0,
         shared_bytes=47_112, root_bytes=16_488, user_heap_reserve_bytes=402_653_184,
         thread_suspended=True, pipe_guards=True, orphan_signals=False, mount_in_fork=True,
-        hexec_last=True, pinfo_amid=True, cancel_points=True,
+        hexec_last=True, pinfo_amid=True, cancel_points=True, place_is_fatal=True,
         signal_objects=("ready", "mask", "arrived", "thread"),
         first_startup=FIRST_STARTUP_1_3_19, fork_startup=FORK_STARTUP_1_3_19,
     )  # fmt: skip

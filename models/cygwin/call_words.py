@@ -306,7 +306,7 @@ def _create(call: Call, known: Sight) -> _Parts:
     facts += [
         ("type", kind), ("cb", info["cb"]), ("n", info.get("n", 0)),
         ("cygheap", _where(info.get("cygheap", 0), call, known)),
-        ("cygpid", cygpid if cygpid in (0, 1) else "mine"),
+        ("cygpid", cygpid if cygpid in (None, 0, 1) else "mine"),
     ]  # fmt: skip
     return tuple(facts), tuple((key, info.get(key) or 0) for key in INFO_OBJECTS)
 

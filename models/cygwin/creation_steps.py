@@ -162,13 +162,13 @@ def fork_handshake(
 ) -> Steps:
     """Steps 9 to 12 of §c2: wait, fill the child, let it go on, wait again. Raises TryAgain."""
     k, me = p.k, p.me
-    yield from _sync(p, creation, h_process, ready, pid)
+    yield from _sync(p, creation, h_process, ready, pid, "waiting for longjmp")
     try:
         yield from write_fork_memory(p, h_process)
     except Win32Error as error:
         raise TryAgain(f"write copy failed, {error}") from error
     yield from k.set_event(me, finished)
-    yield from _sync(p, creation, h_process, ready, pid)
+    yield from _sync(p, creation, h_process, ready, pid, "child loading dlls")
 
 
 def finish_fork(
@@ -192,8 +192,13 @@ def finish_fork(
         k.close_handle(me, handle)
 
 
-def _sync(p: CygwinProcess, creation: Creation, h_process: int, ready: int, pid: int) -> Steps:
-    """sync_with_child: until the child is ready, has died or 300 s are over."""
+def _sync(
+    p: CygwinProcess, creation: Creation, h_process: int, ready: int, pid: int, state: str
+) -> Steps:
+    """sync_with_child: until the child is ready, has died or 300 s are over.
+
+    state: what the parent says of a child that died (the second one: assumed, in no log).
+    """
     k, me = p.k, p.me
     woke = yield from p.wait_for_child(creation, (ready, h_process), FORK_WAIT_MS)
     if woke == WAIT_OBJECT_0:
@@ -203,6 +208,7 @@ def _sync(p: CygwinProcess, creation: Creation, h_process: int, ready: int, pid:
         raise TryAgain("WaitForMultipleObjects timed out")
     yield from k.wait_for_single_object(me, ready, 0)  # it may have been both
     code = k.get_exit_code_process(me, h_process)
+    p.installation.say(creation.pid, me.process.image.name, f"*** child state {state}")
     raise TryAgain(
         f"child {pid}({h_process:#x}) died before initialization with status code {code:#x}"
     )
