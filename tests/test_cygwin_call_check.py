@@ -344,3 +344,22 @@ def test_a_line_that_is_no_call_is_refused_with_its_number(tmp_path, row, said):
     with pytest.raises(InputError, match=said) as caught:
         read_log(path)
     assert f"{path}:2" in str(caught.value)
+
+
+# -- 1.1.8 -------------------------------------------------------------------------------------
+
+EARLY = next(path for path in LOGS if path.match("cygwin-1.1.8-rebuilt/exec-oneshot.jsonl.gz"))
+
+
+def test_a_stub_without_a_cygwin_parent_ends_with_0x20000_in_1_1_8(tmp_path):
+    rows = events(EARLY)
+    rows[first(rows, "ExitProcess", code=0x20000)]["args"]["code"] = 0
+    assert verdict(rewritten(tmp_path, rows)).difference is not None
+
+
+def test_a_heap_of_1_1_8_that_is_not_read_whole_is_found(tmp_path):
+    """How large it is cannot be told, but the child reads what it is said to be."""
+    rows = events(next(p for p in LOGS if p.match("cygwin-1.1.8-rebuilt/fork-exec-true.jsonl.gz")))
+    found = first(rows, "ReadProcessMemory")
+    rows[found]["args"]["size"] -= 8
+    assert verdict(rewritten(tmp_path, rows)).difference is not None

@@ -46,7 +46,7 @@ class Verdict:
     difference: the first one, None if there is none
     skipped: why nothing was compared, "" if it was
     deviations: creations whose size was seeded although it was not the first; one more where
-        views are compared without their place
+        views are compared without their place, one where sizes of heaps are not compared
     seeded_bytes: what the first process had in its heap unseen, in use and freed again
     left_out: calls of the log that were not compared, by what they are
     messages, codes: how many lines of the DLL and exit codes were compared
@@ -79,7 +79,10 @@ class Simulated:
         """Its creations beside those of the log."""
         run = self.run
         anywhere = run.variant.system == "9x"
-        return Comparison(run.windows, run.log.calls, self.windows, self.calls, anywhere)
+        return Comparison(
+            run.windows, run.log.calls, self.windows, self.calls, anywhere,
+            run.variant.sizes_known,
+        )  # fmt: skip
 
 
 def check(log: CallLog, variant: Variant, scheme: Scheme | None = None) -> Verdict:
@@ -113,7 +116,7 @@ def check(log: CallLog, variant: Variant, scheme: Scheme | None = None) -> Verdi
         to_nobody = unseen(simulated.run)
         left_out |= {UNSEEN: len(to_nobody)} if to_nobody else {}
     seeds = simulated.run.seeds
-    kept = len(seeds) - 1 + (variant.system == "9x")
+    kept = len(seeds) - 1 + (variant.system == "9x") + (not variant.sizes_known)
     taken = seeds[1].untagged_bytes, sum(seeds[1].freed)
     return Verdict(
         len(real), compared, difference, "", kept, taken, left_out, messages, codes
@@ -190,12 +193,15 @@ def simulate(log: CallLog, real: list[Window], variant: Variant, scheme: Scheme)
     freed = sh
     for window in real:
         unhanded = not window.info.get("n", 0)  # nobody sees how large the heap was
-        window.loose = not sh or unhanded or order_unknown(window, variant)
+        unknown = unhanded or not variant.sizes_known or order_unknown(window, variant)
+        window.loose = not sh or unknown
     while True:
         run = LogRun(log, real, all_lives, variant, scheme, seeds, console)
         calls = run.run()
         made = windows(calls)
         number, missing = _first_gap(real, made)
+        if not variant.sizes_known and number > 1:
+            return Simulated(run, calls, made)
         if number == 1 and missing > 0:
             old = seeds[1]
             blocks = _blocks(missing) if freed else ()

@@ -82,18 +82,21 @@ class Comparison:
     """The creations of a log beside those of a run, read in order.
 
     views_anywhere: where a view lies is not compared (see `schemes/deviations.toml`) -- constant
+    sizes: how large the heaps are is compared; else only that each is handed over whole -- constant
     pairs: which object is which, as far as it was read -- state
     left_out: what was not compared although the log has it, counted by what it is -- output
     """
 
     def __init__(
         self, real: Sequence[Window], real_calls: Sequence[Call], made: Sequence[Window],
-        made_calls: Sequence[Call], views_anywhere: bool = False,
+        made_calls: Sequence[Call], views_anywhere: bool = False, sizes: bool = True,
     ) -> None:  # fmt: skip
         self.real, self.made = real, made
         self.here = sight(real_calls, real[0].info.get("cygheap", 0))
         self.there = sight(made_calls, made[0].info["cygheap"] if made else 0)
         self.here.anywhere = self.there.anywhere = views_anywhere
+        if not sizes:
+            self.here.handed, self.there.handed = _handed(real), _handed(made)
         self.full = not is_reduced(real_calls)
         self.bases = self.full or _has_bases(real, self.here)
         self.pairs = Pairs()
@@ -159,6 +162,10 @@ class Comparison:
     def _count(self, what: str, calls: int) -> None:
         if calls:
             self.left_out[what] += calls
+
+
+def _handed(windows: Sequence[Window]) -> frozenset[int]:
+    return frozenset(int(window.info["n"]) for window in windows if window.info.get("n"))
 
 
 def _grown(window: Window, known: Sight) -> int:

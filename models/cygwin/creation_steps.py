@@ -5,6 +5,7 @@ Source: fork.cc and spawn.cc of aa9d50a1c (CYGWIN.md §c2, §c3); order of calls
 
 from __future__ import annotations
 
+from contextlib import suppress
 from typing import TYPE_CHECKING, NamedTuple
 
 from models.cygwin import children, dll_data
@@ -244,7 +245,8 @@ def leave_to_child(
     stub ends.  Otherwise it stands in for the child until that ends: it waits for `watched`.
     """  # fmt: skip
     k, me = p.k, p.me
-    if woke == WAIT_OBJECT_0 + 2:
+    took_heap = woke == WAIT_OBJECT_0 + 2
+    if took_heap:
         parent = parent_handle(p)
         if parent and (yield from k.wait_for_single_object(me, parent, 0)) == WAIT_TIMEOUT:
             k.close_handle(me, ready)
@@ -260,6 +262,10 @@ def leave_to_child(
             woke = yield from p.wait_for_child(creation, watched, INFINITE)
     code = k.get_exit_code_process(me, h_process)
     k.close_handle(me, ready)
+    if took_heap and p.version.orphan_code is not None:
+        with suppress(Win32Error):  # it has no parent to give it to, and tries
+            k.duplicate_handle(me, CURRENT_PROCESS, h_process, 0)
+        code = p.version.orphan_code
     k.close_handle(me, h_process)
     if p.installation.watch is not None:
         p.installation.watch.ending(p)
