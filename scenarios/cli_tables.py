@@ -63,7 +63,11 @@ def _short(default: str) -> str:
     if len(default) <= _DEFAULT_WIDTH:
         return default
     values = default.split(",")
-    return f"{','.join(values[:3])},… ({len(values)})"
+    shown = ",".join(values[:3])
+    if len(shown) > _DEFAULT_WIDTH:
+        shown = shown[: _DEFAULT_WIDTH - len("… (1000)")]
+        return f"{shown}… ({len(values)})"
+    return f"{shown},… ({len(values)})"
 
 
 def _parameters(name: str) -> list[dict[str, Any]]:

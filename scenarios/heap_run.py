@@ -91,6 +91,8 @@ def _scenario(folder: Path, manifest: Mapping[str, Any], asked: HeapOptions) -> 
     module = importlib.import_module(f"scenarios.{name}")
     if module.SPEC.heap_only:
         raise InputError(str(folder), f"{name} has heaps but no processes", "a run of processes")
+    if module.SPEC.own_machine:
+        raise InputError(str(folder), f"{name} compares calls, not heaps", "another run")
     scheme, number = _choice(asked, p)
     fields = [key for key in p if hasattr(module.SPEC.parameters, key)]
     options = RunOptions(name, tuple((key, _setting(p[key])) for key in fields))

@@ -13,7 +13,7 @@ from typing import TextIO
 from models.cygwin import schemes
 from models.cygwin.call_check import Verdict, check
 from models.cygwin.call_log import read_log
-from models.cygwin.call_versions import variants
+from models.cygwin.call_versions import UNMODELLED, variants
 from sim.errors import InputError
 
 
@@ -29,6 +29,10 @@ def check_files(paths: Iterable[Path | str], scheme: str | None, out: TextIO) ->
     for path in paths:
         log = read_log(path)
         variant = known.get(log.dll_set)
+        if variant is None and log.dll_set in UNMODELLED:
+            tally["skipped"] += 1
+            print(f"{log.name} skipped: {UNMODELLED[log.dll_set]}", file=out)
+            continue
         if variant is None:
             allowed = f"allowed are {', '.join(known)}"
             raise InputError(f"{path}:1", f"no scheme for the DLL {log.dll_set!r}", allowed)
@@ -47,10 +51,19 @@ def verdict_line(name: str, verdict: Verdict) -> tuple[str, str]:
         return "skipped", f"{name} skipped: {verdict.skipped}"
     found = verdict.difference
     if found is not None:
-        where = f"creation {found.creation}, call {found.call}"
+        where = f"creation {found.creation}, call {found.call}" if found.creation else "at the end"
         return "MISMATCH", (
             f"{name} MISMATCH {where}: real {found.real}, simulated {found.simulated}"
         )
     counts = f"creations={verdict.creations} calls={verdict.calls}"
+    counts += f" messages={verdict.messages} codes={verdict.codes}"
     kept = f" deviations={verdict.deviations}" if verdict.deviations else ""
-    return "ok", f"{name} {counts} ok{kept}"
+    return "ok", f"{name} {counts} ok{kept}{_allowed(verdict)}"
+
+
+def _allowed(verdict: Verdict) -> str:
+    """What a log that agrees was spared: heap taken from it, calls that were not compared."""
+    used, freed = verdict.seeded_bytes
+    seeded = f" seeded={used}+{freed}" if used or freed else ""
+    left = ", ".join(f"{count} {what}" for what, count in verdict.left_out.items())
+    return seeded + (f" left_out=[{left}]" if left else "")

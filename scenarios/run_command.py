@@ -94,15 +94,18 @@ def report(options: RunOptions) -> dict[str, Any]:
     if options.json:
         print_json(document)
     else:
-        _print(document, module, results, point, spec.heap_only)
+        _print(document, module, results, point, spec)
     return document
 
 
 def _check_choices(spec: Spec, options: RunOptions) -> None:
-    """Raise InputError for a choice that a scenario of heaps alone does not have."""
-    for name in ("schemes", "system", "profile"):
-        if spec.heap_only and getattr(options, name) is not None:
-            what = f"{spec.name} is about a heap alone: no process runs, nothing costs time"
+    """Raise InputError for a choice that the scenario does not have."""
+    names: tuple[str, ...] = ("schemes", "system", "profile")
+    what = f"{spec.name} is about a heap alone: no process runs, nothing costs time"
+    if spec.own_machine:
+        names, what = names[1:], f"in {spec.name} the machine follows from what is read"
+    for name in names:
+        if (spec.heap_only or spec.own_machine) and getattr(options, name) is not None:
             raise InputError(f"--{name.removesuffix('s')}", what, "leave it out")
 
 
@@ -181,7 +184,9 @@ def _document(
         "profile": task.profile.name,
         "seed": task.seed,
         "replications": 1 + max(t.replication for t in tasks),
-        "counterfactual": [] if spec.heap_only else list(_counterfactual(results, task)),
+        "counterfactual": []
+        if spec.heap_only or spec.own_machine
+        else list(_counterfactual(results, task)),
         "results": list(_means(tasks, outcomes)),
         "conclusions": [
             {"text": text, "label": label}
@@ -228,13 +233,15 @@ def _print(
     module: ModuleType,
     results: dict[str, Replicated],
     point: Any,
-    heap_only: bool,
+    spec: Spec,
 ) -> None:
     count = document["replications"]
     machine = f"{document['system']}, profile {document['profile']}"
+    if spec.heap_only or spec.own_machine:
+        machine = "the heap alone" if spec.heap_only else "the machine of each log"
     print_wrapped(document["question"])
     print_wrapped(
-        f"{'the heap alone' if heap_only else machine}, seed {document['seed']}, "
+        f"{machine}, seed {document['seed']}, "
         + ("1 replication" if count == 1 else f"{count} replications; the table has their means")
     )
     print()

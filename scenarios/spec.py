@@ -147,7 +147,8 @@ class Spec:
     read from the source; "" for none.  A `system` of several, as `nt+9x`, is what `run_point` gets
     where the user names none; each row then says its own.  `heap_only`: no process runs, so that
     neither scheme nor system nor profile can be chosen, and there are no `places` and nothing to be
-    `watched`.
+    `watched`.  `own_machine`: system and costs follow from what is read, so those two cannot be
+    chosen, and there are no `places` either.
     """
 
     name: str
@@ -160,6 +161,7 @@ class Spec:
     replications: int = 1
     quick_replications: int = 1
     heap_only: bool = False
+    own_machine: bool = False
     paragraph: str = ""
 
     def __post_init__(self) -> None:

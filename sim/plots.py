@@ -208,15 +208,17 @@ def sequence_chart(
     arrows: Sequence[Arrow] = (),
     objects: Sequence[KernelObject] = (),
     brackets: Sequence[Bracket] = (),
+    rows: Sequence[int] | None = None,
 ) -> Figure:
     """One creation: lanes side by side, a row for each step, blocked stretches shaded.
 
-    The rows are not to scale; the time of each stands at the left [us].  Raises ValueError for a
-    reference to a step or lane that does not exist.
+    The rows are not to scale; the time of each stands at the left [us].  `rows` lets steps of
+    different lanes stand level; then rows are numbered.  Raises ValueError for a reference to a
+    step or lane that does not exist.
     """
     with _style():
         measure = _measure()
-        layout = lay_out(lanes, steps, waits, arrows, objects, brackets, measure)
+        layout = lay_out(lanes, steps, waits, arrows, objects, brackets, measure, rows)
         wide = 2 * MARGIN + measure(title, TITLE_PT, True)
         layout = replace(layout, width=max(layout.width, wide))
         figure, axes = _sheet(layout, title)

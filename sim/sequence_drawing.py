@@ -18,7 +18,6 @@ from sim.sequence_layout import (
     Layout,
     Step,
     Wait,
-    time_text,
 )
 
 # Okabe and Ito 2008
@@ -58,7 +57,7 @@ def _draw_lanes(axes: Any, layout: Layout) -> None:
     for column in layout.columns:
         axes.plot([column.x] * 2, [layout.top, layout.bottom], color=GREY, lw=1.0, zorder=0)
         axes.text(column.x - 0.05, y, column.name, fontsize=NAME_PT, weight="bold", va="bottom")
-    axes.text(layout.time_x, y, "time [µs]", fontsize=TEXT_PT, va="bottom", ha="right")
+    axes.text(layout.time_x, y, layout.time_head, fontsize=TEXT_PT, va="bottom", ha="right")
 
 
 def _draw_objects(axes: Any, layout: Layout, objects: Sequence[KernelObject]) -> None:
@@ -101,11 +100,11 @@ def _draw_arrows(axes: Any, layout: Layout) -> None:
 def _draw_steps(axes: Any, layout: Layout, steps: Sequence[Step]) -> None:
     marks: dict[str, list[tuple[float, float]]] = {}
     before = None
-    for step, y, text in zip(steps, layout.step_y, layout.step_text, strict=True):
+    lines = zip(steps, layout.step_y, layout.step_text, layout.time_text, strict=True)
+    for step, y, text, shown in lines:
         x = layout.columns[step.lane].x
         marks.setdefault(step.kind, []).append((x, y))
         axes.text(x + PAD, y, text, **_LEVEL)
-        shown = time_text(step.t_us)
         if shown != before:
             axes.text(layout.time_x, y, shown, ha="right", color="#555555", **_LEVEL)
         before = shown

@@ -2,15 +2,17 @@
 
 Rows have equal height, whatever time lies between them; the times are printed.  Each step has a row
 to itself over the whole width and each bracket opens with a row for its name, so no two texts can
-meet.  Arrows run level with their two steps and go down in the gap between lanes, where no text is.
-All lengths are inches from the upper left corner.  No drawing here: a `measure` function says how
-wide a text is.
+meet; where steps are given rows, two lanes may share one, for each text stays in its own lane, and
+rows are numbered instead of timed.  Arrows run level with their two steps and go down in the gap
+between lanes, where no text is.  All lengths are inches from the upper left corner.  No drawing
+here: a `measure` function says how wide a text is.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from itertools import pairwise
 from typing import NamedTuple
 
 ROW = 0.19  # height of a row [in]
@@ -103,7 +105,9 @@ class Layout:
     height: float
     top: float  # where the lifelines begin
     bottom: float  # where they end
-    time_x: float  # right edge of the printed times
+    time_x: float  # right edge of the printed times or numbers
+    time_head: str  # what these are
+    time_text: tuple[str, ...]  # of each step
     columns: tuple[Column, ...]
     step_y: tuple[float, ...]
     step_text: tuple[str, ...]
@@ -120,19 +124,27 @@ def lay_out(
     objects: Sequence[KernelObject],
     brackets: Sequence[Bracket],
     measure: Measure,
+    rows: Sequence[int] | None = None,
 ) -> Layout:
-    """Place everything. Raises ValueError for a step, lane or kind that does not exist."""
+    """Place everything. Raises ValueError for a step, lane or kind that does not exist.
+
+    rows: the row of each step, from 0, never falling; None gives each step its own.
+    """
     _check(lanes, steps, waits, arrows, objects, brackets)
-    texts = _texts(steps, waits)
+    _check_rows(steps, rows)
+    texts = _texts(steps, waits, timed=rows is None)
+    times = tuple(time_text(s.t_us) for s in steps)
+    head = "time [µs]"
+    if rows is not None:
+        times, head = tuple(str(row + 1) for row in rows), "row [1]"
     depth = _depths(brackets, steps)
     opened = sorted(range(len(brackets)), key=lambda i: (brackets[i].first, -brackets[i].last))
     name_width = max((measure(o.name, TEXT_PT, False) for o in objects), default=0.0)
     top = MARGIN + 0.45 + max(ROW, name_width + 0.1)
-    step_y, title_y, bottom = _rows(len(steps), brackets, opened, top)
+    step_y, title_y, bottom = _rows(rows or range(len(steps)), brackets, opened, top)
     if any(wait.last is None for wait in waits):
         bottom += 2 * ROW  # room for what never ends
-    time_width = max((measure(time_text(s.t_us), TEXT_PT, False) for s in steps), default=0.0)
-    time_x = MARGIN + max(time_width, measure("time [µs]", TEXT_PT, False))
+    time_x = MARGIN + max(measure(text, TEXT_PT, False) for text in (*times, head))
     channels = _channels(arrows, steps)
     columns = _columns(lanes, steps, texts, brackets, depth, channels, measure, time_x)
     last_channels = sum(1 for lane, _ in channels if lane == len(lanes) - 1)
@@ -154,8 +166,9 @@ def lay_out(
     )
     width = max([*(x + 0.2 for x in object_x), object_x0 - 0.1, 5.0]) + MARGIN
     return Layout(
-        width, bottom + 0.62, top, bottom, time_x, columns, step_y, texts, bars, paths, object_x
-    )
+        width, bottom + 0.62, top, bottom, time_x, head, times, columns, step_y, texts, bars,
+        paths, object_x,
+    )  # fmt: skip
 
 
 def time_text(t_us: float) -> str:
@@ -186,7 +199,18 @@ def _check(
             raise ValueError(f"{span} must go from a step to the same or a later one")
 
 
-def _texts(steps: Sequence[Step], waits: Sequence[Wait]) -> tuple[str, ...]:
+def _check_rows(steps: Sequence[Step], rows: Sequence[int] | None) -> None:
+    if rows is None:
+        return
+    if len(rows) != len(steps):
+        raise ValueError(f"rows ({len(rows)}) must be as many as steps ({len(steps)})")
+    if any(a > b for a, b in pairwise(rows)):
+        raise ValueError("rows must not fall from one step to the next")
+    if len({(row, step.lane) for row, step in zip(rows, steps, strict=True)}) < len(steps):
+        raise ValueError("two steps of one lane must not share a row")
+
+
+def _texts(steps: Sequence[Step], waits: Sequence[Wait], timed: bool) -> tuple[str, ...]:
     """What stands in each step's row: its own text, what it waits for, how long it took."""
     texts = [step.text for step in steps]
     for wait in waits:
@@ -194,7 +218,7 @@ def _texts(steps: Sequence[Step], waits: Sequence[Wait]) -> tuple[str, ...]:
             texts[wait.first] += f"  waits for {wait.text}"
         if wait.last is None:
             texts[wait.first] += ", for ever"
-        else:
+        elif timed:
             blocked_us = steps[wait.last].t_us - steps[wait.first].t_us
             texts[wait.last] += f"  after {blocked_us:,.1f} µs"
     return tuple(texts)
@@ -226,18 +250,22 @@ def _depths(brackets: Sequence[Bracket], steps: Sequence[Step]) -> list[tuple[in
 
 
 def _rows(
-    count: int, brackets: Sequence[Bracket], opened: Sequence[int], top: float
+    rows: Sequence[int], brackets: Sequence[Bracket], opened: Sequence[int], top: float
 ) -> tuple[tuple[float, ...], dict[int, float], float]:
     """Middle of each step's row, of each bracket's own row, and the lower end of the last."""
     y = top + ROW
     step_y, title_y = [], {}
-    for number in range(count):
+    before = None
+    for number, row in enumerate(rows):
+        if before is not None and row != before:
+            y += ROW
         for i in opened:
             if brackets[i].first == number:
                 title_y[i] = y
                 y += ROW
         step_y.append(y)
-        y += ROW
+        before = row
+    y += ROW
     return tuple(step_y), title_y, y
 
 

@@ -128,8 +128,9 @@ def test_every_scenario_tells_its_parameters_and_takes_the_defaults_back(entry, 
 @pytest.mark.parametrize("entry", entries(), ids=lambda entry: entry.name)
 def test_every_scenario_has_processes_to_be_shown_or_is_of_heaps_alone(entry):
     module = importlib.import_module(f"scenarios.{entry.name}")
+    spec = module.SPEC
     shown = hasattr(module, "places") and hasattr(module, "watched")
-    assert shown is not module.SPEC.heap_only
+    assert shown is not (spec.heap_only or spec.own_machine)
     assert not shown or list(module.places(module.SPEC.parameters))
 
 

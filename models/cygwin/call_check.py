@@ -10,8 +10,8 @@ Source: CONTRACT §8.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
 
 from models.cygwin.call_arguments import (
     TEXT_BYTES,
@@ -19,9 +19,10 @@ from models.cygwin.call_arguments import (
     order_unknown,
     reduced_arguments,
 )
-from models.cygwin.call_compare import Difference, compare, pair_windows
+from models.cygwin.call_compare import Comparison, Difference, pair_windows
 from models.cygwin.call_lives import Life, lives
 from models.cygwin.call_log import Call, CallLog
+from models.cygwin.call_messages import compare_codes, compare_messages, logged, unseen
 from models.cygwin.call_run import LogRun, Seed
 from models.cygwin.call_versions import Variant
 from models.cygwin.call_windows import FORK, SPAWN, Window, is_reduced, windows
@@ -31,6 +32,9 @@ from sim.errors import SimError
 SEED_LIMIT = 8192  # most that one program is believed to have allocated unseen -- chosen
 BLOCKS = (24, 40, 72)  # of what is freed early: names and small objects
 NAMES_LIMIT = 300  # most that sh itself is believed to have allocated unseen -- chosen
+UNSEEN = "texts of a fork child"  # that nobody saw in the logs
+MESSAGES = "messages"  # of what programs did beside their creations
+FIRST_OF_CHAIN = 3  # creation by which a chain's programs have all that they ever will
 LEAST_BLOCK = 16  # smallest block that can be
 
 
@@ -42,7 +46,10 @@ class Verdict:
     difference: the first one, None if there is none
     skipped: why nothing was compared, "" if it was
     deviations: creations whose size was seeded although it was not the first; one more where
-        views are compared without their place
+        views are compared without their place, one where sizes of heaps are not compared
+    seeded_bytes: what the first process had in its heap unseen, in use and freed again
+    left_out: calls of the log that were not compared, by what they are
+    messages, codes: how many lines of the DLL and exit codes were compared
     """
 
     creations: int
@@ -50,26 +57,70 @@ class Verdict:
     difference: Difference | None = None
     skipped: str = ""
     deviations: int = 0
+    seeded_bytes: tuple[int, int] = (0, 0)
+    left_out: Mapping[str, int] = field(default_factory=dict)
+    messages: int = 0
+    codes: int = 0
+
+
+@dataclass(frozen=True)
+class Simulated:
+    """A log's lineage as the simulator made it.
+
+    run: with its seeds -- input
+    calls, windows: what came of it -- output
+    """
+
+    run: LogRun
+    calls: list[Call]
+    windows: list[Window]
+
+    def comparison(self) -> Comparison:
+        """Its creations beside those of the log."""
+        run = self.run
+        anywhere = run.variant.system == "9x"
+        return Comparison(
+            run.windows, run.log.calls, self.windows, self.calls, anywhere,
+            run.variant.sizes_known,
+        )  # fmt: skip
 
 
 def check(log: CallLog, variant: Variant, scheme: Scheme | None = None) -> Verdict:
     """Run the creations of a log under `scheme`, None for its own, and compare them."""
     real = windows(log.calls)
-    if not real:
+    if not real and is_reduced(log.calls):
         return Verdict(0, 0, skipped="no creation in it")
     reason = unmodelled(log, real, variant)
     if reason:
         return Verdict(0, 0, skipped=reason)
     scheme = scheme or variant.scheme
     try:
-        calls, made, seeded = _run(log, real, variant, scheme)
+        simulated = simulate(log, real, variant, scheme)
     except SimError as error:
         said = f"a run that ends with {type(error).__name__}: {error}"
-        return Verdict(len(real), 0, Difference(1, real[0].anchor.place, "a run", said))
-    views_anywhere = variant.system == "9x"
-    compared, difference = compare(real, log.calls, made, calls, views_anywhere)
-    kept = seeded + (variant.system == "9x")
-    return Verdict(len(real), compared, difference, deviations=kept)
+        place = real[0].anchor.place if real else 0
+        return Verdict(len(real), 0, Difference(1, place, "a run", said))
+    compared, difference, left_out = 0, None, {}
+    if real:
+        comparison = simulated.comparison()
+        compared, difference = comparison.run()
+        left_out = dict(comparison.left_out)
+    messages = codes = 0
+    if difference is None:
+        codes, difference = compare_codes(log, simulated.run, simulated.windows)
+    if is_reduced(log.calls) or exhausts_heap(log):
+        unasked = sum(1 for _ in logged(log, 0))
+        left_out |= {MESSAGES: unasked} if unasked else {}
+    elif difference is None:
+        messages, difference = compare_messages(log, simulated.run)
+        to_nobody = unseen(simulated.run)
+        left_out |= {UNSEEN: len(to_nobody)} if to_nobody else {}
+    seeds = simulated.run.seeds
+    kept = len(seeds) - 1 + (variant.system == "9x") + (not variant.sizes_known)
+    taken = seeds[1].untagged_bytes, sum(seeds[1].freed)
+    return Verdict(
+        len(real), compared, difference, "", kept, taken, left_out, messages, codes
+    )  # fmt: skip
 
 
 def unmodelled(log: CallLog, real: list[Window], variant: Variant) -> str:
@@ -108,6 +159,14 @@ def _unknown_arguments(log: CallLog, real: list[Window], variant: Variant) -> st
     return ""
 
 
+def exhausts_heap(log: CallLog) -> bool:
+    """Whether a page was refused to some heap: for an exec that never came to its creation."""
+    return any(
+        call.api == "VirtualAlloc" and call.args["type"] == "COMMIT" and not call.args["ret"]
+        for call in log.calls
+    )
+
+
 def by_script_unseen(window: Window, all_lives: dict[str, Life]) -> bool:
     """Whether a script starts a program whose command line the log does not have (MSYS)."""
     caller = all_lives.get(window.anchor.pid)
@@ -116,10 +175,8 @@ def by_script_unseen(window: Window, all_lives: dict[str, Life]) -> bool:
     return window.native is False and not window.anchor.args["cmd_len"]
 
 
-def _run(
-    log: CallLog, real: list[Window], variant: Variant, scheme: Scheme
-) -> tuple[list[Call], list[Window], int]:
-    """Calls and creations of a run, and how many of its creations were seeded beyond the first.
+def simulate(log: CallLog, real: list[Window], variant: Variant, scheme: Scheme) -> Simulated:
+    """Run the creations `real` of a log.
 
     A run is repeated with another seed while that brings a size of the run to the log's.
     """
@@ -136,12 +193,15 @@ def _run(
     freed = sh
     for window in real:
         unhanded = not window.info.get("n", 0)  # nobody sees how large the heap was
-        window.loose = not sh or unhanded or order_unknown(window, variant)
+        unknown = unhanded or not variant.sizes_known or order_unknown(window, variant)
+        window.loose = not sh or unknown
     while True:
         run = LogRun(log, real, all_lives, variant, scheme, seeds, console)
         calls = run.run()
         made = windows(calls)
         number, missing = _first_gap(real, made)
+        if not variant.sizes_known and number > 1:
+            return Simulated(run, calls, made)
         if number == 1 and missing > 0:
             old = seeds[1]
             blocks = _blocks(missing) if freed else ()
@@ -151,13 +211,14 @@ def _run(
         elif (
             number > 1
             and number not in seeds
+            and not (len(seeds) > 1 and is_reduced(log.calls))
             and _may_be_seeded(real[number - 1], missing, log, variant)
         ):
             blocks = _blocks(missing) if real[number - 1].kind == FORK else ()
             seeds = {**seeds, number: Seed(0, blocks) if blocks else Seed(missing)}
             real[number - 1].loose = True
         else:
-            return calls, made, len(seeds) - 1
+            return Simulated(run, calls, made)
 
 
 def _first_gap(real: list[Window], made: list[Window]) -> tuple[int, int]:
@@ -176,8 +237,11 @@ def _may_be_seeded(window: Window, missing: int, log: CallLog, variant: Variant)
     """A program that an exec started has allocated what its log does not show.
 
     Only then, and not by more than SEED_LIMIT: a shell that only forked must come out exactly, but
-    for the names of files that it looked for and, in 1.3.19, its pipes.
+    for the names of files that it looked for and, in 1.3.19, its pipes.  In a chain, whose programs
+    all do the same, one of the first has something unseen; a size that grows later is a difference.
     """
+    if is_reduced(log.calls) and window.number > FIRST_OF_CHAIN:
+        return False
     execed = any(
         other.kind != FORK and other.anchor.t_us < window.anchor.t_us
         for other in windows(log.calls)
@@ -186,7 +250,11 @@ def _may_be_seeded(window: Window, missing: int, log: CallLog, variant: Variant)
         other.anchor.pid == window.anchor.pid and other.number < window.number
         for other in windows(log.calls)
     )
-    limit = SEED_LIMIT if execed else NAMES_LIMIT if later or not variant.pipes_known else 0
+    piped = not variant.pipes_known and any(
+        call.api in ("CreatePipe", "socket") and call.t_us < window.anchor.t_us
+        for call in log.calls
+    )
+    limit = SEED_LIMIT if execed else NAMES_LIMIT if later or piped else 0
     return LEAST_BLOCK <= missing <= limit
 
 

@@ -9,8 +9,8 @@ Source: CONTRACT §8.
 
 from __future__ import annotations
 
-from collections import defaultdict
-from collections.abc import Sequence
+from collections import Counter, defaultdict
+from collections.abc import Iterator, Sequence
 from typing import Any, NamedTuple
 
 from models.cygwin.call_log import Call
@@ -19,6 +19,9 @@ from models.cygwin.call_words import Sight, Word, sight, words
 
 REDUCED = ("CreateProcess", "ReadProcessMemory")  # calls that a reduced log keeps
 PARTS = ("parent", "child", "signal", "waiter")
+# What `left_out` counts beside the ends of parts
+GROWTH = "heap commits"  # the order of what is put into the heap is not known
+WAITER = "wait_subproc"  # the parent left before it had looked at the child
 
 
 class Difference(NamedTuple):
@@ -75,64 +78,109 @@ def pair_windows(
     return found
 
 
-def compare(
-    real: Sequence[Window], real_calls: Sequence[Call], made: Sequence[Window],
-    made_calls: Sequence[Call], views_anywhere: bool = False,
-) -> tuple[int, Difference | None]:  # fmt: skip
-    """How many calls were compared, and the first difference if there is one.
+class Comparison:
+    """The creations of a log beside those of a run, read in order.
 
-    views_anywhere: where a view lies is not compared (see `schemes/deviations.toml`).
+    views_anywhere: where a view lies is not compared (see `schemes/deviations.toml`) -- constant
+    sizes: how large the heaps are is compared; else only that each is handed over whole -- constant
+    pairs: which object is which, as far as it was read -- state
+    left_out: what was not compared although the log has it, counted by what it is -- output
     """
-    if not real:
-        return 0, None
-    here = sight(real_calls, real[0].info.get("cygheap", 0))
-    there = sight(made_calls, made[0].info["cygheap"] if made else 0)
-    here.anywhere = there.anywhere = views_anywhere
-    full = not is_reduced(real_calls)
-    bases = full or _has_bases(real, here)
-    pairs = Pairs()
-    pairs.same(f"{real_calls[0].pid}.proc", made_calls[0].pid if made_calls else None)
-    compared = 0
-    for window, other in pair_windows(real, made):
-        if other is None:
-            return compared, Difference(window.number, window.anchor.place, "a creation", "none")
-        count, found = _window(window, other, pairs, here, there, full, bases)
-        compared += count
-        if found is not None:
-            return compared, found
-    if len(made) > len(real):
-        return compared, Difference(len(real) + 1, 0, "no creation", f"a {made[-1].kind}")
-    return compared, None
+
+    def __init__(
+        self, real: Sequence[Window], real_calls: Sequence[Call], made: Sequence[Window],
+        made_calls: Sequence[Call], views_anywhere: bool = False, sizes: bool = True,
+    ) -> None:  # fmt: skip
+        self.real, self.made = real, made
+        self.here = sight(real_calls, real[0].info.get("cygheap", 0))
+        self.there = sight(made_calls, made[0].info["cygheap"] if made else 0)
+        self.here.anywhere = self.there.anywhere = views_anywhere
+        if not sizes:
+            self.here.handed, self.there.handed = _handed(real), _handed(made)
+        self.full = not is_reduced(real_calls)
+        self.bases = self.full or _has_bases(real, self.here)
+        self.pairs = Pairs()
+        self.pairs.same(f"{real_calls[0].pid}.proc", made_calls[0].pid if made_calls else None)
+        self.left_out: Counter[str] = Counter()
+
+    def run(self) -> tuple[int, Difference | None]:
+        """How many calls were compared, and the first difference if there is one."""
+        compared = 0
+        for window, other in pair_windows(self.real, self.made):
+            if other is None:
+                missing = Difference(window.number, window.anchor.place, "a creation", "none")
+                return compared, missing
+            count, found = self.hold(window, other)
+            compared += count
+            if found is not None:
+                return compared, found
+        if len(self.made) > len(self.real):
+            more = Difference(len(self.real) + 1, 0, "no creation", f"a {self.made[-1].kind}")
+            return compared, more
+        return compared, None
+
+    def parts(self, real: Window, made: Window) -> Iterator[tuple[str, list[Word], list[Word]]]:
+        """Each part of a creation in words, as it is in the log and as it is in the run."""
+        for part in PARTS:
+            mine = words(getattr(real, part), self.here, real.loose)
+            other = words(getattr(made, part), self.there, real.loose)
+            if not self.full:
+                mine, other = _kept(mine, self.bases), _kept(other, self.bases)
+            yield part, mine, other
+
+    def hold(self, real: Window, made: Window) -> tuple[int, Difference | None]:
+        """The same for one creation."""
+        number, place = real.number, real.anchor.place
+        for what in ("kind", "native") if self.full else ("kind",):
+            a, b = getattr(real, what), getattr(made, what)
+            if a != b:
+                return 0, Difference(number, place, f"{what} {a}", f"{what} {b}")
+        if real.loose and self.full:
+            self._count(GROWTH, _grown(real, self.here))
+        compared = 0
+        for part, mine, other in self.parts(real, made):
+            if part == "waiter" and real.leaving:
+                self._count(WAITER, len(mine))
+                continue
+            for a, b in zip(mine, other, strict=False):
+                compared += 1
+                if not same(a, b, self.pairs):
+                    return compared, Difference(number, a.place, f"{part} {a}", f"{part} {b}")
+            if len(mine) != len(other):
+                if self.may_be_longer(part, real, made):
+                    self._count(f"{part}'s end", abs(len(mine) - len(other)))
+                    continue
+                return compared, _end(part, number, mine, other)
+        return compared, None
+
+    def may_be_longer(self, part: str, real: Window, made: Window) -> bool:
+        """Whether a side may go on: the parent was killed, or nobody looked at the child."""
+        if part == "parent":
+            return self.full and not real.ended
+        return part == "waiter" and (real.cut or made.cut)
+
+    def _count(self, what: str, calls: int) -> None:
+        if calls:
+            self.left_out[what] += calls
 
 
-def _window(
-    real: Window, made: Window, pairs: Pairs, here: Sight, there: Sight, full: bool, bases: bool
-) -> tuple[int, Difference | None]:
-    number, place = real.number, real.anchor.place
-    for what in ("kind", "native") if full else ("kind",):
-        a, b = getattr(real, what), getattr(made, what)
-        if a != b:
-            return 0, Difference(number, place, f"{what} {a}", f"{what} {b}")
-    compared = 0
-    for part in PARTS[:-1] if real.leaving else PARTS:
-        mine = words(getattr(real, part), here, real.loose)
-        other = words(getattr(made, part), there, real.loose)
-        if not full:
-            mine, other = _kept(mine, bases), _kept(other, bases)
-        for a, b in zip(mine, other, strict=False):
-            compared += 1
-            if not _same(a, b, pairs):
-                return compared, Difference(number, a.place, f"{part} {a}", f"{part} {b}")
-        if full and part == "parent" and not real.ended:
-            continue  # it was killed in the middle
-        if part == "waiter" and (real.cut or made.cut):
-            continue  # nobody looked at the child any more
-        if len(mine) != len(other):
-            i = min(len(mine), len(other))
-            one = f"{part} {mine[i]}" if i < len(mine) else f"the end of {part}"
-            two = f"{part} {other[i]}" if i < len(other) else f"the end of {part}"
-            return compared, Difference(number, mine[i].place if i < len(mine) else 0, one, two)
-    return compared, None
+def _handed(windows: Sequence[Window]) -> frozenset[int]:
+    return frozenset(int(window.info["n"]) for window in windows if window.info.get("n"))
+
+
+def _grown(window: Window, known: Sight) -> int:
+    """How many commits of the heap a window has whose places are not compared."""
+    every = words(window.parent, known), words(window.child, known)
+    kept = words(window.parent, known, True), words(window.child, known, True)
+    return sum(map(len, every)) - sum(map(len, kept))
+
+
+def _end(part: str, number: int, mine: list[Word], other: list[Word]) -> Difference:
+    """One side of a part ends before the other."""
+    i = min(len(mine), len(other))
+    one = f"{part} {mine[i]}" if i < len(mine) else f"the end of {part}"
+    two = f"{part} {other[i]}" if i < len(other) else f"the end of {part}"
+    return Difference(number, mine[i].place if i < len(mine) else 0, one, two)
 
 
 def _kept(part: list[Word], bases: bool) -> list[Word]:
@@ -151,7 +199,8 @@ def _is_heap_base(word: Word) -> bool:
     return word.name == "VirtualAlloc" and ("addr", "cygheap+0x0") in word.facts
 
 
-def _same(real: Word, made: Word, pairs: Pairs) -> bool:
+def same(real: Word, made: Word, pairs: Pairs) -> bool:
+    """Whether two calls are the same, about the same objects, which are partners then."""
     if (real.name, real.facts) != (made.name, made.facts) or len(real.objects) != len(made.objects):
         return False
     if ("existed", False) in real.facts:  # a section of its name that was there before is gone

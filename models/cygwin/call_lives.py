@@ -30,7 +30,19 @@ _STANDARD = {8: 0, 12: 1, 16: 2}  # handle values of stdin, stdout, stderr in th
 _FILES = ("F", "PIPE", "SOCK", "CON", "STD")
 FIRST_FD = 3
 HIGHEST = 0x7FFE0000  # a process has nothing there -- constant
+TAKEN_BYTES = 0x10000  # the least that can be
 CHUNK_BYTES = 1 << 28  # address space of malloc, at least; nothing else reserves as much
+
+
+class Taken(NamedTuple):
+    """A place that a process asked for and could not have.
+
+    address: what it asked for -- constant
+    committed_bytes: of what lies there, as VirtualQuery said -- constant
+    """
+
+    address: int
+    committed_bytes: int = 0
 
 
 class Act(NamedTuple):
@@ -69,7 +81,7 @@ class Life:
     consoles: int = 0  # how many of the standard descriptors have been opened on the console
     busy_us: float = 0.0  # when it came to its program, or had made its last child
     running: bool = False  # start-up has come to the signal thread
-    taken: list[int] = field(default_factory=list)
+    taken: list[Taken] = field(default_factory=list)
     given: dict[int, tuple[dict[int, int], set[int]]] = field(default_factory=dict)
     copied: int = 0  # where the duplicates of the last vfork end
     held: tuple[dict[int, int], set[int]] | None = None  # the table on hold during a vfork
@@ -93,6 +105,7 @@ def lives(calls: Sequence[Call], found: Sequence[Window]) -> dict[str, Life]:
         _live(
             life, threads[f"{call.pid}.t1"], [w for w in found if w.anchor.pid == call.pid], calls
         )
+        _end_by_signal(life, calls)
     return all_lives
 
 
@@ -107,6 +120,14 @@ def _kill(life: Life, calls: Sequence[Call]) -> None:
     for call in calls:
         if call.api == "TerminateProcess" and call.args.get("h") == f"{life.pid}.proc":
             life.killed = int(call.args["code"])
+
+
+def _end_by_signal(life: Life, calls: Sequence[Call]) -> None:
+    """Another thread than its main one, the signal thread, ended the process."""
+    ends = [c for c in calls if c.pid == life.pid and c.api == "ExitProcess"]
+    if ends and ends[0].tid != f"{life.pid}.t1":
+        after_us = max(0, int(ends[0].t_us - life.busy_us))
+        life.acts.append(Act(EXIT, ends[0].args["code"], after_us))
 
 
 def _standard(calls: Sequence[Call]) -> set[int]:
@@ -193,10 +214,16 @@ def _end_vfork(life: Life) -> None:
         life.held = None
 
 
-def _taken(main: list[Call]) -> list[int]:
-    """Addresses that the process asked for and could not have."""
+def _taken(main: list[Call]) -> list[Taken]:
+    """Places that the process asked for and could not have, by address."""
     asked = {c.args["addr"] for c in main if c.error == ERROR_INVALID_ADDRESS and _places(c)}
-    return sorted(address for address in asked if 0 < address < HIGHEST)
+    seen = {
+        c.args.get("base"): int(c.args.get("region", 0))
+        for c in main
+        if c.api == "VirtualQuery" and c.args.get("state") == "COMMIT"
+    }
+    found = sorted(address for address in asked if 0 < address < HIGHEST)
+    return [Taken(address, min(seen.get(address, 0), TAKEN_BYTES)) for address in found]
 
 
 def _places(call: Call) -> bool:

@@ -45,7 +45,9 @@ _KINDS: dict[str, tuple[type, ...]] = {  # what a value must be, once 0x... is a
         ("h", "s", "src", "read", "write", "child", "hproc", "hthread", "woke", "target"), _NAME
     ),
     **dict.fromkeys(("src_proc", "dst_proc", "new_tid", "image", "cmd", "name"), (str,)),
-    **dict.fromkeys(("size", "code", "prev_count", "cmd_len", "env_bytes", "mode"), (int,)),
+    **dict.fromkeys(
+        ("size", "code", "prev_count", "cmd_len", "env_bytes", "mode", "region"), (int,)
+    ),
     **dict.fromkeys(("inherit", "initial", "manual", "all", "options", "count"), (int,)),
     **dict.fromkeys(("addr", "hv", "src_hv", "dst_hv", "hproc_hv", "hthread_hv"), (int,)),
     **dict.fromkeys(("flags", "ms", "type", "ret", "protect"), (str, int)),
@@ -62,10 +64,19 @@ _WHOLE = {  # (api, key): a number here, whatever it is elsewhere
     ("CreateThread", "flags"),
 }  # fmt: skip
 MOST_T_US = 1e15  # thirty years -- chosen
-_INFO_NEEDED = ("type", "cb", "cygpid")
+_INFO_NEEDED = ("type", "cb")
 _PHASES = ("", "call", "return")
 _TEXTS = ("pid", "tid", "api")
-_NUMBERS = ("hv", "src_hv", "dst_hv", "addr", "ret", "hproc_hv", "hthread_hv")  # written as 0x...
+_NUMBERS = (
+    "hv",
+    "src_hv",
+    "dst_hv",
+    "addr",
+    "base",
+    "ret",
+    "hproc_hv",
+    "hthread_hv",
+)  # written as 0x...
 _INFO_NUMBERS = ("cygheap", "cygheap_max")
 _PROCESS = ("cmd_len", "env_bytes", "flags", "image", "inherit")  # asked of CreateProcess
 
@@ -98,6 +109,7 @@ class CallLog:
 
     name: of the file; dll_set: which DLL; command: what the shell was given
     first_image: program of the first process; meta: all that the first line says
+    said: what its user saw on stderr; exit_code: of the first process, None where nobody noted it
     """
 
     name: str
@@ -106,6 +118,8 @@ class CallLog:
     calls: list[Call]
     first_image: str = ""
     meta: dict[str, Any] = field(default_factory=dict)
+    said: str = ""
+    exit_code: int | None = None
 
 
 def read_log(path: Path | str) -> CallLog:
@@ -121,7 +135,11 @@ def read_log(path: Path | str) -> CallLog:
                 raise InputError(where, f"meta has no text {key!r}", ALLOWED)
         calls = [_call(at, record) for at, record in records]
     name = Path(path).name.removesuffix(".gz").removesuffix(".jsonl")
-    return CallLog(name, meta["dll_set"], meta["cmd"], calls, _first_image(meta), meta)
+    said, code = meta.get("stderr"), meta.get("exit")
+    return CallLog(
+        name, meta["dll_set"], meta["cmd"], calls, _first_image(meta), meta,
+        said if isinstance(said, str) else "", code if isinstance(code, int) else None,
+    )  # fmt: skip
 
 
 def _first_image(meta: dict[str, Any]) -> str:

@@ -23,6 +23,7 @@ from models.cygwin.call_lives import (
     OPEN,
     REAP,
     SLEEP,
+    TAKEN_BYTES,
     VFORK,
     Act,
     Life,
@@ -65,7 +66,6 @@ COSTS = CostRow(
 PROCESSORS = 4  # so that nobody waits for one -- chosen
 QUANTUM_US = 20_000.0
 LINGER_US = 30_000.0  # how long a program runs that the log says nothing about -- chosen
-TAKEN_BYTES = 0x10000  # the least that can be
 KILLED = 0x900  # exit code of what was killed by signal 9
 GROWTH_BYTES = 1 << 25  # most that malloc is grown to; the logs have less than 1 MiB -- chosen
 HORIZON_US = 600e6  # longer than any log; what still waits then waits for ever
@@ -147,11 +147,13 @@ class LogRun:
             if window is not None and window.native is None and self._full:
                 yield from k.exit_process(me, _exit_code(window))
             life = self._child(window) if window else next(iter(self.lives.values()))
-            for address in life.taken:
+            for address, committed_bytes in life.taken:
                 info = me.process.startup
                 if info is not None and address == self.windows[0].info.get("cygheap"):
                     address = info.cygheap
-                me.process.space.reserve(address, TAKEN_BYTES, "taken")
+                region = me.process.space.reserve(address, TAKEN_BYTES, "taken")
+                if region.memory is not None and committed_bytes:
+                    region.memory.commit(0, committed_bytes)
             yield from start(k, me)
 
         return steps

@@ -18,6 +18,7 @@ from models.cygwin.protocol import Scheme
 from models.cygwin.version import (
     EXEC_STARTUP,
     EXEC_STARTUP_1_3_19,
+    EXIT_REPARENTED,
     FIRST_STARTUP,
     FIRST_STARTUP_1_3_19,
     FIRST_STARTUP_A,
@@ -63,6 +64,7 @@ class Variant:
     terminal: its sh looks for its terminal with an fhandler that is freed again
     spare_bytes: more than its native name that a new device's fhandler keeps for it
     pipes_known: what its pipes and sockets take in the heap is known
+    sizes_known: what its sh has freed is known, so that a heap's size follows from its calls
     interpreter: what a script's first argument becomes
     sh_freed: sizes of further blocks that a fresh sh has freed
     console_bytes: what sh has more in its heap where it has a console
@@ -86,6 +88,7 @@ class Variant:
     terminal: bool = True
     spare_bytes: int = 15
     pipes_known: bool = True
+    sizes_known: bool = True
     interpreter: str = "/bin/sh"
     sh_freed: tuple[int, ...] = ()
     console_bytes: int = -40
@@ -96,6 +99,15 @@ class Variant:
     script_underscore: int = 30
     system: str = "nt"
 
+
+# Logs that can be read but not asked for again: folder -> why.
+UNMODELLED = MappingProxyType({
+    "cygwin-1.1.1": "1.1.1 has no cygheap; its descriptors go into lpReserved2",
+    "cygwin-1.1.3": "1.1.3 has no cygheap; its descriptors go into lpReserved2",
+    "cygwin-1.5.18": "1.5.18 has no scheme of its own yet",
+    "cygwin-1.7.7": "1.7.7 makes its objects in ntdll, which the log does not have",
+    "msys-1.0.12-w98": "MSYS on 98 has no variant",
+})  # fmt: skip
 
 # Lengths that sh passes on, in its order (`env_lengths.json` of the logs; values are left out).
 _ENVIRONMENT = (
@@ -151,7 +163,7 @@ def variants(scheme: Callable[[str], Scheme]) -> dict[str, Variant]:
         dll_data=(0x610C0000, 13_816), dll_bss=(0x610E1000, 225_200), shared_address=0,
         shared_bytes=47_112, root_bytes=16_488, user_heap_reserve_bytes=402_653_184,
         thread_suspended=True, pipe_guards=True, orphan_signals=False, mount_in_fork=True,
-        hexec_last=True, pinfo_amid=True, cancel_points=True,
+        hexec_last=True, pinfo_amid=True, cancel_points=True, place_is_fatal=True,
         signal_objects=("ready", "mask", "arrived", "thread"),
         first_startup=FIRST_STARTUP_1_3_19, fork_startup=FORK_STARTUP_1_3_19,
     )  # fmt: skip
@@ -162,8 +174,10 @@ def variants(scheme: Callable[[str], Scheme]) -> dict[str, Variant]:
         script_environment=(*_OTHER_ENVIRONMENT, 19),
         version=replace(b1319.version, exec_startup=EXEC_STARTUP_1_3_19),
     )  # fmt: skip
+    a118 = _a118(a132)
     return {
         "cygwin-1.3.19": b1319,
+        "cygwin-1.1.8-rebuilt": a118,
         "cygwin-1.3.2-rebuilt": replace(a132, high_fd=31),
         "cygwin-1.3.3": r133,
         "cygwin-1.3.3-w98": replace(r133, system="9x", sh_bytes=744),
@@ -180,6 +194,30 @@ def variants(scheme: Callable[[str], Scheme]) -> dict[str, Variant]:
             order_known=False,
         ),
     }
+
+
+def _a118(a132: Variant) -> Variant:
+    """1.1.8, of 2001-01-30: era A with a small heap.
+
+    Its file objects are smaller (4000 of 116 bytes make its CYGHEAPSIZE; where its header has what
+    is assumed), a stub without a Cygwin parent ends with 0x20000 whatever its child said, a fork
+    keeps its handle against reuse of the pid before it registers the child, and the child of a
+    vfork's exec closes nothing of the table on hold.
+    """
+    era = replace(
+        a132.version.era, name="A", commit_id="source of 2001-01-30", header_bytes=56,
+        cygheapsize=595_072, user_offset=8, umask_offset=8, cwd_offset=20, fdtab_offset=36,
+        fhandler_bytes=MappingProxyType(dict.fromkeys(("disk", "pipe", "socket", "console"), 216)),
+    )  # fmt: skip
+    version = replace(
+        a132.version, name="1.1.8", era=era, pinfo_bytes=992, root_bytes=17_044,
+        dll_data=(0x6107A000, 6_976), dll_bss=(0x610B4000, 22_740), dll_bytes=0xD0000,
+        exec_startup=tuple(word for word in a132.version.exec_startup if word != "held"),
+        ring_first=True, orphan_code=EXIT_REPARENTED,
+    )  # fmt: skip
+    return replace(
+        a132, version=version, high_fd=31, sh_bytes=0, frame_bytes=1292, sizes_known=False
+    )
 
 
 def _msys(lengths: tuple[int, ...]) -> tuple[int, ...]:

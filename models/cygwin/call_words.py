@@ -36,8 +36,9 @@ _FLAGS = {
     0x4: "CREATE_SUSPENDED", 0x8: "DETACHED_PROCESS", 0x20: "NORMAL_PRIORITY_CLASS",
     0x400: "CREATE_UNICODE_ENVIRONMENT", 0x4000000: "CREATE_DEFAULT_ERROR_MODE",
 }  # fmt: skip
-_INFO_OBJECTS = ("subproc_ready", "parent", "pppid_handle", "mount_h", "cygheap_h",
+INFO_OBJECTS = ("subproc_ready", "parent", "pppid_handle", "mount_h", "cygheap_h",
                  "forker_finished")  # fmt: skip
+HANDED = "as handed over"
 _PSEUDO = 0xFFFFFFFE
 
 
@@ -59,11 +60,13 @@ class Word(NamedTuple):
 class Sight:
     """What one side knows about addresses.
 
-    heap: base of the cygheap -- constant
+    heap, heap_bytes: the cygheap's place, and as much as was reserved there -- constant
     user_heaps: process -> base of malloc's space -- constant
     looked_at: files that the DLL opened for itself, inherited by nobody, and consoles -- constant
     consoles: sections that describe a console, which the simulator does not have -- constant
     anywhere: views are told without their place, and attempts that failed not at all -- constant
+    handed: the sizes of heaps in child_info, where they are told as what they are and not as
+        numbers; empty where the numbers are compared -- constant
     views: (process, address) -> (place, section) of each mapping there, by time -- constant
     """
 
@@ -72,6 +75,8 @@ class Sight:
     looked_at: set[Any] = field(default_factory=set)
     anywhere: bool = False
     consoles: set[Any] = field(default_factory=set)
+    heap_bytes: int = _HEAP_BYTES
+    handed: frozenset[int] = frozenset()
     views: dict[tuple[Any, int], list[tuple[int, Any]]] = field(default_factory=dict)
 
     def view(self, call: Call, address: int) -> Any:
@@ -92,6 +97,8 @@ def sight(calls: Sequence[Call], heap: int) -> Sight:
             call.api == "VirtualAlloc" and args["type"] == "RESERVE" and args["size"] >= CHUNK_BYTES
         ):
             known.user_heaps[call.pid] = args["ret"]
+        elif call.api == "VirtualAlloc" and args["type"] == "RESERVE" and args["ret"] == heap:
+            known.heap_bytes = args["size"]
         elif call.api in ("MapViewOfFile", "MapViewOfFileEx") and args["ret"]:
             mapped = known.views.setdefault((call.pid, args["ret"]), [])
             mapped.append((call.place, args["h"]))
@@ -253,13 +260,18 @@ def _alloc(call: Call, known: Sight) -> _Parts | None:
         if view is None:
             return None
         return (("type", a["type"]), ("size", a["size"])), (("view of", view),)
-    size = a["size"]
+    size = _told(a["size"], known)
     return (("addr", where), ("type", a["type"]), ("size", size), ("fails", not a["ret"])), ()
+
+
+def _told(size: int, known: Sight) -> Any:
+    """A size, or that it is a heap's that was handed over."""
+    return HANDED if size in known.handed else size
 
 
 def _transfer(call: Call, known: Sight) -> _Parts:
     a = call.args
-    where, size = _where(a["addr"], call, known), a["size"]
+    where, size = _where(a["addr"], call, known), _told(a["size"], known)
     if where.startswith("user heap"):
         size = (size + PAGE_BYTES - 1) & -PAGE_BYTES  # malloc's end inside its last page is unseen
     return (("addr", where), ("size", size)), (("h", a["h"]),)
@@ -304,11 +316,11 @@ def _create(call: Call, known: Sight) -> _Parts:
     cygpid = info.get("cygpid")
     kind = "FORK" if str(info["type"]).startswith("FORK") else str(info["type"])
     facts += [
-        ("type", kind), ("cb", info["cb"]), ("n", info.get("n", 0)),
+        ("type", kind), ("cb", info["cb"]), ("n", _told(info.get("n", 0), known)),
         ("cygheap", _where(info.get("cygheap", 0), call, known)),
-        ("cygpid", cygpid if cygpid in (0, 1) else "mine"),
+        ("cygpid", cygpid if cygpid in (None, 0, 1) else "mine"),
     ]  # fmt: skip
-    return tuple(facts), tuple((key, info.get(key) or 0) for key in _INFO_OBJECTS)
+    return tuple(facts), tuple((key, info.get(key) or 0) for key in INFO_OBJECTS)
 
 
 def _flags(flags: int) -> str:
@@ -352,7 +364,7 @@ def _where(address: int, call: Call, known: Sight) -> str:
     """An address, relative to what it lies in."""
     if not address:
         return "anywhere"
-    if 0 <= address - known.heap < _HEAP_BYTES:
+    if 0 <= address - known.heap < known.heap_bytes:
         return f"cygheap+{address - known.heap:#x}"
     user = known.user_heaps.get(call.pid)
     if user is not None and 0 <= address - user < CHUNK_BYTES:
@@ -361,7 +373,9 @@ def _where(address: int, call: Call, known: Sight) -> str:
 
 
 def _process(name: Any) -> Any:
-    """A process of the log by the name that handles to it have."""
+    """A process of the log by the name that handles to it have; None if there is none such."""
+    if name == "?":
+        return None
     return f"{name}.proc" if isinstance(name, str) and name and "." not in name else name
 
 

@@ -111,8 +111,8 @@ def make_thread(p: CygwinProcess, start: Callable[[Thread], Steps], role: str) -
     return handle
 
 
-def remember(p: CygwinProcess, h_process: int, winpid: int) -> Steps:
-    """Register a child whose process exists; the record.
+def remember(p: CygwinProcess, h_process: int, winpid: int, keep: bool = False) -> Steps:
+    """Register a child whose process exists; the record. `keep`: `keep_pid` on the way (1.1.8).
 
     Returns None if the process has 62 living children already: the child runs, nobody will hear
     of it (what the caller makes of the refusal is assumed). Zombies stand in a table of their own.
@@ -125,6 +125,8 @@ def remember(p: CygwinProcess, h_process: int, winpid: int) -> Steps:
     assert view.memory is not None
     if sum(not child.zombie for child in p.children) >= MAX_CHILDREN:
         return None
+    if keep:
+        keep_pid(p, h_process)
     first = k.duplicate_handle(me, CURRENT_PROCESS, h_process, CURRENT_PROCESS)
     try:
         to_me = k.duplicate_handle(me, CURRENT_PROCESS, p.h_self, h_process, inherit=True)

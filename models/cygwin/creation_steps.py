@@ -250,7 +250,7 @@ def _sync(
         raise TryAgain("WaitForMultipleObjects timed out")
     yield from k.wait_for_single_object(me, ready, 0)  # it may have been both
     code = k.get_exit_code_process(me, h_process)
-    p.installation.say(p.pid, me.process.image.name, f"*** child state {state}")
+    p.installation.say(creation.pid, me.process.image.name, f"*** child state {state}")
     raise TryAgain(
         f"child {pid}(0x{h_process:X}) died before initialization with status code 0x{code:X}"
     )
@@ -286,7 +286,8 @@ def leave_to_child(
     stub ends.  Otherwise it stands in for the child until that ends: it waits for `watched`.
     """  # fmt: skip
     k, me = p.k, p.me
-    if woke == WAIT_OBJECT_0 + 2:
+    took_heap = woke == WAIT_OBJECT_0 + 2
+    if took_heap:
         parent = parent_handle(p)
         if parent and (yield from k.wait_for_single_object(me, parent, 0)) == WAIT_TIMEOUT:
             k.close_handle(me, ready)
@@ -304,6 +305,10 @@ def leave_to_child(
     # after too many signals the child's code is not asked for: the stub ends with 0
     code = k.get_exit_code_process(me, h_process) if woke == WAIT_OBJECT_0 else 0
     k.close_handle(me, ready)
+    if took_heap and p.version.orphan_code is not None:
+        with suppress(Win32Error):  # it has no parent to give it to, and tries
+            k.duplicate_handle(me, CURRENT_PROCESS, h_process, 0)
+        code = p.version.orphan_code
     k.close_handle(me, h_process)
     if p.installation.watch is not None:
         p.installation.watch.ending(p)

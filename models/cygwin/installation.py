@@ -64,12 +64,18 @@ class Creation:
 
 @dataclass(slots=True)
 class Failure:
-    """A message that a user saw. pid: as the workload counts -- output"""
+    """A message that a user saw. Every field is *output*.
+
+    pid: as the workload counts
+    made_by: how the process that said it had been made; "" for a first process and for who asked
+        for a creation
+    """
 
     pid: int
     program: str
     at_us: float
     message: str
+    made_by: str = ""
 
 
 @dataclass(frozen=True, slots=True)

@@ -13,7 +13,7 @@ from collections import Counter
 from collections.abc import Collection, Iterable
 from typing import Any, NamedTuple
 
-from models.win32.objects import KernelObject, Section
+from models.win32.objects import KernelObject
 from models.win32.thread import Process
 from sim.trace import Row
 
@@ -81,7 +81,7 @@ class Lives:
             self._close(obj, row)
         elif row.name == "CreateProcess" and row.phase == "return":
             self._inherit(pid, args["child"].pid)
-        elif row.name == "MapViewOfFileEx" and isinstance(obj, Section) and args["ret"]:
+        elif row.name == "MapViewOfFileEx" and obj is not None and args["ret"]:
             self._views[pid, args["ret"]] = obj
         elif row.name == "UnmapViewOfFile":
             self._unmap(row)

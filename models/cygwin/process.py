@@ -245,13 +245,14 @@ class CygwinProcess:
     def fail(self, message: str, creation: Creation | None = None) -> None:
         """Write down a message that the user saw."""
         program = self.me.process.image.name
-        pid = self.pid
+        pid, made_by = self.pid, ""
         if creation is not None:
             creation.error = message
             pid = creation.pid
         elif isinstance(self.me.process.tag, Creation):
-            pid = self.me.process.tag.pid
-        self.installation.failures.append(Failure(pid, program, self.k.engine.now, message))
+            pid, made_by = self.me.process.tag.pid, self.me.process.tag.kind
+        now = self.k.engine.now
+        self.installation.failures.append(Failure(pid, program, now, message, made_by))
 
     @property
     def shared_offset(self) -> int:

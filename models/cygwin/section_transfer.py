@@ -20,7 +20,7 @@ from models.cygwin.creation_steps import HeapSection
 from models.cygwin.errors import ApiFatal
 from models.cygwin.process import CygwinProcess
 from models.win32.address_space import Region
-from models.win32.errors import Win32Error
+from models.win32.errors import ERROR_INVALID_ADDRESS, Win32Error
 from sim.engine import Steps
 
 _MEM_STATES = {"COMMIT": 0x1000, "RESERVE": 0x2000, "FREE": 0x10000}  # winnt.h
@@ -87,11 +87,9 @@ def _copy_into_place(p: CygwinProcess, info: ChildInfo) -> Region:
     try:
         region = k.virtual_reserve(me, info.cygheap, size, "cygheap")
     except Win32Error as error:
-        say_what_lies_there(p, info.cygheap, "m.")
-        raise ApiFatal(
-            f"Couldn't reserve space for cygwin's heap (0x{info.cygheap:X} <0x{view.base:X}>) in "
-            "child, Win32 error 0"
-        ) from error
+        places = f"(0x{info.cygheap:X} <0x{view.base:X}>)"
+        text = f"Couldn't reserve space for cygwin's heap {places} in child"
+        raise no_room(p, info.cygheap, text, "m.") from error
     try:
         k.virtual_commit(me, info.cygheap, info.n)
     except Win32Error as error:
@@ -104,8 +102,13 @@ def _copy_into_place(p: CygwinProcess, info: ChildInfo) -> Region:
     return region
 
 
-def say_what_lies_there(p: CygwinProcess, address: int, prefix: str = "") -> None:
-    """The line before the fatal one: VirtualQuery of the place that the heap did not get."""
+def no_room(p: CygwinProcess, address: int, text: str, prefix: str = "") -> ApiFatal:
+    """The end of a process whose heap finds its place taken; the line before it is said here.
+
+    Up to 1.3.3 what VirtualQuery found comes first, and the fatal text ends with error 0: the call
+    gave 487, what lies between it and the message left 0 (call logs).  1.3.19 has it the other way
+    round.
+    """
     found = p.k.memory_information(p.me, address)
     values = {
         "AllocationBase": found.allocation_base or 0,
@@ -113,4 +116,10 @@ def say_what_lies_there(p: CygwinProcess, address: int, prefix: str = "") -> Non
         "RegionSize": found.size_bytes,
         "State": _MEM_STATES[found.state],
     }
-    p.fail(", ".join(f"{prefix}{name} 0x{value:X}" for name, value in values.items()))
+    place = ", ".join(f"{prefix}{name} 0x{value:X}" for name, value in values.items())
+    if p.version.place_is_fatal:
+        function = "cygheap_fixup_in_child" if prefix else "init_cheap"
+        p.fail(f"{function}: {text}, Win32 error {ERROR_INVALID_ADDRESS}")
+        return ApiFatal(place)
+    p.fail(place)
+    return ApiFatal(f"{text}, Win32 error 0")

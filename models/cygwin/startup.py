@@ -21,7 +21,7 @@ from models.cygwin.descriptors import PIPE, SOCKET, DescriptorTable
 from models.cygwin.errors import ApiFatal, NotExecuted
 from models.cygwin.installation import Creation, Installation, Program
 from models.cygwin.process import CygwinProcess
-from models.cygwin.section_transfer import say_what_lies_there
+from models.cygwin.section_transfer import no_room
 from models.cygwin.version import FORK_WAIT_MS, Version
 from models.win32.errors import Win32Error
 from models.win32.handles import CURRENT_PROCESS, CURRENT_THREAD
@@ -200,10 +200,12 @@ def _heap(p: CygwinProcess, info: ChildInfo | None) -> Steps:
         try:
             p.first_heap()
         except Win32Error as error:
-            if p.version.heap_address:
-                say_what_lies_there(p, p.version.heap_address)
-            # the call gave 487; what lies between it and the message left 0 (call logs)
-            raise ApiFatal("Couldn't reserve space for cygwin's heap, Win32 error 0") from error
+            text = "Couldn't reserve space for cygwin's heap"
+            if not p.version.heap_address:
+                raise ApiFatal(f"{text}, Win32 error 0") from error
+            if p.version.null_pointer_said:
+                p.fail(f"init_cheap: VirtualAlloc pointer is null, Win32 error {error.code}")
+            raise no_room(p, p.version.heap_address, text) from error
         return
     steps = p.installation.scheme.child_side(p, info)
     yield from p.installation.bracket(p, "cygheap_fixup_in_child", steps)

@@ -103,6 +103,12 @@ class Version:
     orphan_signals: a stub without a Cygwin parent first stops its signals
     cancel_points: waitpid also looks at an event by which a thread is told to stop
     signal_objects: what is made around the signal thread
+    ring_first: a fork keeps its handle against reuse of the pid before it registers the child
+    orphan_code: exit code of a stub without a Cygwin parent whose child took the heap; None for
+        that of the child
+    place_is_fatal: where the heap finds its place taken, what lies there comes last, as the fatal
+        text, and the error is still that of the call
+    null_pointer_said: a first process without a place for its heap says that first
     heap_page_bytes: malloc's first piece
     user_heap_reserve_bytes: address space that malloc may grow into
     vfork: how it vforks; None where vfork is fork
@@ -137,6 +143,10 @@ class Version:
     orphan_signals: bool = True
     cancel_points: bool = False
     signal_objects: tuple[str, ...] = ("ready", "arrived", "thread", "mask")
+    ring_first: bool = False
+    orphan_code: int | None = None
+    place_is_fatal: bool = False
+    null_pointer_said: bool = False
     heap_page_bytes: int = 4096
     user_heap_reserve_bytes: int = 268_435_456
     first_startup: tuple[str, ...] = FIRST_STARTUP

@@ -167,12 +167,21 @@ class ProcessCalls(KernelCore):
         me.debt_us += me.costs.handle_us
         here = me.process
         origin = here if source_process == CURRENT_PROCESS else self.process_of(me, source_process)
-        target = here if target_process == CURRENT_PROCESS else self.process_of(me, target_process)
         obj: KernelObject
         if origin is here:
             obj = self.object(me, source)
         else:
             obj = origin.handles.get(source)
+        try:
+            target = here
+            if target_process != CURRENT_PROCESS:
+                target = self.process_of(me, target_process)
+        except Win32Error:  # no such process: the call is one all the same
+            if self.calls is not None:
+                self.row(me, "DuplicateHandle", src_proc=origin, src=obj, src_hv=source,
+                         dst_proc=None, dst_hv=0, inherit=inherit,
+                         close_source=close_source)  # fmt: skip
+            raise
         new = 0
         if target.alive:
             new = target.handles.add(obj, inherit)

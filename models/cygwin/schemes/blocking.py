@@ -12,6 +12,10 @@ Child: reserve the range that the parent's heap has, commit as much as is in use
 Where this differs from the document: a fork parent waits in later versions too; what 1.3.3 ended is
 the wait of spawn.  "For ever" is as long as the child runs, or a hundred signals.
 
+What differs between the releases is data of their `Version`: in 1.1.8 (2001-01-30) the stub of an
+exec whose parent is dead or not Cygwin ends with 0x20000, in 1.3.2 (2001-05-08) with the code of
+its child.
+
 Since 2000-10-14 (aece55b98) for every spawn mode; until the section of 2001-07-17 (5457dfcb8).
 Source: Cygwin tree 4abaaac33 of 2001-06-19 (CYGWIN.md §c1 OLD, §c2, §c3 step 9 OLD); the order of
 calls from the logs of 1.3.2 rebuilt (§i).
@@ -118,8 +122,9 @@ class Blocking:
                 p, "fixup_before_fork", fixup_before(p, pid, execed=False)
             )
             yield from k.resume_thread(me, h_thread)
-        yield from children.remember(p, h_process, pid)
-        children.keep_pid(p, h_process)
+        yield from children.remember(p, h_process, pid, keep=p.version.ring_first)
+        if not p.version.ring_first:
+            children.keep_pid(p, h_process)
         yield from finish_fork(p, creation, (h_process, h_thread), (ready, finished), pid)
         return pid
 

@@ -41,6 +41,7 @@ class Msys10(SharedMemory133):
         exe_data=(0x48D000, 22_300), exe_bss=(0x493000, 15_372),
         spawn_flags=SharedMemory133.version.spawn_flags | CREATE_UNICODE_ENVIRONMENT,
         heap_page_bytes=135_168,
+        null_pointer_said=True,
     )  # fmt: skip
 
     def hands_heap(self, request: Request) -> bool:
