@@ -17,6 +17,7 @@ from models.cygwin.blocked import blocked
 from models.cygwin.compile_trace import load_workload
 from models.cygwin.installation import Creation, Failure, Installation, Watch
 from models.cygwin.machine import build
+from models.cygwin.program_checks import number, text, whole
 from models.cygwin.program_file import Body, Program
 from models.cygwin.programs import PLACES, start
 from models.cygwin.replay import prepare
@@ -41,7 +42,7 @@ class Run:
     exit_code: of the first process, None while it has not ended
     creations: every fork, exec and spawn in the order in which they were called
     blocked: who waits for what, as `cygsim replay` reports it
-    failures: messages that users saw
+    failures: messages that users saw, and processes that crashed
     counterfactual: the scheme never met such a machine
     """
 
@@ -114,7 +115,7 @@ def run(
     `calls` keeps rows of all Win32 calls in `kernel.calls`. Raises InputError for an unknown
     scheme, system or profile, TypeError and ValueError for a mistake in a program.
     """
-    costs = _checked(scheme, system, profile)
+    costs = _checked(scheme, system, profile, seed, replication, until_us, processors)
     machine = build(
         schemes.get(scheme), SYSTEMS[system], costs, Replication(seed, replication), processors,
         PLACES, calls,
@@ -139,7 +140,7 @@ def replay(
     watch: Watch | None = None,
 ) -> Run:
     """Run a recorded process tree (proctrace/1, plain or .gz). Raises InputError."""
-    costs = _checked(scheme, system, profile)
+    costs = _checked(scheme, system, profile, seed, replication, until_us, processors)
     ready = prepare(
         load_workload(str(trace)), schemes.get(scheme), costs, SYSTEMS[system],
         Replication(seed, replication), processors, calls,
@@ -169,7 +170,10 @@ def result(
         None if first is None or first.alive else first.exit_code,
         creations,
         blocked(kernel),
-        installation.failures,
+        [
+            *installation.failures,
+            *(Failure(pid, program, at, text) for at, pid, program, text in kernel.crashes),
+        ],
         not met(scheme, profile, system),
         kernel,
         installation,
@@ -186,7 +190,27 @@ def _outcome(installation: Installation, until_us: float | None) -> str:
     return "cut" if cut else "blocked"
 
 
-def _checked(scheme: str, system: str, profile: str | Profile) -> Profile:
-    check_names("scheme", "scheme", [scheme], schemes.names())
-    check_names("system", "system", [system], list(SYSTEMS))
-    return load_profile(profile) if isinstance(profile, str) else profile
+def _checked(
+    scheme: str,
+    system: str,
+    profile: str | Profile,
+    seed: int,
+    replication: int,
+    until_us: float | None,
+    processors: int | None,
+) -> Profile:
+    """The costs of a run, when all that it was asked for is there. Raises InputError."""
+    for what, name, known in (
+        ("scheme", scheme, schemes.names()),
+        ("system", system, list(SYSTEMS)),
+    ):
+        check_names(what, what, [text(what, name).decode()], known)
+    whole("seed", seed)
+    whole("replication", replication)
+    if until_us is not None and number("until_us", until_us) == 0:
+        raise ValueError("until_us (0) must be above 0")
+    if processors is not None:
+        whole("processors", processors, 1)
+    if isinstance(profile, Profile):
+        return profile
+    return load_profile(text("profile", profile).decode())
