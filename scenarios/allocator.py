@@ -201,7 +201,7 @@ def table(results: dict[str, Replicated], point: Parameters) -> Iterator[list[st
             name,
             f"{o.value(_EXEC, 'operations')}",
             f"{o.value(_EXEC, 'walked_blocks')}",
-            f"{us:.1f}",
+            f"{us:.1f}" if us < 1e4 else f"{us:.0e}",
             f"{o.value(_EXEC, 'exec_us'):,.0f}",
             "-" if share is None else f"{100 * share:.2f} %",
             f"{o.value(_EXEC, 'heap_bytes') / 1024:.1f}",

@@ -13,7 +13,7 @@ from models.cygwin.blocked import blocked
 from models.cygwin.descriptors import CONSOLE
 from models.cygwin.errors import TryAgain
 from models.cygwin.images import native_image
-from models.cygwin.installation import Watch
+from models.cygwin.installation import Creation, Watch
 from models.cygwin.machine import Machine, build
 from models.cygwin.process import CygwinProcess
 from models.cygwin.protocol import P_DETACH, P_NOWAIT, P_NOWAITO, P_VFORK
@@ -26,6 +26,7 @@ from sim.engine import Steps
 from sim.streams import Replication
 
 MODES = {"nowait": P_NOWAIT, "nowaito": P_NOWAITO, "p_vfork": P_VFORK, "detach": P_DETACH}
+NATIVE = "nat"  # what the native program is called
 ENV = [b"PATH=/usr/local/bin:/usr/bin:/bin", b"HOME=/home/user", b"TERM=cygwin"]
 
 
@@ -69,6 +70,16 @@ def compilers(machine: Machine, native: Image) -> tuple[float | None, float | No
     return busy_us / (ended_us - began_us), ended_us - began_us
 
 
+def waits_for_native(machine: Machine) -> int:
+    """How often the first process waited for a native program in the hand-over."""
+    first = next(iter(machine.kernel.processes.values()), None)
+    return sum(
+        c.waits
+        for c in machine.kernel.trace.records
+        if isinstance(c, Creation) and c.program == NATIVE and first and c.pid == first.pid
+    )
+
+
 def who_waits(machine: Machine) -> list[str]:
     """One line for each program that is still held, and for what."""
     return [
@@ -92,7 +103,7 @@ def native_program(machine: Machine, seconds: float) -> Image:
         yield from kernel.sleep(thread, None if math.isinf(seconds) else seconds * 1e6)
         return 6
 
-    return native_image(machine.installation.version, "nat", steps)
+    return native_image(machine.installation.version, NATIVE, steps)
 
 
 def _shell(p: CygwinProcess, machine: Machine, way: str, native: Image, back: list[float]) -> Steps:

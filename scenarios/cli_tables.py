@@ -100,7 +100,7 @@ def list_schemes(as_json: bool) -> None:
 def list_profiles(names: tuple[str, ...], as_json: bool) -> None:
     """List the profiles; with names, every parameter of these with its source."""
     from models.win32.cost_profile import describe, load_profile, profile_names
-    from scenarios.cli_output import print_json, print_table
+    from scenarios.cli_output import print_json, print_table, print_wrapped
 
     rows = [describe(load_profile(name)) for name in names or profile_names()]
     if as_json:
@@ -109,10 +109,12 @@ def list_profiles(names: tuple[str, ...], as_json: bool) -> None:
     if not names:
         print_table(("profile", "summary"), [(row["name"], row["summary"]) for row in rows])
         return
-    keys = ("key", "distribution", "unit", "kind", "source")
     for row in rows:
-        print(f"{row['name']}: {row['summary']}")
-        print_table(keys, [tuple(_text(line[key]) for key in keys) for line in row["parameters"]])
+        print_wrapped(f"{row['name']}: {row['summary']}", "  ")
+        for line in row["parameters"]:
+            unit = "" if line["unit"] in (None, "1") else f" {line['unit']}"
+            print_wrapped(f"{line['key']}: {line['distribution']}{unit} ({line['kind']})", "  ")
+            print_wrapped(f"  {line['source']}", "  ")
 
 
 def _text(value: object) -> str:

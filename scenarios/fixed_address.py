@@ -34,6 +34,7 @@ from scenarios.spec import Measured, Outcome, Replicated, Spec
 from sim.estimators import Share, proportion_interval
 from sim.streams import Replication
 
+_XP = "xp_allocations, xp_allocation_kib, xp_arena_mib"  # assumed
 _DIES = ("first", "fork", "exec", "any")
 
 
@@ -204,7 +205,8 @@ def conclusions(results: dict[str, Replicated], point: Parameters) -> Iterator[t
         if lives:
             dead = min(lives, round(fork * _trees(outcome, point)))
             share = proportion_interval(dead, lives)
-            yield f"{name}: where Cygwin's DLL moves, {_interval(share)} of forks die", "assumed"
+            text = f"where Cygwin's DLL moves, {_interval(share)} of forks die (aslr_bases)"
+            yield f"{name}: {text}", "assumed"
     for name, outcome in results.items():
         for case in CASES:
             message = outcome.value(_at_case(case), "message")
@@ -217,15 +219,18 @@ def _about_the_rule(name: str, outcome: Replicated, point: Parameters) -> Iterat
     shares = [_share(outcome, _at("fixed", n), "first_dies", point, 0.999) for n in point.dlls]
     exact = _exact_first(name, point)
     one = _hit_by_one(name, point)
-    yield f"{name}: one DLL lies in the heap's place with {one:.2%}", "exact"
+    yield (
+        f"{name}: one DLL of {point.dll_kib} KiB reaches into the heap's place with {one:.2%}",
+        "exact",
+    )
     within = sum(s.low <= e <= s.high for s, e in zip(shares, exact, strict=True))
     even = within == len(exact)
     verdict = "no tendency is needed" if even else "even chances do not explain it"
     yield (
         f"{name}: with {point.dlls[-1]} DLLs {shares[-1].share:.1%} of first processes die "
         f"({_trees(outcome, point):,} trees in {_times(outcome)}), from even chances "
-        f"{exact[-1]:.1%}: {verdict} ({within} of {len(exact)} within 99.9 %)",
-        "structural",
+        f"{exact[-1]:.1%}: {verdict} ({within} of {len(exact)} within 99.9 %; dll_kib)",
+        "assumed",
     )
 
 
@@ -241,7 +246,7 @@ def _about_xp(results: dict[str, Replicated], point: Parameters) -> Iterator[tup
     for name, r in results.items():
         before, after = (_share(r, _at(w, n), "any_dies", point) for w in ("fixed", "xp"))
         text = f"XP's choices bring {_interval(before)} of trees to {_interval(after)}"
-        yield f"{name}: {text}", "assumed"
+        yield f"{name}: {text} ({_XP})", "assumed"
     chosen = [name for name in results if not schemes.get(name).version.heap_address]
     for name in results:
         for old in chosen:
@@ -249,7 +254,7 @@ def _about_xp(results: dict[str, Replicated], point: Parameters) -> Iterator[tup
                 continue
             safer = [str(k) for k in point.dlls if dies[name, "xp", k] < dies[old, "xp", k]]
             which = f"with {', '.join(safer)} DLL(s)" if safer else "nowhere"
-            yield f"on XP {name} loses fewer trees than {old} {which}", "assumed"
+            yield f"on XP {name} loses fewer trees than {old} {which} ({_XP}, dll_kib)", "assumed"
 
 
 def _hit_by_one(name: str, point: Parameters) -> float:

@@ -18,6 +18,7 @@ from models.cygwin.compile_trace import load_workload
 from models.cygwin.installation import Creation, Failure, Installation, Watch
 from models.cygwin.left_behind import balance
 from models.cygwin.machine import build
+from models.cygwin.program_checks import number, text, whole
 from models.cygwin.program_file import Body, Program
 from models.cygwin.programs import PLACES, start
 from models.cygwin.replay import prepare
@@ -34,37 +35,6 @@ from sim.streams import Replication
 NEWEST = "shared-memory"
 
 
-@dataclass(frozen=True, kw_only=True)
-class Choices:
-    """What a run is made with, as keywords of `run` and `replay`. Every field is *input*.
-
-    processors: None is 2 for a program, and the trace's own number for a trace
-    until_us: cut the run there [us]
-    calls: keep rows of all Win32 calls
-    watch: who looks on
-    """
-
-    scheme: str = NEWEST
-    system: str = DEFAULT_SYSTEM
-    profile: str | Profile = DEFAULT_PROFILE
-    processors: int | None = None
-    seed: int = 1
-    replication: int = 0
-    until_us: float | None = None
-    calls: bool = False
-    watch: Watch | None = None
-
-    def costs(self) -> Profile:
-        """The profile, once the names have been checked. Raises InputError."""
-        check_names("scheme", "scheme", [self.scheme], schemes.names())
-        check_names("system", "system", [self.system], list(SYSTEMS))
-        return load_profile(self.profile) if isinstance(self.profile, str) else self.profile
-
-    def numbers(self) -> Replication:
-        """Where its random numbers come from."""
-        return Replication(self.seed, self.replication)
-
-
 @dataclass(eq=False)
 class Run:
     """What came of a run. Every field is *output*.
@@ -74,7 +44,7 @@ class Run:
     exit_code: of the first process, None while it has not ended
     creations: every fork, exec and spawn in the order in which they were called
     blocked: who waits for what, as `cygsim replay` reports it
-    failures: messages that users saw
+    failures: messages that users saw, and processes that crashed
     balance: what the processes that are left still have, by cause
     counterfactual: the scheme never met such a machine
     """
@@ -134,39 +104,57 @@ def latency_us(c: Creation) -> float | None:
     return None if end is None else end - c.called_us
 
 
-def run(program: Program | Body, **choices: Any) -> Run:
+def run(
+    program: Program | Body,
+    *,
+    scheme: str = NEWEST,
+    system: str = DEFAULT_SYSTEM,
+    profile: str | Profile = DEFAULT_PROFILE,
+    processors: int = 2,
+    seed: int = 1,
+    replication: int = 0,
+    until_us: float | None = None,
+    calls: bool = False,
+    watch: Watch | None = None,
+) -> Run:
     """Run `program` as the first Cygwin process of a machine, to the end of everything.
 
-    choices: scheme, system, profile, processors, seed, replication, until_us, calls, watch; what
-    each is, and its default, says `Choices`. Raises InputError for an unknown scheme, system or
-    profile, TypeError and ValueError for a mistake in a program.
+    `calls` keeps rows of all Win32 calls in `kernel.calls`. Raises InputError for an unknown
+    scheme, system or profile, TypeError and ValueError for a mistake in a program.
     """
-    chosen = Choices(**choices)
-    costs = chosen.costs()
+    costs = _checked(scheme, system, profile, seed, replication, until_us, processors)
     machine = build(
-        schemes.get(chosen.scheme), SYSTEMS[chosen.system], costs, chosen.numbers(),
-        chosen.processors or 2, PLACES, chosen.calls,
+        schemes.get(scheme), SYSTEMS[system], costs, Replication(seed, replication), processors,
+        PLACES, calls,
     )  # fmt: skip
-    machine.installation.watch = chosen.watch
+    machine.installation.watch = watch
     start(machine, program)
-    machine.kernel.engine.run(chosen.until_us)
-    return result(machine.installation, costs, chosen.until_us)
+    machine.kernel.engine.run(until_us)
+    return result(machine.installation, costs, until_us)
 
 
-def replay(trace: str | Path, **choices: Any) -> Run:
-    """Run a recorded process tree (proctrace/1, plain or .gz); choices as for `run`.
-
-    Raises InputError.
-    """
-    chosen = Choices(**choices)
-    costs = chosen.costs()
+def replay(
+    trace: str | Path,
+    *,
+    scheme: str = NEWEST,
+    system: str = DEFAULT_SYSTEM,
+    profile: str | Profile = DEFAULT_PROFILE,
+    processors: int | None = None,
+    seed: int = 1,
+    replication: int = 0,
+    until_us: float | None = None,
+    calls: bool = False,
+    watch: Watch | None = None,
+) -> Run:
+    """Run a recorded process tree (proctrace/1, plain or .gz). Raises InputError."""
+    costs = _checked(scheme, system, profile, seed, replication, until_us, processors)
     ready = prepare(
-        load_workload(str(trace)), schemes.get(chosen.scheme), costs, SYSTEMS[chosen.system],
-        chosen.numbers(), chosen.processors, chosen.calls,
+        load_workload(str(trace)), schemes.get(scheme), costs, SYSTEMS[system],
+        Replication(seed, replication), processors, calls,
     )  # fmt: skip
-    ready.installation.watch = chosen.watch
-    outcome = carry_out(ready, chosen.until_us).outcome
-    return result(ready.installation, costs, chosen.until_us, outcome)
+    ready.installation.watch = watch
+    outcome = carry_out(ready, until_us).outcome
+    return result(ready.installation, costs, until_us, outcome)
 
 
 def result(
@@ -189,7 +177,10 @@ def result(
         None if first is None or first.alive else first.exit_code,
         creations,
         blocked(kernel),
-        installation.failures,
+        [
+            *installation.failures,
+            *(Failure(pid, program, at, text) for at, pid, program, text in kernel.crashes),
+        ],
         balance(installation).document(),
         not met(scheme, profile, system),
         kernel,
@@ -205,3 +196,29 @@ def _outcome(installation: Installation, until_us: float | None) -> str:
         return "finished"
     cut = until_us is not None and kernel.engine.peek() != float("inf")
     return "cut" if cut else "blocked"
+
+
+def _checked(
+    scheme: str,
+    system: str,
+    profile: str | Profile,
+    seed: int,
+    replication: int,
+    until_us: float | None,
+    processors: int | None,
+) -> Profile:
+    """The costs of a run, when all that it was asked for is there. Raises InputError."""
+    for what, name, known in (
+        ("scheme", scheme, schemes.names()),
+        ("system", system, list(SYSTEMS)),
+    ):
+        check_names(what, what, [text(what, name).decode()], known)
+    whole("seed", seed)
+    whole("replication", replication)
+    if until_us is not None and number("until_us", until_us) == 0:
+        raise ValueError("until_us (0) must be above 0")
+    if processors is not None:
+        whole("processors", processors, 1)
+    if isinstance(profile, Profile):
+        return profile
+    return load_profile(text("profile", profile).decode())

@@ -251,7 +251,8 @@ def _print(
     for conclusion in document["conclusions"]:
         print_wrapped(f"[{conclusion['label']}] {conclusion['text']}", "  ")
     for name in document["counterfactual"]:
-        print_wrapped(f"[counterfactual] {name} never met such a machine", "  ")
+        text = f"{name}, profile {document['profile']}: no such machine ever ran it"
+        print_wrapped(f"[counterfactual] {text}", "  ")
     if document["notes"]:
         print("\nblocked or failed:")
         for note in document["notes"]:

@@ -198,7 +198,7 @@ def _chain_conclusions(r: Replicated, point: Parameters) -> Iterator[tuple[str, 
         if (mean := r.mean(_at("varying", walk), "growth_bytes_per_exec")) is not None
     ]
     yield (
-        f"with changing shapes, drawn here, an exec leaves {' and under 3.5.7 '.join(words)}",
+        f"with changing shapes an exec leaves {' and under 3.5.7 '.join(words)} (the shapes drawn)",
         "assumed",
     )
 
@@ -213,7 +213,7 @@ def _horizon(r: Replicated, point: Parameters, growth: float) -> Iterator[tuple[
     whole = point.execs[-1] + (M.reserve_bytes - last) / growth
     yield (
         f"a chain of {more:,.0f} such execs outgrows the first 3 MiB, then takes 64 KiB every"
-        f" {step:,.0f}; the reserve lasts for {whole:,.0f}",
+        f" {step:,.0f}; the reserve lasts for {whole:,.0f} (that all execs are like these)",
         "assumed",
     )
 

@@ -41,7 +41,7 @@ from sim.estimators import mean_interval
 from sim.streams import Replication
 
 WAYS = ("fork", "fork, socket", "exec", "spawn", "spawn native", "exec native")
-_SHORT = {"UnmapViewOfFile": "unmap", "CloseHandle": "close", "end of process": "its end", "": "-"}
+_SHORT = {"UnmapViewOfFile": "unmap", "CloseHandle": "close", "end of process": "end", "": "-"}
 
 
 @dataclass(frozen=True)
@@ -350,9 +350,13 @@ def _span(runs: list[list[Any]], who: str, what: str) -> str:
     if not found:
         return "none"
     ends = [until for _, _, _, until, _ in found if until is not None]
-    end = f"{sum(ends) / len(ends):.2f}" if len(ends) == len(found) else ""
+    end = _ms(sum(ends) / len(ends)) if len(ends) == len(found) else ""
     by = "/".join(dict.fromkeys(hold[4] for hold in found))
-    return f"{sum(hold[2] for hold in found) / len(found):.2f}-{end} {by}"
+    return f"{_ms(sum(hold[2] for hold in found) / len(found))}-{end} {by}"
+
+
+def _ms(value: float) -> str:
+    return f"{value:.2f}" if value < 1000 else f"{value:.0f}"
 
 
 def _at(way: str) -> str:

@@ -6,7 +6,7 @@ import pytest
 
 from models.cygwin import schemes
 from models.cygwin.heap_owners import CHROOT, owners
-from models.cygwin.programs import NoChild
+from models.cygwin.programs import MODES, NoChild
 from scenarios import Program, run
 from sim.errors import InputError
 
@@ -155,6 +155,50 @@ def test_what_a_creation_costs_does_not_depend_on_who_came_first():
     assert both([slow, quick]) != both([quick, slow])
 
 
+@pytest.mark.parametrize("mode", MODES)
+def test_every_mode_of_spawn_is_there(scheme, mode):
+    """A pid, but from _P_WAIT the exit code, from _P_DETACH 0, from the overlay nothing."""
+
+    def parent(p):
+        got = yield from p.spawn(mode, leave)
+        if mode in ("_P_WAIT", "_P_DETACH"):
+            return got
+        return (yield from p.waitpid(got)) + 1
+
+    result = run(parent, scheme=scheme)
+    codes = {"_P_WAIT": 7, "_P_DETACH": 0, "_P_OVERLAY": 7}
+    assert (result.outcome, result.exit_code) == ("finished", codes.get(mode, 8))
+    kind = "exec" if mode == "_P_OVERLAY" else "spawn"
+    assert [(c.kind, c.mode) for c in result.creations] == [(kind, mode)]
+
+
+def test_an_exit_code_below_0_wraps_as_on_windows():
+    def ends(p):
+        yield from p.exit(-1)
+
+    assert run(ends).exit_code == 0xFFFFFFFF
+
+
+def test_dup2_onto_itself_does_nothing():
+    def program(p):
+        p.open("/dev/tty")
+        yield from p.dup2(0, 0)
+        assert p.fds == {0: "console"}
+
+    assert run(program).outcome == "finished"
+
+
+def test_a_crash_is_among_the_failures():
+    def program(p):
+        p.malloc(1 << 31)
+        yield from p.work(1)
+
+    result = run(program)
+    assert result.outcome == "failed"
+    assert len(result.failures) == 1
+    assert result.failures[0].message in str(result)
+
+
 def yields(p):
     yield p.fork(leave)
 
@@ -211,22 +255,153 @@ def works_backwards(p):
     yield from p.work(-1)
 
 
+def yields_nothing(p):
+    yield
+
+
+def runs_from_open(p):
+    yield from p.open("/etc/passwd")
+
+
+def runs_from_pipe(p):
+    yield from p.pipe()
+
+
+def makes_one_twice(p):
+    call = p.work(1)
+    yield from call
+    yield from call
+
+
+def child_takes_its_parents_process(p):
+    def child(_):
+        yield from p.work(1)
+
+    pid = yield from p.fork(child)
+    yield from p.waitpid(pid)
+
+
+def child_opens_in_its_parent(p):
+    def child(q):
+        p.open("/etc/passwd")
+        yield from q.work(1)
+
+    yield from p.fork(child)
+    yield from p.sleep(None)
+
+
+def acts_after_its_exit(p):
+    def exits(q):
+        ended.append(q)
+        yield from q.exit(0)
+
+    ended = []
+    pid = yield from p.fork(exits)
+    yield from p.waitpid(pid)
+    yield from ended[0].work(1)
+
+
+def takes_nothing():
+    yield
+
+
+def forks_one_that_takes_nothing(p):
+    yield from p.fork(takes_nothing)
+
+
+def forks_a_call(p):
+    yield from p.fork(leave(p))
+
+
+def forks_a_file(p):
+    yield from p.fork(Program("ls", leave))
+
+
+def waits_for_anybody(p):
+    yield from p.waitpid(-1)
+
+
+def waits_for_a_name(p):
+    yield from p.waitpid("child")
+
+
+def works_for_ever(p):
+    yield from p.work(float("inf"))
+
+
+def sleeps_wrong(p):
+    yield from p.sleep("5")
+
+
+def execs_numbers(p):
+    yield from p.exec(leave, ["leave", 1])
+
+
+def execs_a_dictionary(p):
+    yield from p.exec(leave, ["leave"], {"HOME": "/"})
+
+
+def execs_with_nul(p):
+    yield from p.exec(leave, ["a\0b"])
+
+
+def exits_with_text(p):
+    yield from p.exit("done")
+
+
+def opens_a_number(p):
+    p.open(5)
+    yield from p.work(1)
+
+
+def reads_a_console(p):
+    p.open("/dev/tty")
+    yield from p.read(0, 1)
+
+
+def shrinks(p):
+    p.malloc(-1)
+    yield from p.work(1)
+
+
 @pytest.mark.parametrize(
     ("program", "error", "text"),
     [
-        (yields, TypeError, "yields yielded Call fork: write yield from p.fork(...)"),
+        (yields_nothing, TypeError, "yields_nothing yielded None, which is no call: write yield"),
+        (runs_from_open, TypeError, "runs_from_open: 'int' object is not iterable: was that a"),
+        (runs_from_pipe, TypeError, "pipe, chdir, chroot, malloc and fill_heap return at once"),
+        (makes_one_twice, TypeError, "p.work(...) was made already: write it down once more"),
+        (child_takes_its_parents_process, TypeError, "gets a process of its own"),
+        (child_opens_in_its_parent, TypeError, "gets a process of its own"),
+        (acts_after_its_exit, TypeError, "does not run at this moment, or has ended"),
+        (takes_nothing, TypeError, "takes_nothing must be a function of one argument"),
+        (forks_one_that_takes_nothing, TypeError, "takes_nothing must be a function of one"),
+        (forks_a_call, TypeError, "leave(...) has been called already: give the function, leave"),
+        (forks_a_file, TypeError, "a program file is for exec and spawn"),
+        (waits_for_anybody, ValueError, "pid (-1) must be an integer of at least 1"),
+        (waits_for_a_name, TypeError, "pid ('child') must be an integer"),
+        (works_for_ever, ValueError, "us (inf) must be a number of at least 0"),
+        (sleeps_wrong, TypeError, "us ('5') must be a number of at least 0; None sleeps for ever"),
+        (execs_numbers, TypeError, "argv[1] (1) must be a string"),
+        (execs_a_dictionary, TypeError, "env ({'HOME': '/'}) must be a list of strings"),
+        (execs_with_nul, ValueError, "must not contain NUL"),
+        (exits_with_text, TypeError, "exit code ('done') must be an integer"),
+        (opens_a_number, TypeError, "name (5) must be a string"),
+        (reads_a_console, ValueError, "fd (0) must be an open pipe; there are none"),
+        (shrinks, ValueError, "size_bytes (-1) must be an integer between 0 and"),
+        (yields, TypeError, "yields yielded a call: write yield from p.fork(...)"),
         (forgets, TypeError, "p.fork(...) was not made: write yield from p.fork(...)"),
         (forgets_the_last, TypeError, "p.fork(...) was not made: write yield from p.fork(...)"),
         (is_no_generator, TypeError, "p.work(...) was not made: write yield from p.work(...)"),
         (makes_no_call, TypeError, "makes_no_call is no generator"),
-        (yields_a_number, TypeError, "yields_a_number yielded int"),
-        (returns_text, TypeError, "returns_text returned 'done'; it must be an exit code"),
+        (yields_a_number, TypeError, "yields_a_number yielded 5, which is no call"),
+        (returns_text, TypeError, "returns_text returned 'done': exit code ('done') must be"),
         (spawns_wrong, ValueError, "mode ('P_NOWAIT') must be one of _P_WAIT, _P_NOWAIT"),
         (execs_a_name, TypeError, "program ('ls') must be a Program or a function"),
         (execs_a_string, TypeError, "argv ('leave -l') must be a list of strings"),
-        (closes_nothing, ValueError, "fd (9) must be one of the open ones: []"),
+        (closes_nothing, ValueError, "fd (9) must be open; there are none"),
         (goes_nowhere, ValueError, "name ('home') must begin with /"),
-        (works_backwards, ValueError, "us (-1) must not be negative"),
+        (works_backwards, ValueError, "us (-1) must be a number of at least 0"),
     ],
 )
 def test_a_mistake_is_named_and_says_what_to_write(program, error, text):
@@ -247,6 +422,15 @@ def test_a_wait_for_somebody_elses_child_names_the_own_ones():
 def test_a_first_process_must_be_linked_with_cygwin():
     with pytest.raises(ValueError, match="notepad is not linked with Cygwin"):
         run(Program.native("notepad", 1.0))
+
+
+@pytest.mark.parametrize(
+    ("word", "value"),
+    [("seed", "x"), ("processors", 0), ("until_us", 0), ("replication", -1), ("profile", 5)],
+)
+def test_a_wrong_argument_of_a_run_is_named(word, value):
+    with pytest.raises((TypeError, ValueError), match=rf"{word} \({value!r}\) must be"):
+        run(leave, **{word: value})
 
 
 @pytest.mark.parametrize("word", ["scheme", "system", "profile"])

@@ -350,6 +350,13 @@ def test_every_parameter_of_a_profile_has_its_source(cygsim):
             assert parameter["source"]
 
 
+@pytest.mark.parametrize("words", [["schemes"], ["profiles"], ["profiles", "p3-800-w2000"]])
+def test_what_is_listed_fits_80_columns(cygsim, words):
+    lines = cygsim(*words).stdout.decode().splitlines()
+    assert len(lines) > 3
+    assert max(map(len, lines)) <= 80
+
+
 @pytest.mark.parametrize("command", ["list", "schemes", "profiles"])
 def test_tables_can_be_read_on_an_old_console(cygsim, command):
     ended = cygsim(command, PYTHONIOENCODING="cp1252")

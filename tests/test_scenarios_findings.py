@@ -36,6 +36,8 @@ def replicated(spawn_us: dict[str, list[float | None]], outcome: str = "finished
                 seconds = place.partition("seconds=")[2]
                 away = 20_000.0 if "shell" in place else spawn_us[seconds][number]
                 rows.append(Measured(place, "prompt_away_us", "us", away, int(away is None)))
+                held = away is None or (away > 20_000.0 and "shell" not in place)
+                rows.append(Measured(place, "waits_for_native", "1", int(held), 0))
             rows.append(Measured(place, "outcome", "", outcome, 0))
         outcomes.append(Outcome(rows, []))
     return Replicated(tuple(outcomes))
@@ -55,7 +57,7 @@ def test_all_replications_are_in_a_conclusion():
     low, high = mean_interval([6.0, 8.0]).limits() or (0, 0)
     assert text == (
         f"new: spawn returns after 7 ms (mean of 2 replications, 95 %: {low:.3g} to {high:.3g}), "
-        "whatever T is"
+        "whatever T is (all costs of the profile)"
     )
     assert found[text] == "assumed"
 
@@ -90,7 +92,7 @@ def test_a_failed_run_supports_no_conclusion():
 
 def test_the_shell_sentence_names_only_those_that_it_holds_for():
     texts = [t for t, _ in said({"a": replicated(QUICK), "b": replicated(HELD, "failed")})]
-    assert "a shell that forks and execs is not held, whatever T is, under a" in texts
+    assert "a shell that forks and execs does not wait for the native program under a" in texts
 
 
 def test_a_mean_says_how_many_and_how_sure():

@@ -124,7 +124,7 @@ def test_the_cases_give_what_the_call_logs_give(outcomes):
 def test_conclusions_follow_from_the_numbers(outcomes):
     point = SPEC.point(quick=True)
     said = [text for text, _ in conclusions(told(outcomes), point)]
-    assert any("no tendency is needed (3 of 3 within 99.9 %)" in text for text in said)
+    assert any("no tendency is needed (3 of 3 within 99.9 %; dll_kib)" in text for text in said)
     more = {
         name: replace(
             outcome,

@@ -106,3 +106,48 @@ def test_the_report_fits_80_columns_and_the_seed_decides():
     one, same, other = (str(run(parent, seed=seed)) for seed in (1, 1, 2))
     assert one == same != other
     assert max(map(len, one.splitlines())) <= 80
+
+
+@pytest.mark.parametrize("scheme", schemes.names())
+def test_a_recorded_tree_makes_the_calls_of_the_program_that_it_records(scheme, trace_of):
+    """Calls of each main thread and creations: a replay is no second way of running a program."""
+    t = trace_of
+    t.fork(1, 2).exec(2, "ls").exit(2, code=3).wait(1, 2)
+    t.open(1, 3).fork(1, 3).close(3, 3).exit(3).wait(1, 3).close(1, 3).exit(1)
+    t.load()
+    recorded = replay(t.path, scheme=scheme, profile="ideal", calls=True)
+
+    def ls(p):
+        yield from p.exit(3)
+
+    def becomes_ls(p):
+        yield from p.exec(ls, ["name"], ["A=2345"])
+
+    def closes(p):
+        yield from p.close(3)
+
+    def shell(p):
+        for _ in range(3):
+            p.open("/dev/tty")
+        for child in (becomes_ls, closes):
+            pid = yield from p.fork(child)
+            yield from p.work(2000)  # as recorded, the child has ended when it is waited for
+            yield from p.waitpid(pid)
+            if child is becomes_ls:
+                p.open("/" * 20)
+        yield from p.close(3)
+
+    written = run(shell, scheme=scheme, profile="ideal", calls=True)
+    assert _calls(written) == _calls(recorded)
+    assert [(c.kind, c.waits, c.section_steps) for c in written.creations] == [
+        (c.kind, c.waits, c.section_steps) for c in recorded.creations
+    ]
+
+
+def _calls(result):
+    """Names of the calls of each process's main thread, in the order of the processes."""
+    first, found = {}, {}
+    for row in result.kernel.calls:
+        if row.tid == first.setdefault(row.pid, row.tid):
+            found.setdefault(row.pid, []).append(row.name)
+    return list(found.values())

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import random
 import re
 import signal
 import subprocess
@@ -15,6 +14,7 @@ from conftest import ROOT
 
 from sim.journal import FILE, Journal
 from sim.results import RunDirectory
+from sim.streams import Replication
 
 DATA = Path(__file__).parent / "data"
 RUN = ["run", "exec_latency", "--quick", "--replications", "3", "--seed", "5"]
@@ -41,7 +41,7 @@ def test_killed_at_any_moment_it_ends_alike(cygsim, tmp_path, words):
     undisturbed = cygsim(*words, "--json", "--out", tmp_path / "whole")
     took = time.monotonic() - began
     assert undisturbed.returncode == 0, undisturbed.stderr
-    moments = random.Random(1)
+    moments = Replication(1, 0).stream("tests/kill")
     out = tmp_path / "killed"
     for jobs in (1, 2):
         process = subprocess.Popen(

@@ -2,15 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Generator, Sequence
+from collections.abc import Callable, Generator
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
+
+from models.cygwin.program_checks import exit_code, function, number, text
 
 if TYPE_CHECKING:
     from models.cygwin.programs import UserProcess
 
 Body = Callable[["UserProcess"], Generator[Any, Any, Any]]  # what a process does
-Text = str | bytes
 
 
 @dataclass(frozen=True)
@@ -29,10 +30,13 @@ class Program:
     code: int = 0
 
     def __post_init__(self) -> None:
-        if self.steps is not None and not callable(self.steps):
-            raise TypeError(f"steps ({self.steps!r}) must be a function of a process")
-        if self.seconds is not None and not 0 <= self.seconds < float("inf"):
-            raise ValueError(f"seconds ({self.seconds}) must be 0 or more; None never ends")
+        if not text("name", self.name):
+            raise ValueError("name ('') must not be empty")
+        if self.steps is not None:
+            function(self.steps)
+        if self.seconds is not None:
+            number("seconds", self.seconds, "None never ends")
+        exit_code(self.code)
 
     @classmethod
     def native(cls, name: str, seconds: float | None = None, code: int = 0) -> Program:
@@ -49,30 +53,9 @@ def program_of(program: Program | Body) -> Program:
     """The program file of a function: it is called like it. Raises TypeError."""
     if isinstance(program, Program):
         return program
-    if not callable(program):
+    if isinstance(program, str | bytes):
         raise TypeError(
             f"program ({program!r}) must be a Program or a function of a process; "
             "a name alone does not say what it does"
         )
-    return Program(getattr(program, "__name__", "program"), program)
-
-
-def texts(what: str, words: Sequence[Text]) -> list[bytes]:
-    """The words of an argv or environment as they lie in memory. Raises TypeError for a string."""
-    if isinstance(words, str | bytes):
-        raise TypeError(f"{what} ({words!r}) must be a list of strings")
-    return [text.encode() if isinstance(text, str) else text for text in words]
-
-
-def directory(name: str) -> bytes:
-    """An absolute POSIX name. Raises ValueError for another."""
-    if not name.startswith("/"):
-        raise ValueError(f"name ({name!r}) must begin with /")
-    return name.encode()
-
-
-def not_negative(what: str, value: float) -> float:
-    """The value itself. Raises ValueError below 0."""
-    if value < 0:
-        raise ValueError(f"{what} ({value}) must not be negative")
-    return value
+    return Program(getattr(program, "__name__", "program"), function(program))

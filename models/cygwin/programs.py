@@ -26,22 +26,25 @@ from typing import TYPE_CHECKING, Any, NoReturn
 from models.cygwin import children, directories
 from models.cygwin.arguments import Arguments
 from models.cygwin.cygheap.layout import HeapType
-from models.cygwin.descriptors import CONSOLE, DISK
+from models.cygwin.descriptors import CONSOLE, DISK, FIRST_SLOTS, PIPE
 from models.cygwin.errors import CygwinError
 from models.cygwin.images import cygwin_image, native_image
 from models.cygwin.installation import Creation
 from models.cygwin.machine import Machine
 from models.cygwin.program_calls import Call, Caller, checked
-from models.cygwin.program_file import (
-    Body,
-    Program,
+from models.cygwin.program_checks import (
+    WORD,
     Text,
     directory,
-    not_negative,
-    program_of,
+    exit_code,
+    function,
+    number,
+    text,
     texts,
+    whole,
 )
-from models.cygwin.protocol import P_DETACH, P_NOWAIT, P_OVERLAY, P_WAIT
+from models.cygwin.program_file import Body, Program, program_of
+from models.cygwin.protocol import P_DETACH, P_NOWAIT, P_NOWAITO, P_OVERLAY, P_VFORK, P_WAIT
 from models.cygwin.startup import entry
 from models.win32.image import Image
 
@@ -52,9 +55,10 @@ if TYPE_CHECKING:
     from sim.engine import Steps
 
 PLACES = 4096  # rows of costs of one machine; two creations in so many share theirs
-MODES = (P_WAIT, P_NOWAIT, P_DETACH, P_OVERLAY)
+MODES = (P_WAIT, P_NOWAIT, P_NOWAITO, P_VFORK, P_DETACH, P_OVERLAY)
+MAX_FD = 100 * FIRST_SLOTS - 1  # largest descriptor (assumed)
 FIRST_ENVIRONMENT = (b"PATH=/usr/local/bin:/usr/bin:/bin", b"HOME=/home/user", b"TERM=cygwin")
-_CONSOLES = ("/dev/tty", "/dev/console", "/dev/conin", "/dev/conout")
+_CONSOLES = (b"/dev/tty", b"/dev/console", b"/dev/conin", b"/dev/conout")
 
 
 class NoChild(CygwinError):
@@ -117,26 +121,29 @@ class UserProcess(Caller):
 
     def waitpid(self, pid: int) -> Call[int]:
         """waitpid(): the child's exit code, once it has ended. Raises NoChild (ECHILD)."""
-        return self.call("waitpid", self._waitpid(pid))
+        self.check_made()
+        return self.call("waitpid", self._waitpid(whole("pid", pid, 1)))
 
     def exit(self, code: int = 0) -> Call[NoReturn]:
         """exit(): the process ends. Returning a code from the program does the same."""
-        return self.call("exit", self.dll.exit(code))
+        return self.call("exit", self.dll.exit(exit_code(code)))
 
     def work(self, us: float) -> Call[None]:
         """Use the processor for `us`."""
-        return self.call("work", self.dll.work(not_negative("us", us)))
+        return self.call("work", self.dll.work(number("us", us)))
 
     def sleep(self, us: float | None) -> Call[None]:
         """Sleep for `us`; None sleeps for ever."""
-        return self.call("sleep", self.dll.sleep(us and not_negative("us", us)))
+        limit = None if us is None else number("us", us, "None sleeps for ever")
+        return self.call("sleep", self.dll.sleep(limit))
 
     # ---- what is open ------------------------------------------------------------------------
 
     def open(self, name: str = "", cloexec: bool = False) -> int:
         """open(): the lowest free descriptor. /dev/tty is the console."""
+        posix = text("name", name)
         fd = self._free()
-        self.dll.open(fd, CONSOLE if name in _CONSOLES else DISK, cloexec, name.encode())
+        self.dll.open(fd, CONSOLE if posix in _CONSOLES else DISK, cloexec, posix)
         return fd
 
     def socket(self, cloexec: bool = False) -> int:
@@ -154,18 +161,20 @@ class UserProcess(Caller):
 
     def read(self, fd: int, size_bytes: int) -> Call[int]:
         """read() from a pipe: bytes read, 0 at its end."""
-        d = self._open(fd)
-        return self.call("read", self.dll.k.read_file(self.dll.me, d.handle, size_bytes))
+        d = self._open(fd, PIPE)
+        size = whole("size_bytes", size_bytes)
+        return self.call("read", self.dll.k.read_file(self.dll.me, d.handle, size))
 
     def write(self, fd: int, size_bytes: int) -> Call[int]:
         """write() to a pipe: bytes written. Waits while the pipe is full."""
-        d = self._open(fd)
-        return self.call("write", self.dll.k.write_file(self.dll.me, d.handle, size_bytes))
+        d = self._open(fd, PIPE)
+        size = whole("size_bytes", size_bytes)
+        return self.call("write", self.dll.k.write_file(self.dll.me, d.handle, size))
 
     def dup2(self, old: int, new: int) -> Call[None]:
         """dup2(): `new` is another descriptor of what `old` is; an open `new` is closed."""
         self._open(old)
-        return self.call("dup2", self.dll.dup2(old, new))
+        return self.call("dup2", self._dup2(old, whole("new", new, 0, MAX_FD)))
 
     def close(self, fd: int) -> Call[None]:
         """close()."""
@@ -176,21 +185,25 @@ class UserProcess(Caller):
 
     def chdir(self, name: str) -> None:
         """chdir() to a directory by its POSIX name."""
+        self.check_running()
         self.dll.chdir(directory(name))
 
     def chroot(self, name: str) -> None:
         """chroot() to a directory by its POSIX name; `/` lifts it."""
+        self.check_running()
         self.dll.chroot(directory(name))
 
     def malloc(self, size_bytes: int) -> None:
         """Let the user heap, which a fork copies, be at least so large."""
-        self.dll.grow_user_heap(size_bytes)
+        self.check_running()
+        self.dll.grow_user_heap(whole("size_bytes", size_bytes, 0, WORD - 1))
 
     def fill_heap(self, size_bytes: int) -> None:
         """Fill the cygheap up to a size with blocks that live on, the largest that fit first."""
-        heap = self.dll.heap
+        self.check_running()
+        heap, size = self.dll.heap, whole("size_bytes", size_bytes, 0, WORD - 1)
         for power in range(16, 3, -1):
-            while heap.max + 8 + (1 << power) <= size_bytes:
+            while heap.max + 8 + (1 << power) <= size:
                 heap.cmalloc(HeapType.HEAP_BUF, (1 << power) - 16)
 
     @property
@@ -266,6 +279,10 @@ class UserProcess(Caller):
             raise NoChild(pid, [child.pid for child in self.dll.children])
         return (yield from self.dll.waitpid(pid))
 
+    def _dup2(self, old: int, new: int) -> Steps:
+        if new != old:
+            yield from self.dll.dup2(old, new)
+
     def _creation(
         self, kind: str, name: str, mode: str = "", native: bool = False
     ) -> tuple[Creation, str]:
@@ -289,13 +306,18 @@ class UserProcess(Caller):
             return list(FIRST_ENVIRONMENT)
         return [self.dll.heap.string(address) for address in self.dll.environment()]
 
-    def _open(self, fd: int) -> Any:
-        d = self.dll.fds.open.get(fd)
-        if d is None:
-            raise ValueError(f"fd ({fd}) must be one of the open ones: {list(self.fds)}")
-        return d
+    def _open(self, fd: int, kind: str = "") -> Any:
+        """What a descriptor is, for a call that needs one of that kind. Raises ValueError."""
+        self.check_running()
+        fds = {n: of for n, of in self.fds.items() if not kind or of == kind}
+        if fd not in fds:
+            which = f"an open {kind}" if kind else "open"
+            raise ValueError(f"fd ({fd!r}) must be {which}; there are {list(fds) or 'none'}")
+        return self.dll.fds.open[fd]
 
     def _free(self, *taken: int) -> int:
+        """The lowest free descriptor, for a call that is made at once."""
+        self.check_running()
         fd = 0
         while fd in self.dll.fds.open or fd in taken:
             fd += 1
@@ -304,8 +326,7 @@ class UserProcess(Caller):
 
 def main(machine: Machine, body: Body, line: str = "1") -> Callable[[CygwinProcess], Steps]:
     """What the DLL is to run for a program: its steps, checked, and then exit()."""
-    if not callable(body):
-        raise TypeError(f"program ({body!r}) must be a function of a process")
+    function(body)
 
     def steps(dll: CygwinProcess) -> Steps:
         p = UserProcess(dll, machine, line)

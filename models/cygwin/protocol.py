@@ -24,8 +24,6 @@ P_NOWAIT = "_P_NOWAIT"
 P_OVERLAY = "_P_OVERLAY"
 P_NOWAITO = "_P_NOWAITO"  # 4; to programs the same as _P_NOWAIT
 P_DETACH = "_P_DETACH"
-P_NOWAITO = "_P_NOWAITO"
-P_VFORK = "_P_VFORK"
 
 
 class Request(NamedTuple):
