@@ -14,9 +14,10 @@ from pathlib import Path
 from types import ModuleType
 from typing import Any
 
+from models.cygwin import schemes
 from models.win32.cost_profile import Profile, describe, load_profile
 from scenarios.cli_output import print_json, print_table, print_wrapped
-from scenarios.cli_words import unknown_name
+from scenarios.cli_words import check_names, unknown_name
 from scenarios.history import met
 from scenarios.options import RunOptions
 from scenarios.parameters import changed
@@ -97,11 +98,13 @@ def report(options: RunOptions) -> dict[str, Any]:
 
 
 def _check_choices(spec: Spec, options: RunOptions) -> None:
-    """Raise InputError for a choice that a scenario of heaps alone does not have."""
+    """Raise InputError for a scheme that is not known, and for what heaps alone do not have."""
     for name in ("schemes", "system", "profile"):
         if spec.heap_only and getattr(options, name) is not None:
             what = f"{spec.name} is about a heap alone: no process runs, nothing costs time"
             raise InputError(f"--{name.removesuffix('s')}", what, "leave it out")
+    known = [*schemes.names(), *spec.schemes]  # a scenario may be about a variant
+    check_names("--scheme", "scheme", options.schemes or (), list(dict.fromkeys(known)))
 
 
 def one_run(task: Task) -> Outcome:
