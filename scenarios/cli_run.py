@@ -41,12 +41,10 @@ def run(**asked: Any) -> int:
     from scenarios.cli_catalogue import questions
 
     check_names("SCENARIO", "scenario", [asked["scenario"]], list(questions()))
-    from models.cygwin import schemes
     from scenarios import run_command
     from scenarios.options import RunOptions
 
     asked["schemes"] = tuple(dict.fromkeys(asked["schemes"])) or None
-    check_names("--scheme", "scheme", asked["schemes"] or (), schemes.names())
     return run_command.run(RunOptions(**asked))
 
 

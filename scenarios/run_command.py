@@ -14,9 +14,10 @@ from pathlib import Path
 from types import ModuleType
 from typing import Any
 
+from models.cygwin import schemes
 from models.win32.cost_profile import Profile, describe, load_profile
 from scenarios.cli_output import print_json, print_table, print_wrapped
-from scenarios.cli_words import unknown_name
+from scenarios.cli_words import check_names, unknown_name
 from scenarios.history import met
 from scenarios.options import RunOptions
 from scenarios.parameters import changed
@@ -99,7 +100,7 @@ def report(options: RunOptions) -> dict[str, Any]:
 
 
 def _check_choices(spec: Spec, options: RunOptions) -> None:
-    """Raise InputError for a choice that the scenario does not have."""
+    """Raise InputError for a choice that the scenario does not have, or a scheme not known."""
     names: tuple[str, ...] = ("schemes", "system", "profile")
     what = f"{spec.name} is about a heap alone: no process runs, nothing costs time"
     if spec.own_machine:
@@ -107,6 +108,8 @@ def _check_choices(spec: Spec, options: RunOptions) -> None:
     for name in names:
         if (spec.heap_only or spec.own_machine) and getattr(options, name) is not None:
             raise InputError(f"--{name.removesuffix('s')}", what, "leave it out")
+    known = [*schemes.names(), *spec.schemes]  # a scenario may be about a variant
+    check_names("--scheme", "scheme", options.schemes or (), list(dict.fromkeys(known)))
 
 
 def one_run(task: Task) -> Outcome:

@@ -186,9 +186,16 @@ class World:
         return self.scheme.name == "blocking"
 
     @property
+    def steps_with_a_socket(self) -> int:
+        """In how many steps a section is filled while a socket is open; 0 if there is none."""
+        if self.is_blocking:
+            return 0
+        return 1 if self.copies_before_sockets else 2
+
+    @property
     def copies_before_sockets(self) -> bool:
         """Whether the copy of the heap is taken before the sockets are fixed up."""
-        return self.scheme.name in ("shared-memory-1.3.3", "msys-1.0")
+        return self.scheme.name in ("shared-memory-1.3.3", "msys-1.0", "2001-09-06")
 
 
 def leave(code: int) -> Program:

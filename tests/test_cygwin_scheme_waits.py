@@ -156,7 +156,7 @@ def test_two_steps_and_a_suspended_fork_only_with_a_socket(world, sockets):
     flags = [row.args["flags"] for row in world.rows(process.pid, "CreateProcess")
              if row.phase == "call"]  # fmt: skip
     one = 0 if world.is_blocking else 1
-    two = 2 if world.scheme.name == "shared-memory" else one
+    two = world.steps_with_a_socket
     assert steps == ([two, one] if sockets else [one])
     assert flags == ([0x24, 0x20] if sockets else [0x20])
     resumed = world.rows(process.pid, "ResumeThread")

@@ -19,7 +19,9 @@ KINDS = ("fork", "exec", *SPAWN_MODES)
 
 def test_the_schemes_are_three_and_msys_is_a_variant_of_one():
     assert schemes.names() == ["blocking", "shared-memory-1.3.3", "shared-memory"]
-    assert schemes.variant_names() == [*schemes.names(), "msys-1.0"]
+    assert schemes.variant_names() == [
+        *schemes.names(), "msys-1.0", "1.3.3-two-step", "2001-09-06",
+    ]  # fmt: skip
     for name in schemes.variant_names():
         assert schemes.get(name).name == name
     with pytest.raises(KeyError):

@@ -3,15 +3,22 @@
 from __future__ import annotations
 
 from models.cygwin.protocol import Scheme
-from models.cygwin.schemes import blocking, msys_1_0, shared_memory, shared_memory_1_3_3
+from models.cygwin.schemes import (
+    blocking,
+    msys_1_0,
+    shared_memory,
+    shared_memory_1_3_3,
+    two_step_1_3_3,
+    walk_bug,
+)
 
 _SCHEMES: tuple[Scheme, ...] = (
     blocking.SCHEME,
     shared_memory_1_3_3.SCHEME,
     shared_memory.SCHEME,
 )
-# The same once more with another DLL's numbers: found by name, not listed among the schemes.
-_VARIANTS: tuple[Scheme, ...] = (msys_1_0.SCHEME,)
+# One of them once more with one thing changed: found by name, not listed among the schemes.
+_VARIANTS: tuple[Scheme, ...] = (msys_1_0.SCHEME, two_step_1_3_3.SCHEME, walk_bug.SCHEME)
 
 
 def names() -> list[str]:

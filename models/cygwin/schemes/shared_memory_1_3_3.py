@@ -78,6 +78,30 @@ class SharedMemory133:
         """Whether the child is given the heap: always, for the parent does not know its image."""
         return True
 
+    def steps(self, p: CygwinProcess) -> int:
+        """In how many steps the section is made and filled."""
+        return 1
+
+    def before_create(self, p: CygwinProcess) -> Steps:
+        """The section with the heap in it; the view is unmapped before CreateProcess."""
+
+        def steps() -> Steps:
+            section: HeapSection = yield from cygheap_setup_for_child(p, copy_now=True)
+            unmap(p, section)
+            return section._replace(view=0)
+
+        return p.installation.bracket(p, "cygheap_setup_for_child", steps())
+
+    def after_create(
+        self, p: CygwinProcess, section: HeapSection | None, pid: int, kind: str
+    ) -> Steps:
+        """Let go of the section, then fix up the sockets for the child, which is suspended."""
+        if section:
+            p.k.close_handle(p.me, section.handle)
+        if p.fds.sockets:
+            steps = fixup_before(p, pid, execed=kind == "exec")
+            yield from p.installation.bracket(p, f"fixup_before_{kind}", steps)
+
     def hand_pinfo(self, p: CygwinProcess, child: children.Child | None, h_process: int) -> None:
         """What a spawned child holds of its pinfo before it runs: nothing."""
 
@@ -88,23 +112,20 @@ class SharedMemory133:
         ready = k.create_event(me, manual=False, inherit=True, role="subproc_ready")
         finished = k.create_event(me, manual=False, inherit=True, role="forker_finished")
         k.virtual_query(me, p.stack_range()[0])
-        section = yield from self._snapshot(p)
+        section = yield from self.before_create(p)
         info = fork_info(p, parent, ready, finished, section.handle)
-        creation.heap_bytes, creation.section_steps = info.n, 1
+        creation.heap_bytes, creation.section_steps = info.n, self.steps(p)
         flags = creation_flags(p, suspended=p.fds.sockets > 0)
         try:
             h_process, h_thread, pid = yield from k.create_process(
                 me, request.image, True, flags, info, creation
             )
         except Win32Error:
-            let_go(p, (parent, ready, finished), HeapSection(section.handle, 0))
+            let_go(p, (parent, ready, finished), section)
             raise
         k.close_handle(me, parent)
-        k.close_handle(me, section.handle)
+        yield from self.after_create(p, section, pid, "fork")
         if p.fds.sockets:
-            yield from p.installation.bracket(
-                p, "fixup_before_fork", fixup_before(p, pid, execed=False)
-            )
             yield from k.resume_thread(me, h_thread)
         yield from children.remember(p, h_process, pid)
         children.keep_pid(p, h_process)
@@ -122,24 +143,19 @@ class SharedMemory133:
         parent = k.duplicate_handle(me, CURRENT_PROCESS, p.h_self, CURRENT_PROCESS, inherit=True)
         assert request.arguments is not None
         blocks = put_arguments(p, request.arguments, overlay)
-        section = (yield from self._snapshot(p)) if self.hands_heap(request) else None
+        section = (yield from self.before_create(p)) if self.hands_heap(request) else None
         kind = ChildType.EXEC if mode in (P_OVERLAY, P_VFORK) else ChildType.SPAWN
         info = exec_info(p, mode, kind, blocks, parent, ready, section)
-        creation.heap_bytes, creation.section_steps = info.n, 1 if section else 0
+        creation.heap_bytes, creation.section_steps = info.n, self.steps(p) if section else 0
         suspended = not overlay or p.fds.sockets > 0
         try:
             h_process, h_thread, pid = yield from k.create_process(
                 me, request.image, True, creation_flags(p, suspended, mode), info, creation
             )
         except Win32Error:
-            let_go(p, (ready,), section and section._replace(view=0), blocks, parent)
+            let_go(p, (ready,), section, blocks, parent)
             raise
-        if section:
-            k.close_handle(me, section.handle)
-        if p.fds.sockets:
-            yield from p.installation.bracket(
-                p, "fixup_before_exec", fixup_before(p, pid, execed=True)
-            )
+        yield from self.after_create(p, section, pid, "exec")
         if overlay:
             if suspended:
                 yield from k.resume_thread(me, h_thread)
@@ -159,16 +175,6 @@ class SharedMemory133:
         if mode == P_WAIT:
             return code
         return 0 if mode == P_DETACH else pid
-
-    def _snapshot(self, p: CygwinProcess) -> Steps:
-        """The section with the heap in it; the view is unmapped before CreateProcess."""
-
-        def steps() -> Steps:
-            section: HeapSection = yield from cygheap_setup_for_child(p, copy_now=True)
-            unmap(p, section)
-            return section
-
-        return p.installation.bracket(p, "cygheap_setup_for_child", steps())
 
 
 SCHEME = SharedMemory133()
