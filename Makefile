@@ -7,7 +7,7 @@ BIN := $(VENV)/bin
 CORE := $(VENV)/core.stamp
 DEV := $(VENV)/dev.stamp
 
-.PHONY: demo test lint check-all bench golden order fuzz clean
+.PHONY: demo test lint check-all bench golden order fuzz coverage coverage-table clean
 
 demo: $(CORE)
 	$(BIN)/python -m scenarios demo
@@ -20,7 +20,7 @@ lint: $(DEV)
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
 
-check-all: test demo bench golden order fuzz
+check-all: test demo bench golden order fuzz coverage
 
 # every golden file that is there: the copies beside the tests, and GOLDEN=DIR for more
 GOLDEN ?= tests/data/golden
@@ -39,6 +39,13 @@ fuzz: $(DEV)
 
 bench: $(DEV)
 	$(BIN)/python -m tests.benchmarks.run
+
+# how often the intervals hold known answers; coverage-table writes sim/student_coverage.csv anew
+coverage: $(DEV)
+	$(BIN)/python -m tests.coverage_study.run
+
+coverage-table: $(DEV)
+	$(BIN)/python -m tests.coverage_study.run --write
 
 clean:
 	rm -rf out build dist *.egg-info .pytest_cache .mypy_cache .ruff_cache .hypothesis

@@ -12,6 +12,8 @@ import math
 from collections.abc import Sequence
 from typing import NamedTuple
 
+from sim.critical_values import checked_level, normal, student_t
+
 QUANTILES = {"p50": 0.50, "p95": 0.95, "p99": 0.99}
 
 
@@ -34,8 +36,7 @@ def mean_interval(values: Sequence[float], level: float = 0.95) -> Interval:
     Raises ValueError if there is no value, one is not finite (count censored runs apart), or
     `level` is not between 0 and 1.
     """
-    if not 0 < level < 1:
-        raise ValueError(f"level ({level}) must be between 0 and 1")
+    checked_level(level)
     if not values:
         raise ValueError("a mean needs at least one value")
     for value in values:
@@ -46,7 +47,7 @@ def mean_interval(values: Sequence[float], level: float = 0.95) -> Interval:
     if count < 2:
         return Interval(count, mean, None, None)
     variance = math.fsum((value - mean) ** 2 for value in values) / (count - 1)
-    half = _student_t(count - 1, 0.5 + level / 2) * math.sqrt(variance / count)
+    half = student_t(count - 1, 0.5 + level / 2) * math.sqrt(variance / count)
     return Interval(count, mean, mean - half, mean + half)
 
 
@@ -65,11 +66,10 @@ def proportion_interval(hits: int, replications: int, level: float = 0.95) -> Sh
     It stays within 0..1 and has a width even where nothing or everything happened.  Raises
     ValueError if there is no replication, or more hits than there are.
     """
-    if not 0 < level < 1:
-        raise ValueError(f"level ({level}) must be between 0 and 1")
+    checked_level(level)
     if not 0 <= hits <= replications or replications < 1:
         raise ValueError(f"hits ({hits}) must be from 0 to the replications ({replications}, > 0)")
-    z = _normal(0.5 + level / 2)
+    z = normal(0.5 + level / 2)
     share, weight = hits / replications, z * z / replications
     middle = (share + weight / 2) / (1 + weight)
     spread = share * (1 - share) / replications + weight / (4 * replications)
@@ -99,7 +99,7 @@ def quantile(values: Sequence[float | None], probability: float) -> float | None
     """
     if not 0 <= probability <= 1:
         raise ValueError(f"probability ({probability}) must be from 0 to 1")
-    return _of_sorted(_in_order(values), probability)
+    return _of_sorted(in_order(values), probability)
 
 
 def summary(values_us: Sequence[float | None]) -> dict[str, float | int | None]:
@@ -108,7 +108,7 @@ def summary(values_us: Sequence[float | None]) -> dict[str, float | int | None]:
     `n` counts all observations, the censored ones (None or inf) too.  `mean` and `max` are None if
     any is censored, a quantile if it falls on one; all but the counts are None if there are none.
     """
-    ordered = _in_order(values_us)
+    ordered = in_order(values_us)
     censored = sum(1 for value in ordered if math.isinf(value))
     whole = bool(ordered) and not censored
     result: dict[str, float | int | None] = {
@@ -120,7 +120,11 @@ def summary(values_us: Sequence[float | None]) -> dict[str, float | int | None]:
     return result | {"max": ordered[-1] if whole else None, "censored": censored}
 
 
-def _in_order(values: Sequence[float | None]) -> list[float]:
+def in_order(values: Sequence[float | None]) -> list[float]:
+    """The observations from small to large, those that never came (None or inf) as inf at the end.
+
+    Raises ValueError for NaN and for minus infinity.
+    """
     numbers = [math.inf if value is None else float(value) for value in values]
     for value in numbers:
         if math.isnan(value) or value == -math.inf:
@@ -139,17 +143,3 @@ def _of_sorted(ordered: list[float], probability: float) -> float | None:
         return low if math.isfinite(low) else None
     high = ordered[below + 1]
     return low + part * (high - low) if math.isfinite(high) else None
-
-
-def _student_t(freedom: int, probability: float) -> float:
-    """The quantile of Student's t; scipy.special, since scipy.stats takes long to import."""
-    from scipy.special import stdtrit
-
-    return float(stdtrit(freedom, probability))
-
-
-def _normal(probability: float) -> float:
-    """The quantile of the normal distribution."""
-    from scipy.special import ndtri
-
-    return float(ndtri(probability))
