@@ -35,7 +35,7 @@ from models.cygwin.cygheap.modern_layout import (
     ModernEra,
     ModernType,
 )
-from models.win32.sparse_memory import SparseMemory
+from models.win32.memory import Memory
 from sim.errors import SimError
 
 _BUCKET = Struct("<I")
@@ -69,7 +69,7 @@ class ModernHeap(ModernBytes):
     def __init__(
         self,
         era: ModernEra,
-        memory: SparseMemory,
+        memory: Memory,
         base: int,
         max_bytes: int,
         commit: Commit | None = None,
@@ -81,7 +81,7 @@ class ModernHeap(ModernBytes):
         self.commit: Commit = memory.commit if commit is None else commit
 
     @classmethod
-    def first_process(cls, era: ModernEra, memory: SparseMemory, base: int) -> ModernHeap:
+    def first_process(cls, era: ModernEra, memory: Memory, base: int) -> ModernHeap:
         """A fresh heap in a region that is reserved and empty; its first 3 MiB get committed."""
         memory.commit(0, era.first_commit_bytes)
         for offset, value in era.init_dwords:
