@@ -14,7 +14,8 @@ from collections.abc import Sequence
 from models.cygwin import children, directories, vfork
 from models.cygwin.arguments import Arguments, Handed
 from models.cygwin.child_info import ChildType
-from models.cygwin.cygheap.allocator import Cygheap
+from models.cygwin.cygheap import heap as heaps
+from models.cygwin.cygheap.heap import Heap
 from models.cygwin.descriptors import CONSOLE, DISK, PIPE, SOCKET, DescriptorTable
 from models.cygwin.errors import TryAgain, no_image, try_again
 from models.cygwin.installation import Creation, Failure, Installation, Program
@@ -54,7 +55,7 @@ class CygwinProcess:
         self.me = me
         self.version = installation.version
         self.pid = 0
-        self.heap: Cygheap
+        self.heap: Heap
         self.fds: DescriptorTable
         self.h_self = 0
         self.h_thread = 0
@@ -244,11 +245,6 @@ class CygwinProcess:
             pid = self.me.process.tag.pid
         self.installation.failures.append(Failure(pid, program, self.k.engine.now, message))
 
-    @property
-    def shared_offset(self) -> int:
-        """Where the heap's header keeps the handle of the shared section (behind umask, §a8)."""
-        return self.version.era.umask_offset + 4
-
     def close_all_files(self) -> Steps:
         """Close the handles of every descriptor; the heap's blocks stay as they are."""
         k, me = self.k, self.me
@@ -278,47 +274,50 @@ class CygwinProcess:
             self.me, self.version.heap_address, era.cygheapsize, "cygheap"
         )
         assert region.memory is not None
-        self.heap = Cygheap.first_process(
-            era, region.memory, region.base, commit=self._committer(region.base)
-        )
+        commit = self._committer(region.base)
+        self.heap = heaps.first_process(era, region.memory, region.base, commit)
 
     def attach_heap(self, memory: Memory, base: int, max_bytes: int) -> None:
         """The heap is in place: work on it from now on."""
-        self.heap = Cygheap.attach(
-            self.version.era, memory, base, max_bytes, commit=self._committer(base)
-        )
+        commit = self._committer(base)
+        self.heap = heaps.attach(self.version.era, memory, base, max_bytes, commit)
 
     def first_descriptors(self) -> None:
         """fdtab, cwd and user of a process without a parent (order as in golden h07)."""
-        heap = self.heap
+        heap, era = self.heap, self.heap.era
+        for offset, kind, count, size in era.first_blocks:
+            heap.set_word(offset, heap.ccalloc(kind, count, size))
         self.fds = DescriptorTable(heap)
         self.fds.create()
-        cwd = heap.era.cwd_offset
-        heap.memory.write32(cwd, heap.crealloc(0, 262))
-        heap.memory.write32(cwd + 4, heap.crealloc(0, 10))
-        for i, name in enumerate((b"cgf", b"TROLL", b"TROLL")):
-            heap.memory.write32(heap.era.user_offset + 4 * i, heap.cstrdup(name))
-        heap.memory.write32(self.shared_offset, self.h_shared)
+        for distance, size in era.cwd_first:
+            heap.set_word(era.cwd_offset + distance, heap.crealloc(0, size))
+        words = era.user_words
+        for offset, name in zip(words, era.user_strings, strict=False):  # a word may have none
+            heap.set_word(offset, heap.cstrdup(name))
+        if era.sid_bytes:
+            heap.set_word(words[-1], heap.crealloc(0, era.sid_bytes))
+        heap.memory.write32(era.shared_offset, self.h_shared)
 
     def environment(self) -> list[int]:
         """Addresses of the environment's strings, from the vector in the user heap."""
-        return memoryview(self.environment_words()).cast("I").tolist()
+        return memoryview(self.environment_words()).cast(self.version.era.word_code).tolist()
 
     def environment_words(self) -> bytes:
-        """`environment` as 32-bit words."""
+        """`environment` as words."""
         if not self.environ:
             return b""
         memory = self.user_heap.memory
         assert memory is not None
         offset = self.environ - self.user_heap.base
-        return memory.read(offset + 4, 4 * memory.read32(offset))
+        word_bytes = self.version.era.word_bytes
+        return memory.read(offset + word_bytes, word_bytes * memory.read32(offset))
 
     def set_environment(self, strings: Sequence[int]) -> None:
         """Copy the environment vector into the user heap (malloc)."""
         memory = self.user_heap.memory
         assert memory is not None
         self.environ = self.user_heap.base
-        memory.write(0, array("I", [len(strings), *strings]).tobytes())
+        memory.write(0, array(self.version.era.word_code, [len(strings), *strings]).tobytes())
 
     def continuation(self) -> Program:
         """The program that the copied stack returns to. Raises AccessViolation without one."""

@@ -280,7 +280,7 @@ def _fdtab(p: CygwinProcess, info: ChildInfo | None) -> None:
     """The table alone: names of user and directory come when somebody asks for them."""
     p.fds = DescriptorTable(p.heap)
     p.fds.create()
-    p.heap.memory.write32(p.shared_offset, p.h_shared)
+    p.heap.memory.write32(p.heap.era.shared_offset, p.h_shared)
 
 
 def _parent(p: CygwinProcess, info: ChildInfo | None) -> None:
@@ -299,7 +299,7 @@ def _shared(p: CygwinProcess, info: ChildInfo | None) -> None:
     if info is None:
         p.h_shared = _open_or_make(p, "cygwin1.shared", p.version.shared_bytes, "cygwin shared")
     else:
-        p.h_shared = p.heap.memory.read32(p.shared_offset)
+        p.h_shared = p.heap.memory.read32(p.heap.era.shared_offset)
     try:
         k.map_view_of_file_ex(me, p.h_shared, p.version.shared_address, "cygwin shared")
     except Win32Error:
