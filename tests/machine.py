@@ -120,7 +120,8 @@ class World:
         engine = Engine()
         self.trace = Trace(calls=True)
         cpus = Processors(engine, processors, 20_000.0)
-        self.k = WatchedKernel(engine, cpus, SYSTEMS[system], self.trace)
+        words = SYSTEMS[system].of_words(scheme.version.era.word_bytes)
+        self.k = WatchedKernel(engine, cpus, words, self.trace)
         self.scheme = Watched(scheme)
         self.costs = costs
         self.installation = Installation(self.k, self.scheme, self.scheme.version)

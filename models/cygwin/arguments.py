@@ -19,9 +19,7 @@ from models.cygwin.cygheap.allocator import HeapFatal
 from models.cygwin.cygheap.heap import Heap
 from models.cygwin.cygheap.heap_layout import HeapLayout
 
-EXEC_INFO_BYTES = (
-    HeapLayout.exec_info.words.size
-)  # 28: uid, old_title, argc, argv, envc, envp, pinfo
+EXEC_INFO_BYTES = HeapLayout.exec_info.words.size  # in 2001: 28
 
 
 class Arguments(NamedTuple):

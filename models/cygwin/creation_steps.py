@@ -16,7 +16,6 @@ from models.cygwin.arguments import (
     put_info,
 )
 from models.cygwin.child_info import NO_CYGPID, ChildInfo, ChildType
-from models.cygwin.descriptors import SOCKET
 from models.cygwin.errors import TryAgain
 from models.cygwin.installation import Creation
 from models.cygwin.protocol import P_DETACH, P_OVERLAY
@@ -130,7 +129,7 @@ def fixup_before(p: CygwinProcess, child_winpid: int, execed: bool) -> Steps:
     """Write into our own heap, for each socket, what the suspended child needs to make it anew."""
     heap = p.heap
     for d in p.fds.open.values():
-        if d.kind != SOCKET or (execed and d.cloexec):
+        if not d.info or (execed and d.cloexec):
             continue
         for i, handle in enumerate((d.handle, d.second)):
             if handle:

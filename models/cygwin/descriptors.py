@@ -1,7 +1,8 @@
 """The descriptor table: fhandlers in the cygheap, and the handles that they hold.
 
 The table is a vector of pointers (HEAP_ARGV); each descriptor is an fhandler (HEAP_FHANDLER) with
-its two names (HEAP_STR), a socket with a block of protocol information (HEAP_BUF) besides.  A child
+its two names (HEAP_STR), a socket with a block of protocol information (HEAP_BUF) besides where its
+handle cannot be inherited.  A child
 learns all of it from its copy of the heap's bytes and from nowhere else.
 
 During a vfork there are two of them: a copy in force, and the parent's own on hold (`vfork.py`).
@@ -18,7 +19,6 @@ import numpy as np
 
 from models.cygwin.cygheap.heap import Heap
 from models.cygwin.cygheap.layout import HeapType
-from models.win32.winsock_calls import PROTOCOL_INFO_BYTES
 
 FIRST_SLOTS = 32  # NOFILE_INCR, dtable.cc
 _CLOEXEC = 1
@@ -128,8 +128,8 @@ class DescriptorTable:
         made.win32_name = heap.cstrdup(win32_name) if win32_name else 0
         made.name = heap.cstrdup(name) if name else 0
         made.texts = win32_name, name
-        if kind == SOCKET:
-            made.info = heap.cmalloc(HeapType.HEAP_BUF, PROTOCOL_INFO_BYTES)
+        if kind == SOCKET and heap.era.socket_info_bytes:
+            made.info = heap.cmalloc(HeapType.HEAP_BUF, heap.era.socket_info_bytes)
             if counted:
                 self._count_sockets(1)
         if fd >= self._size:

@@ -11,7 +11,7 @@ from __future__ import annotations
 from array import array
 from collections.abc import Sequence
 
-from models.cygwin import children, directories, vfork
+from models.cygwin import children, directories, exec_pipe, vfork
 from models.cygwin.arguments import Arguments, Handed
 from models.cygwin.child_info import ChildType
 from models.cygwin.cygheap import heap as heaps
@@ -27,6 +27,7 @@ from models.win32.image import Image
 from models.win32.memory import Memory
 from models.win32.object_calls import HANDLE_FLAG_INHERIT
 from models.win32.objects import File, KernelObject
+from models.win32.srw_lock import SrwLock
 from models.win32.thread import Thread
 from sim.engine import Steps
 
@@ -46,6 +47,8 @@ class CygwinProcess:
     environ: address of the environment vector in the user heap -- state
     argv, exec_info: addresses of argument vector and exec information, 0 if none -- state
     user_heap: region of malloc; stack_bytes: of the stack that fork copies -- state
+    wr_proc_pipe: by whose end the parent learns of this process's; 0 without such a parent -- state
+    heap_lock: held while a child reads the heap, where another thread must not change it -- state
     vforking: a vfork child runs in this process, with a table of its own -- state
     """
 
@@ -66,6 +69,8 @@ class CygwinProcess:
         self.pinfo: Memory
         self.ppid_handle = 0
         self.h_exec = self.h_cancel = 0
+        self.wr_proc_pipe = 0
+        self.heap_lock = SrwLock()
         self.signal_arrived = 0
         self.sigcatch = 0
         self.h_wait = 0
@@ -143,6 +148,8 @@ class CygwinProcess:
         yield from self.close_all_files()
         yield from children.stop_waiting(self)
         k, me = self.k, self.me
+        if self.version.exec_pipe_bytes:
+            exec_pipe.leave(self, code)
         if self.signal_arrived:
             yield from k.set_event(me, self.signal_arrived)
         for handle in (self.h_mutex, self.h_shared, self.h_root):
@@ -157,8 +164,9 @@ class CygwinProcess:
         self._add(fd, kind, handle, 0, cloexec, name)
 
     def socket(self, fd: int, cloexec: bool = False) -> None:
-        """socket() or accept(), as descriptor `fd`. Its handle is never inherited (§f)."""
-        handle = self.k.new_handle(self.me, File("socket"), False)
+        """socket() or accept(), as descriptor `fd`. In 2001 its handle is never inherited (§f)."""
+        inherit = self.version.inherits(SOCKET) and not cloexec
+        handle = self.k.new_handle(self.me, File("socket"), inherit)
         self._add(fd, SOCKET, handle, 0, cloexec)
 
     def pipe(self, fd: int, write_fd: int, cloexec: bool = False) -> None:
@@ -172,7 +180,7 @@ class CygwinProcess:
         self, fd: int, kind: str, obj: KernelObject, second: KernelObject | None, cloexec: bool
     ) -> None:
         """Open `fd` on kernel objects that came from outside the model."""
-        inherit = not cloexec and kind != SOCKET
+        inherit = not cloexec and self.version.inherits(kind)
         handle = self.k.new_handle(self.me, obj, inherit)
         other = self.k.new_handle(self.me, second, inherit) if second is not None else 0
         self._add(fd, kind, handle, other, cloexec)
@@ -186,7 +194,7 @@ class CygwinProcess:
         if new in self.fds.open:
             yield from self.close(new)
         source = self.fds.open[old]
-        inherit = not cloexec and source.kind != SOCKET
+        inherit = not cloexec and self.version.inherits(source.kind)
         copies = [
             self.k.duplicate_handle(self.me, CURRENT_PROCESS, h, CURRENT_PROCESS, inherit)
             if h else 0
@@ -211,7 +219,7 @@ class CygwinProcess:
         d = self.fds.open[fd]
         d.cloexec = on
         self.fds.store(d)
-        if d.kind != SOCKET:
+        if self.version.inherits(d.kind):
             flags = 0 if on else HANDLE_FLAG_INHERIT
             for handle in (d.handle, d.second):
                 if handle:
@@ -352,7 +360,8 @@ class CygwinProcess:
 
     def _committer(self, base: int) -> children.Commit:
         k, me = self.k, self.me
-        return lambda offset, size_bytes: k.virtual_commit(me, base + offset, size_bytes)
+        touched = self.version.era.touched_bytes
+        return lambda offset, size_bytes: k.virtual_commit(me, base + offset, size_bytes, touched)
 
     def _creation(
         self, kind: str, mode: str, image: Image | None, creation: Creation | None

@@ -12,12 +12,12 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
-from models.cygwin import children, dll_data, vfork
+from models.cygwin import children, dll_data, startup_3_6, vfork
 from models.cygwin.arguments import Handed, read_arguments
 from models.cygwin.child_fixups import fixup_after_fork, new_socket, reads
 from models.cygwin.child_info import ChildInfo, ChildType
 from models.cygwin.cygheap.allocator import HeapFatal
-from models.cygwin.descriptors import PIPE, SOCKET, DescriptorTable
+from models.cygwin.descriptors import PIPE, DescriptorTable
 from models.cygwin.errors import ApiFatal
 from models.cygwin.installation import Creation, Installation, Program
 from models.cygwin.process import CygwinProcess
@@ -74,7 +74,7 @@ def _start(p: CygwinProcess, info: ChildInfo | None) -> Steps:
     startup = p.version.first_startup if info is None else p.version.exec_startup
     p.me.debt_us += p.me.costs.init_us
     yield from _run(startup, p, info)
-    yield from _sigproc_init(p, info, wait=True)
+    yield from _sigproc_init(p, None if p.version.exec_pipe_bytes else info, wait=True)
 
 
 def _fork_child(p: CygwinProcess, info: ChildInfo) -> Steps:
@@ -97,6 +97,9 @@ def _fork_child(p: CygwinProcess, info: ChildInfo) -> Steps:
     p.fds.read()
     fixup_after_fork(p, info.parent)
     yield from k.set_event(me, info.subproc_ready)
+    if p.version.exec_pipe_bytes:
+        yield from startup_3_6.last_wait(p, info)
+        return main
     for handle in (info.parent, info.subproc_ready, info.forker_finished):
         k.close_handle(me, handle)
     if p.version.hexec_last:
@@ -141,12 +144,10 @@ def _signal_steps(
 
 def _run(words: tuple[str, ...], p: CygwinProcess, info: ChildInfo | None) -> Steps:
     for word in words:
-        if word == "heap":
-            yield from _heap(p, info)
-        elif word == "settle":
-            yield from p.k.settle(p.me)
-        else:
+        if word in _CALLS:
             _CALLS[word](p, info)
+        else:
+            yield from _STEPS[word](p, info)
 
 
 # ---- the steps that the release's lists name -------------------------------------------------
@@ -271,7 +272,7 @@ def _descriptors(p: CygwinProcess, info: ChildInfo | None) -> None:
             p.k.create_event(p.me, manual=False, role="pipe guard")
         if d.cloexec:
             p.fds.remove(fd)
-        elif d.kind == SOCKET:
+        elif d.info:
             d.handle, d.second = new_socket(p, d.info, (d.handle, d.second), 0)
             p.fds.store(d)
 
@@ -310,7 +311,7 @@ def _user_heap(p: CygwinProcess, info: ChildInfo | None) -> None:
     """malloc's address space: anywhere, or where the fork parent has it."""
     k, me, size = p.k, p.me, p.version.user_heap_reserve_bytes
     if info is None or info.type is not ChildType.FORK:
-        p.user_heap = k.virtual_reserve(me, 0, size, "user heap")
+        p.user_heap = k.virtual_reserve(me, p.version.user_heap_address, size, "user heap")
         return
     try:
         p.user_heap = k.virtual_reserve(me, info.heapbase, size, "user heap")
@@ -389,4 +390,11 @@ _CALLS: dict[str, Callable[[CygwinProcess, ChildInfo | None], None]] = {
     "ppid": _ppid,
     "hexec": _hexec,
     "parent": _parent,
+    **startup_3_6.CALLS,
+}
+_STEPS: dict[str, Callable[[CygwinProcess, ChildInfo | None], Steps]] = {
+    "heap": _heap,
+    "settle": lambda p, info: p.k.settle(p.me),
+    "signals": lambda p, info: _sigproc_init(p, None, wait=False),
+    **startup_3_6.STEPS,
 }

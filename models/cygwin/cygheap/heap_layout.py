@@ -17,12 +17,12 @@ from typing import ClassVar, Literal, NamedTuple
 class ExecInfo(NamedTuple):
     """How cygheap_exec_info lies in memory.
 
-    words: all of it, `count` of them -- constant
+    words: all of it, `length` of them -- constant
     argc .. pinfo: which of the words it is, None if it is not there -- constant
     """
 
     words: Struct
-    count: int
+    length: int
     argc: int
     argv: int
     envc: int
@@ -31,7 +31,7 @@ class ExecInfo(NamedTuple):
 
     def packed(self, argc: int, argv: int, envc: int, envp: int, pinfo: int) -> bytes:
         """Its bytes."""
-        values = [0] * self.count
+        values = [0] * self.length
         values[self.argc], values[self.argv] = argc, argv
         values[self.envc], values[self.envp] = envc, envp
         if self.pinfo is not None:
@@ -58,6 +58,8 @@ class HeapLayout:
     first_blocks: (header word, type, count, size) of what is there before the fd table
     cwd_first: (distance from cwd_offset, size) of a first process's directory, in its order
     user_strings, sid_bytes: of a first process's user; no SID: 0
+    touched_bytes: how much of a commit is soon touched; None for all of it
+    socket_info_bytes: protocol information of a socket; 0 where its handle is inherited
     """
 
     name: str
@@ -92,6 +94,8 @@ class HeapLayout:
     cwd_first: ClassVar[tuple[tuple[int, int], ...]] = ((0, 262), (4, 10))
     user_strings: ClassVar[tuple[bytes, ...]] = (b"cgf", b"TROLL", b"TROLL")
     sid_bytes: ClassVar[int] = 0
+    socket_info_bytes: ClassVar[int] = 372
+    touched_bytes: ClassVar[int | None] = None
 
     @property
     def reserve_bytes(self) -> int:

@@ -127,6 +127,8 @@ class ModernEra(HeapLayout):
     cwd_first: ClassVar[tuple[tuple[int, int], ...]] = ((24, 44), (0, 10))
     user_strings: ClassVar[tuple[bytes, ...]] = (b"cgf", b"TROLL", b"cgf", b"C:\\Windows")
     sid_bytes: ClassVar[int] = 64
+    socket_info_bytes: ClassVar[int] = 0
+    touched_bytes: ClassVar[int | None] = COMMIT_STEP_BYTES  # assumed: no more of the first 3 MiB
 
     def __post_init__(self) -> None:
         if self.header_bytes < self.hooks_offset + 8 or self.header_bytes % 8:

@@ -3,15 +3,22 @@
 from __future__ import annotations
 
 from models.cygwin.protocol import Scheme
-from models.cygwin.schemes import blocking, msys_1_0, shared_memory, shared_memory_1_3_3
+from models.cygwin.schemes import (
+    blocking,
+    child_copy,
+    msys_1_0,
+    shared_memory,
+    shared_memory_1_3_3,
+)
 
 _SCHEMES: tuple[Scheme, ...] = (
     blocking.SCHEME,
     shared_memory_1_3_3.SCHEME,
     shared_memory.SCHEME,
+    child_copy.SCHEME,
 )
-# The same once more with another DLL's numbers: found by name, not listed among the schemes.
-_VARIANTS: tuple[Scheme, ...] = (msys_1_0.SCHEME,)
+# The same once more as another DLL has them: found by name, not listed among the schemes.
+_VARIANTS: tuple[Scheme, ...] = (msys_1_0.SCHEME, child_copy.UNGUARDED)
 
 
 def names() -> list[str]:
