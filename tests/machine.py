@@ -187,9 +187,19 @@ class World:
         return self.scheme.name == "blocking"
 
     @property
+    def child_reads(self) -> bool:
+        """Whether the child reads its parent's memory; otherwise it is given a section."""
+        return self.scheme.name in ("blocking", "child-copy")
+
+    @property
     def copies_before_sockets(self) -> bool:
         """Whether the copy of the heap is taken before the sockets are fixed up."""
         return self.scheme.name in ("shared-memory-1.3.3", "msys-1.0")
+
+
+def systems_of(name: str) -> tuple[str, ...]:
+    """The systems that a scheme is tested on: no 64-bit program ran on 9x."""
+    return ("nt",) if name.startswith("child-copy") else ("nt", "9x")
 
 
 def leave(code: int) -> Program:

@@ -124,6 +124,7 @@ def test_fork_gives_every_handle_back_but_the_child_s_own(world):
 # -- processes that exec ------------------------------------------------------------------------
 
 
+@pytest.mark.early
 def test_parent_adopts_the_new_process_and_hears_only_of_its_end(world):
     """The stub's end is no end of the child: no SIGCHLD for it."""
     seen = {}
