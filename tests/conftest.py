@@ -11,12 +11,11 @@ from typing import Any
 
 import pytest
 from hypothesis import settings
-from machine import World, bare_kernel, systems_of
+from machine import CELLS, VARIANTS, World, bare_kernel, systems_of
 from recording import Recording
 
 from models.cygwin import schemes
 from models.cygwin.replay import ReplayRun, prepare, run
-from models.cygwin.schemes import child_copy
 from models.cygwin.workload import Workload
 from models.win32.cost_profile import Profile, load_profile
 from models.win32.kernel import Kernel
@@ -30,11 +29,6 @@ ROOT = Path(__file__).resolve().parent.parent
 settings.register_profile("house", deadline=None, derandomize=True, database=None)
 settings.load_profile("house")
 
-# A 64-bit program never ran on 9x, and what the guard of the heap makes of a creation has tests of
-# its own.
-VARIANTS = [name for name in schemes.variant_names() if name != child_copy.UNGUARDED.name]
-EARLY = [name for name in VARIANTS if name != child_copy.SCHEME.name]
-CELLS = [(name, system) for name in VARIANTS for system in systems_of(name)]
 LISTED = [(name, system) for name in schemes.names() for system in systems_of(name)]
 Cygsim = Callable[..., subprocess.CompletedProcess[bytes]]
 
@@ -80,26 +74,14 @@ def kernel(trace: Trace) -> Kernel:
     return bare_kernel(trace=trace)
 
 
-def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
-    """`world` and `nt_world`: all schemes, or those of 2001 where a test speaks of them."""
-    early = metafunc.definition.get_closest_marker("early") is not None
-    cells = [cell for cell in CELLS if not early or cell[0] in EARLY]
-    if "world" in metafunc.fixturenames:
-        ids = ["-".join(cell) for cell in cells]
-        metafunc.parametrize("world", cells, ids=ids, indirect=True)
-    if "nt_world" in metafunc.fixturenames:
-        names = list(dict.fromkeys(name for name, _ in cells))
-        metafunc.parametrize("nt_world", names, indirect=True)
-
-
-@pytest.fixture
+@pytest.fixture(params=CELLS, ids=["-".join(cell) for cell in CELLS])
 def world(request: pytest.FixtureRequest) -> World:
     """An installation of each scheme on each system."""
     name, system = request.param
     return World(schemes.get(name), system)
 
 
-@pytest.fixture
+@pytest.fixture(params=VARIANTS)
 def nt_world(request: pytest.FixtureRequest) -> World:
     """An installation of each scheme on NT, where the system makes no difference."""
     return World(schemes.get(request.param))

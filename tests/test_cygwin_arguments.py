@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from machine import FREE, World, leave, strings
+from machine import FREE, World, early_nt_world, leave, strings
 
 from models.cygwin import schemes
 from models.cygwin.arguments import (
@@ -249,7 +249,7 @@ def test_argv_of_a_fork_child_of_an_image_is_still_there(world):
     assert seen == [(given_.argv, given_.env)] * 2
 
 
-@pytest.mark.early
+@early_nt_world
 def test_program_that_is_not_linked_with_cygwin_costs_the_parent_the_same(nt_world):
     tops = []
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from machine import ARGUMENTS, FREE, World
+from machine import ARGUMENTS, FREE, World, early_world
 
 from models.cygwin import schemes
 from models.cygwin.descriptors import CONSOLE, DISK, PIPE, SOCKET, DescriptorTable
@@ -65,7 +65,7 @@ def test_table_grows_by_32_and_keeps_what_it_had(world):
     world.finish(main)
 
 
-@pytest.mark.early
+@early_world
 def test_sockets_are_counted_in_the_header(world):
     counts = []
 

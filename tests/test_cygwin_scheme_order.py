@@ -7,7 +7,7 @@ the logs.  A word is the call and what it was about; a wait carries its limit.
 from __future__ import annotations
 
 import pytest
-from machine import ARGUMENTS, World, leave, words
+from machine import ARGUMENTS, World, early_nt_world, early_world, leave, words
 
 from models.cygwin import children, schemes
 from models.cygwin.arguments import Arguments
@@ -194,7 +194,7 @@ def test_spawn_in_the_parent(name, sockets):
     assert called == listed((NOWAIT_WITH_SOCKET if sockets else NOWAIT)[name])
 
 
-@pytest.mark.early
+@early_world
 def test_second_fork_makes_no_second_wait_subproc(world):
     called = []
 
@@ -209,7 +209,7 @@ def test_second_fork_makes_no_second_wait_subproc(world):
     assert first[2:] == second
 
 
-@pytest.mark.early
+@early_nt_world
 def test_ninth_fork_closes_the_oldest_of_eight_kept_pids(nt_world):
     called = []
 
@@ -235,7 +235,7 @@ def test_fork_in_the_child(name, system):
     assert called[: len(listed(wanted))] == listed(wanted)
 
 
-@pytest.mark.early
+@early_world
 def test_fork_child_of_a_fork_child_closes_the_handle_of_its_grandparent(world):
     def main(p):
         yield from p.fork(world.create("fork", leave(0)))
@@ -308,7 +308,7 @@ def test_spawn_in_the_child(name):
     assert called[: len(listed(wanted))] == listed(wanted)
 
 
-@pytest.mark.early
+@early_world
 def test_child_says_that_it_is_ready_in_its_signal_thread_long_after_the_copy(world):
     def stub(p):
         yield from p.execute(world.cygwin(leave(0), "new"), ARGUMENTS)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import pytest
-from machine import ARGUMENTS, SLOW, leave
+from machine import ARGUMENTS, SLOW, early_nt_world, early_world, leave
 
 from models.cygwin.child_info import ChildInfo, ChildType
 from models.win32.process_calls import CREATE_SUSPENDED
@@ -98,7 +98,7 @@ def test_native_child_that_never_ends_blocks_a_spawn_for_ever_under_blocking(nt_
     assert process.alive == nt_world.is_blocking
 
 
-@pytest.mark.early
+@early_nt_world
 def test_native_child_keeps_the_heap_section_for_life(nt_world):
     """And with it n bytes of commit; it knows nothing of any of its handles. MSYS gives it none."""
     held = {}
@@ -140,7 +140,7 @@ def test_signals_do_not_end_the_wait_of_an_exec_before_the_hundredth(nt_world):
 # -- one step, two steps ---------------------------------------------------------------------------
 
 
-@pytest.mark.early
+@early_world
 @pytest.mark.parametrize("sockets", [0, 1])
 def test_two_steps_and_a_suspended_fork_only_with_a_socket(world, sockets):
     def main(p):
@@ -166,7 +166,7 @@ def test_two_steps_and_a_suspended_fork_only_with_a_socket(world, sockets):
     assert all(row.args["prev_count"] == 1 for row in resumed)
 
 
-@pytest.mark.early
+@early_world
 def test_close_on_exec_sockets_still_make_the_start_suspended(world):
     def stub(p):
         yield from p.execute(world.cygwin(leave(0)), ARGUMENTS)
@@ -183,7 +183,7 @@ def test_close_on_exec_sockets_still_make_the_start_suspended(world):
     assert world.rows(child.pid, "WSADuplicateSocket") == []
 
 
-@pytest.mark.early
+@early_world
 @pytest.mark.parametrize("kind", ["fork", "exec", "_P_WAIT"])
 def test_what_becomes_of_a_socket(world, kind):
     """1.3.3 and MSYS copy the heap before the sockets are fixed up: stale, WSASocket fails."""
@@ -248,7 +248,7 @@ def test_creation_records_tell_waits_and_bytes(world):
         assert spawn.waited_us == 0
 
 
-@pytest.mark.early
+@early_world
 def test_only_section_schemes_copy_and_only_blocking_reads_the_parent(world):
     def main(p):
         pid = yield from p.fork(leave(0))

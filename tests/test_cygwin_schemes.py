@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import pytest
-from machine import ARGUMENTS, leave, strings, word
+from machine import ARGUMENTS, early_nt_world, early_world, leave, strings, word
 
 from models.cygwin import schemes
 from models.cygwin.arguments import Arguments, argv_of
@@ -139,7 +139,7 @@ def test_fork_child_goes_on_with_the_whole_state_of_the_allocator(world):
     assert got["child"] == got["parent"]
 
 
-@pytest.mark.early
+@early_world
 def test_heap_is_shared_pages_on_nt_and_a_copy_on_9x(world):
     kinds = {}
 
@@ -207,7 +207,7 @@ def test_argv_and_environment_arrive(world, kind):
     assert seen == [(list(given.argv), list(given.env))]
 
 
-@pytest.mark.early
+@early_world
 @pytest.mark.parametrize("mode", SPAWN_MODES)
 def test_a_parent_that_goes_on_frees_what_it_put_there(world, mode):
     tops = []
@@ -261,7 +261,7 @@ def test_spawn_gives_exit_code_pid_or_0_by_its_mode(world, native):
     assert seen["_P_NOWAIT"] in world.k.processes
 
 
-@pytest.mark.early
+@early_world
 def test_exec_keeps_the_pid_and_its_parent_gets_the_final_code(world):
     seen = {}
 
@@ -291,7 +291,7 @@ def test_exec_keeps_the_pid_and_its_parent_gets_the_final_code(world):
     assert all(stub.ended_us < last - 40_000 for stub in stubs)  # long before the program
 
 
-@pytest.mark.early
+@early_world
 def test_child_of_an_exec_can_be_waited_for_by_the_new_image_s_own_children_only(world):
     """A wait for a child that an earlier image of the process made is ECHILD."""
     seen = {}
@@ -314,7 +314,7 @@ def test_child_of_an_exec_can_be_waited_for_by_the_new_image_s_own_children_only
     assert (seen["lost"], seen["own"]) == (None, 4)
 
 
-@pytest.mark.early
+@early_world
 @pytest.mark.parametrize("parent", ["none", "gone"])
 def test_stub_without_a_living_parent_stays_and_returns_the_child_s_code(world, parent):
     def image(p):
@@ -361,7 +361,7 @@ def test_a_parent_that_never_waits_leaves_nothing_behind(world):
 # -- 62 children -----------------------------------------------------------------------------------
 
 
-@pytest.mark.early
+@early_nt_world
 def test_nobody_hears_of_the_63rd_living_child(nt_world):
     seen = []
 

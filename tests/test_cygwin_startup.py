@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import replace
 
 import pytest
-from machine import FREE, World, leave
+from machine import FREE, World, early_nt_world, early_world, leave
 
 from models.cygwin import schemes
 from models.cygwin.errors import ApiFatal, TryAgain
@@ -19,7 +19,7 @@ PAGE = 4096
 # -- the first process --------------------------------------------------------------------------
 
 
-@pytest.mark.early
+@early_world
 def test_first_process_reserves_its_heap_and_commits_one_page(world):
     seen = {}
 
@@ -135,7 +135,7 @@ def test_dll_in_the_way_of_a_first_process_is_harmless_before_1_3_3():
     assert process.exit_code == 0
 
 
-@pytest.mark.early
+@early_world
 @pytest.mark.parametrize("kind", ["exec", "_P_WAIT"])
 def test_dll_that_takes_the_heap_s_place_in_a_child_is_fatal(world, kind):
     seen = {}
@@ -196,7 +196,7 @@ def test_fatal_error_of_a_program_ends_it_with_1_and_its_message(nt_world):
     assert failure.program == "sh"
 
 
-@pytest.mark.early
+@early_nt_world
 def test_heap_that_is_exhausted_kills_the_process(nt_world):
     def main(p):
         for _ in range(100):
