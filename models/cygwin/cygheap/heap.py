@@ -12,6 +12,7 @@ from models.cygwin.cygheap.layout import Era
 from models.cygwin.cygheap.modern import ModernHeap
 from models.cygwin.cygheap.modern_layout import ModernEra
 from models.win32.memory import Memory
+from sim.errors import InputError
 
 
 class Heap(Protocol):
@@ -103,7 +104,8 @@ def early_heap(heap: Heap) -> Cygheap:
 
 
 def early(layout: HeapLayout) -> Era:
-    """A layout of 2001 as what it is. Raises TypeError for another."""
+    """A layout of 2001 as what it is. Raises InputError for another, which a scheme brings."""
     if not isinstance(layout, Era):
-        raise TypeError(f"era ({layout.name}) must be one of 2001: A, B, C or R")
+        what = f"era {layout.name} has another heap than this follows"
+        raise InputError("--scheme", what, "a scheme of era A, R or B")
     return layout
