@@ -38,6 +38,7 @@ from models.cygwin.cygheap.fits import (
     modern,
     power_of_two,
 )
+from models.cygwin.cygheap.heap import early
 from models.cygwin.descriptors import CONSOLE
 from models.cygwin.exec_chain import SHAPES, ExecChain, constant_arguments
 from models.cygwin.images import cygwin_image
@@ -287,7 +288,7 @@ def _share(
     point: Parameters, scheme: str, system: str, profile: Profile, replication: Replication
 ) -> list[Measured]:
     """What one exec asks of the allocator, and its time beside the simulated exec's."""
-    era = schemes.get(scheme).version.era
+    era = early(schemes.get(scheme).version.era)
     chain = ExecChain(era)
     for i in range(4):  # by then dead sets come back
         chain.exec(constant_arguments(i))

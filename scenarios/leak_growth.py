@@ -24,6 +24,7 @@ if __name__ == "__main__":
 
 from models.cygwin import schemes
 from models.cygwin.compile_trace import load_workload
+from models.cygwin.cygheap.heap import early, early_heap
 from models.cygwin.cygheap.layout import Era
 from models.cygwin.descent import execs_behind
 from models.cygwin.descriptors import CONSOLE
@@ -237,7 +238,7 @@ def conclusions(results: dict[str, Replicated], point: Parameters) -> Iterator[t
 
 def _eras(scheme: str) -> tuple[Era, ...]:
     """The heaps followed with a scheme, its own first."""
-    return (schemes.get(scheme).version.era, *VARIANTS.get(scheme, ()))
+    return (early(schemes.get(scheme).version.era), *VARIANTS.get(scheme, ()))
 
 
 def _whole(
@@ -268,7 +269,7 @@ def _machine(
             for fd in range(3):
                 p.open(fd, CONSOLE)
         if not left:
-            found.extend(lost_blocks(p.heap))
+            found.extend(lost_blocks(early_heap(p.heap)))
             return
         p.open(3)
         yield from p.close(3)

@@ -27,6 +27,7 @@ if __name__ == "__main__":
 from models.cygwin import schemes
 from models.cygwin.argument_requests import requests_of
 from models.cygwin.cygheap.allocator import Cygheap
+from models.cygwin.cygheap.heap import early
 from models.cygwin.cygheap.layout import Era
 from models.cygwin.descriptors import CONSOLE
 from models.cygwin.exec_chain import (
@@ -103,7 +104,7 @@ def run_point(
     point: Parameters, scheme: str, system: str, profile: Profile, replication: Replication
 ) -> Outcome:
     """The heap of one scheme moved, its pointers followed, its refusal; then the places."""
-    era = schemes.get(scheme).version.era
+    era = early(schemes.get(scheme).version.era)
     rows = [*_moved(point, era), *_long(point, era), *_follows(point, era)]
     machine = _refusal(scheme, system, profile, replication)
     rows += _refused(machine)

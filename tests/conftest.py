@@ -12,7 +12,7 @@ from typing import Any
 
 import pytest
 from hypothesis import settings
-from machine import World, bare_kernel
+from machine import CELLS, VARIANTS, World, bare_kernel, systems_of
 from recording import Recording
 
 from models.cygwin import schemes
@@ -30,8 +30,7 @@ ROOT = Path(__file__).resolve().parent.parent
 settings.register_profile("house", deadline=None, derandomize=True, database=None)
 settings.load_profile("house")
 
-CELLS = [(name, system) for name in schemes.variant_names() for system in ("nt", "9x")]
-LISTED = [(name, system) for name in schemes.names() for system in SYSTEMS]
+LISTED = [(name, system) for name in schemes.names() for system in systems_of(name)]
 Cygsim = Callable[..., subprocess.CompletedProcess[bytes]]
 
 
@@ -83,7 +82,7 @@ def world(request: pytest.FixtureRequest) -> World:
     return World(schemes.get(name), system)
 
 
-@pytest.fixture(params=schemes.variant_names())
+@pytest.fixture(params=VARIANTS)
 def nt_world(request: pytest.FixtureRequest) -> World:
     """An installation of each scheme on NT, where the system makes no difference."""
     return World(schemes.get(request.param))

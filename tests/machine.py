@@ -5,11 +5,15 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
+import pytest
+
+from models.cygwin import schemes
 from models.cygwin.arguments import Arguments
 from models.cygwin.child_info import ChildInfo
 from models.cygwin.images import cygwin_image, native_image
 from models.cygwin.installation import Installation, Program
 from models.cygwin.process import CygwinProcess
+from models.cygwin.schemes import child_copy
 from models.cygwin.startup import entry
 from models.win32.costs import CostRow
 from models.win32.image import Image
@@ -59,6 +63,27 @@ def run(k: Kernel, steps: Callable[[Kernel, Thread], Steps], costs: CostRow = FR
     assert k.crashes == []
     assert not process.alive
     return process
+
+
+def systems_of(name: str) -> tuple[str, ...]:
+    """The systems that a scheme is tested on: no 64-bit program ran on 9x."""
+    return ("nt",) if name.startswith("child-copy") else ("nt", "9x")
+
+
+# What the guard of 3.6's heap makes of a creation has tests of its own.
+VARIANTS = [name for name in schemes.variant_names() if name != child_copy.UNGUARDED.name]
+CELLS = [(name, system) for name in VARIANTS for system in systems_of(name)]
+# For tests that say what the releases of 2001 did, and 3.6 does not.
+EARLY = [name for name in VARIANTS if name != child_copy.SCHEME.name]
+_EARLY_CELLS = [cell for cell in CELLS if cell[0] in EARLY]
+early_world = pytest.mark.parametrize(
+    "world", _EARLY_CELLS, indirect=True, ids=["-".join(cell) for cell in _EARLY_CELLS]
+)
+_EARLY_LISTED = [cell for cell in _EARLY_CELLS if cell[0] in schemes.names()]
+early_replay = pytest.mark.parametrize(
+    "replay", _EARLY_LISTED, indirect=True, ids=["-".join(cell) for cell in _EARLY_LISTED]
+)
+early_nt_world = pytest.mark.parametrize("nt_world", EARLY, indirect=True)
 
 
 class WatchedKernel(Kernel):
@@ -120,7 +145,8 @@ class World:
         engine = Engine()
         self.trace = Trace(calls=True)
         cpus = Processors(engine, processors, 20_000.0)
-        self.k = WatchedKernel(engine, cpus, SYSTEMS[system], self.trace)
+        words = SYSTEMS[system].of_words(scheme.version.era.word_bytes)
+        self.k = WatchedKernel(engine, cpus, words, self.trace)
         self.scheme = Watched(scheme)
         self.costs = costs
         self.installation = Installation(self.k, self.scheme, self.scheme.version)
@@ -188,9 +214,14 @@ class World:
     @property
     def steps_with_a_socket(self) -> int:
         """In how many steps a section is filled while a socket is open; 0 if there is none."""
-        if self.is_blocking:
+        if self.child_reads:
             return 0
         return 1 if self.copies_before_sockets else 2
+
+    @property
+    def child_reads(self) -> bool:
+        """Whether the child reads its parent's memory; otherwise it is given a section."""
+        return self.scheme.name in ("blocking", "child-copy", "child-copy-3.6.4")
 
     @property
     def copies_before_sockets(self) -> bool:

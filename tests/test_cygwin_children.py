@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import pytest
-from machine import ARGUMENTS, leave
+from machine import ARGUMENTS, early_world, leave
 
 from models.win32.handles import CURRENT_PROCESS
 
@@ -124,6 +124,7 @@ def test_fork_gives_every_handle_back_but_the_child_s_own(world):
 # -- processes that exec ------------------------------------------------------------------------
 
 
+@early_world
 def test_parent_adopts_the_new_process_and_hears_only_of_its_end(world):
     """The stub's end is no end of the child: no SIGCHLD for it."""
     seen = {}

@@ -149,11 +149,12 @@ def test_8_gib_of_reserve_take_little_memory():
         _, peak_bytes = tracemalloc.get_traced_memory()
     finally:
         tracemalloc.stop()
-    assert peak_bytes < 32 << 20  # 5,478 pages with a block's header are 22 MiB
+    # 5,478 pages with a block's header are 22 MiB, the list of 2 Mi pages 18 MiB
+    assert peak_bytes < 64 << 20
 
 
 def fields(era, **changes):
-    names = [f for f in era.__dataclass_fields__ if f != "bucket_table"]
+    names = [f.name for f in dataclasses.fields(era) if f.init]
     return {name: getattr(era, name) for name in names} | changes
 
 

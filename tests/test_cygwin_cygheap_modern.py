@@ -19,7 +19,7 @@ from models.cygwin.cygheap.modern_layout import (
     ModernType,
 )
 from models.win32.errors import AccessViolation
-from models.win32.sparse_memory import SparseMemory
+from models.win32.memory import Memory
 
 BASE = 0x800000000
 ALL = pytest.mark.parametrize("era", VARIANTS.values(), ids=lambda era: era.name)
@@ -27,7 +27,7 @@ REPAIRED = [BEFORE, INDEX_FROM_1, STORE_PLUS_1]
 
 
 def fresh(era: ModernEra) -> ModernHeap:
-    return ModernHeap.first_process(era, SparseMemory(era.reserve_bytes), BASE)
+    return ModernHeap.first_process(era, Memory(era.reserve_bytes), BASE)
 
 
 def after_exec(heap: ModernHeap) -> ModernHeap:

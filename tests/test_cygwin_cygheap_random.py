@@ -155,7 +155,7 @@ def plain_step(heap, op, users):
     elif name == "z":
         n = rest[1] * rest[2]
         users.append(heap._slow_cmalloc(rest[0], n, n))
-        heap._clear(users[-1], n)
+        heap.clear(users[-1], n)
     elif name in ("s", "many"):
         texts = rest if name == "s" else [b"t" * n for n in rest[0]]
         for text in texts:

@@ -10,6 +10,7 @@ from machine import ARGUMENTS, World, leave
 from models.cygwin import schemes
 from models.cygwin.compile_trace import load_workload
 from models.cygwin.cygheap import audit
+from models.cygwin.cygheap.audits import garbage_in
 from models.cygwin.exit_audit import live_blocks
 from models.cygwin.heap_owners import GARBAGE, OWNERS, HeapWatch, owners
 from models.cygwin.process import CygwinProcess
@@ -64,7 +65,7 @@ def test_garbage_is_what_the_audit_counts(nt_world):
     def program(p: CygwinProcess) -> Steps:
         p.heap.cstrdup(b"nobody's, for ever")
         p.heap.cstrdup1(b"nobody's, tagged")
-        counted.append(audit.garbage(p.heap, live_blocks(p).tolist()))
+        counted.append(garbage_in(p.heap, audit.committed_bytes(p.heap), live_blocks(p), {}))
         yield from p.exit(0)
 
     start = nt_world.create("_P_WAIT", program)

@@ -268,7 +268,8 @@ def test_memory_that_runs_out_fails_processes_and_not_the_run(limit_kib, replay)
     assert 0 <= done.kernel.committed_peak_bytes <= limit_kib * 1024
     messages = [failure.message for failure in done.installation.failures]
     messages += [message for _, _, _, message in done.kernel.crashes]
-    assert all("1455" in m or "died before initialization" in m or " pass " in m
+    assert all("1455" in m or "died before initialization" in m or "died unexpectedly" in m
+               or "initial cygheap" in m or "write copy" in m or " pass " in m
                for m in messages)  # fmt: skip
     assert bool(messages) == (done.outcome == "failed")
     if not any(process.alive for process in done.kernel.processes.values()):
@@ -347,7 +348,7 @@ def test_document_of_a_run_sums_up_what_happened(nt_replay):
     assert document["blocked"] == document["failures"] == []
     assert document["cygheap"]["digest"] == done.digest()
     read = document["read_process_memory_bytes"]
-    assert (read > 0) == (nt_replay.scheme == "blocking")
+    assert (read > 0) == (nt_replay.scheme in ("blocking", "child-copy"))
     assert document["bytes_copied"] > document["write_process_memory_bytes"] > 0
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from machine import ARGUMENTS, leave
+from machine import ARGUMENTS, early_world, leave
 
 from models.cygwin.descriptors import DISK, DescriptorTable
 from models.cygwin.errors import TryAgain
@@ -37,6 +37,7 @@ def open_some(p):
 # -- one process ----------------------------------------------------------------------------------
 
 
+@early_world
 def test_the_child_runs_in_its_parent_s_process_and_its_exec_is_a_spawn(world):
     seen = {}
 
@@ -90,6 +91,7 @@ def test_the_parent_s_table_is_as_before_and_every_block_of_the_copy_is_free_aga
     assert seen == {"leaked": 0, "lost": set()}
 
 
+@early_world
 def test_what_a_guest_opens_and_closes_is_its_own_but_its_directory_is_not(world):
     seen = {}
 
@@ -114,6 +116,7 @@ def test_what_a_guest_opens_and_closes_is_its_own_but_its_directory_is_not(world
     assert seen["cwd"] == 40
 
 
+@early_world
 def test_heap_commits_and_growth_are_those_of_a_second_table(world):
     """A vector, and for each descriptor an fhandler and two names; all of it free afterwards."""
     grown = {}
@@ -142,6 +145,7 @@ def test_heap_commits_and_growth_are_those_of_a_second_table(world):
 # -- exits, nesting, failures ---------------------------------------------------------------------
 
 
+@early_world
 def test_a_guest_that_exits_becomes_a_fork_that_exits_at_once(world):
     seen = {}
 
@@ -183,6 +187,7 @@ def test_two_vforks_one_after_the_other(world):
     world.finish(main)
 
 
+@early_world
 def test_a_vfork_in_a_guest_is_a_fork_from_1_3_3_on(world):
     seen = {}
 
@@ -219,6 +224,7 @@ def test_a_vfork_in_a_guest_is_a_fork_from_1_3_3_on(world):
         assert kinds == ["vfork", "fork", "exec", "spawn"]
 
 
+@early_world
 def test_a_fork_in_a_guest_has_both_tables_and_its_exec_lets_go_of_the_held_one(world):
     seen = {}
 
@@ -247,6 +253,7 @@ def test_a_fork_in_a_guest_has_both_tables_and_its_exec_lets_go_of_the_held_one(
     assert seen == {"child": ([0, 1, 2, 3, 4], [0, 1, 2, 4]), "last": (None, [0, 1, 2, 4])}
 
 
+@early_world
 def test_an_exec_that_fails_comes_back_to_the_guest(world):
     seen = []
 
@@ -375,6 +382,7 @@ def test_close_on_exec_is_lost_in_the_copied_table_of_era_a(world):
     assert seen["open"] == ([0, 1, 2, 3, 4] if world.is_blocking else [0, 1, 2, 3])
 
 
+@early_world
 def test_the_copy_counts_no_sockets_but_closing_it_counts_them_down(world):
     seen = {}
 

@@ -13,14 +13,13 @@ from __future__ import annotations
 from array import array
 from collections.abc import Sequence
 from dataclasses import dataclass
-from struct import Struct
 from typing import NamedTuple
 
-from models.cygwin.cygheap.allocator import Cygheap
-from models.cygwin.cygheap.layout import HeapType
+from models.cygwin.cygheap.allocator import HeapFatal
+from models.cygwin.cygheap.heap import Heap
+from models.cygwin.cygheap.heap_layout import HeapLayout
 
-EXEC_INFO_BYTES = 28  # uid, old_title, argc, argv, envc, envp, pinfo handle
-_INFO = Struct("<IIIIIII")
+EXEC_INFO_BYTES = HeapLayout.exec_info.words.size  # in 2001: 28
 
 
 class Arguments(NamedTuple):
@@ -53,52 +52,68 @@ class ArgumentBlocks:
     pinfo: int = 0
 
 
-def put_argv(heap: Cygheap, arguments: Arguments) -> ArgumentBlocks:
-    """Allocate and fill what belongs to argv: steps 1 to 6 of §b4."""
-    argv = arguments.argv
-    info = heap.ccalloc(HeapType.HEAP_1_EXEC, 1, EXEC_INFO_BYTES)
+def put_argv(
+    heap: Heap, arguments: Arguments, more_info_bytes: int = 0, copied: bool = True
+) -> ArgumentBlocks:
+    """Allocate and fill what belongs to argv: steps 1 to 6 of §b4.
+
+    more_info_bytes: of exec information beyond the fixed part
+    copied: the strings of argv are; of a script's, those in front are in any case
+    Raises HeapFatal if there is no room where the code dies of that.
+    """
+    argv, era = arguments.argv, heap.era
+    word_bytes, kind = era.word_bytes, era.argv_type
+    info = heap.ccalloc(era.exec_type, 1, era.exec_info.words.size + more_info_bytes)
+    if not info:
+        raise HeapFatal("ccalloc would have returned NULL")
     levels = min(arguments.script, len(argv) - 1)
     argc = len(argv) - levels
-    vector = heap.cmalloc(HeapType.HEAP_1_ARGV, (argc + 5) * 4)
+    vector = heap.cmalloc(kind, (argc + 5) * word_bytes)
     strings: list[int] = []
     if levels > 0:
         path = heap.cstrdup1(argv[levels])
         for level in range(levels, 0, -1):
-            vector = heap.crealloc(vector, (argc + 2) * 4)
+            vector = heap.crealloc(vector, (argc + 2) * word_bytes)
             strings.append(heap.cstrdup1(argv[level - 1]))
             argc += 1
-        strings = [*strings[::-1], path, *heap.cstrdup1_many(argv[levels + 1 :])]
-    else:
+        strings = [*strings[::-1], path]
+        if copied:
+            strings += heap.cstrdup1_many(argv[levels + 1 :])
+    elif copied:
         strings = heap.cstrdup1_many(argv)
     _store(heap, vector, strings)
     return ArgumentBlocks(info, vector, strings)
 
 
-def put_environment(
-    heap: Cygheap, blocks: ArgumentBlocks, arguments: Arguments, pinfo: int
-) -> None:
+def put_environment(heap: Heap, blocks: ArgumentBlocks, arguments: Arguments, pinfo: int) -> None:
     """Allocate and fill the environment, steps 7 and 8, and complete the exec information."""
-    blocks.env_vector = heap.cmalloc(HeapType.HEAP_1_ARGV, (len(arguments.env) + 1) * 4)
+    era = heap.era
+    places = len(arguments.env) + era.env_spare
+    blocks.env_vector = heap.cmalloc(era.argv_type, places * era.word_bytes)
+    if not blocks.env_vector:
+        raise HeapFatal("cmalloc would have returned NULL")
     blocks.env_strings = heap.cstrdup1_many(arguments.env)
     _store(heap, blocks.env_vector, blocks.env_strings)
     put_info(heap, blocks, pinfo)
 
 
-def put_info(heap: Cygheap, blocks: ArgumentBlocks, pinfo: int) -> None:
+def put_info(heap: Heap, blocks: ArgumentBlocks, pinfo: int) -> None:
     """Complete the exec information; `pinfo` is the handle of a pinfo to go along, 0 for none."""
     assert blocks.env_strings is not None
     blocks.pinfo = pinfo
-    packed = _INFO.pack(0, 0, len(blocks.strings), blocks.vector,
-                        len(blocks.env_strings), blocks.env_vector, pinfo)  # fmt: skip
+    packed = heap.era.exec_info.packed(
+        len(blocks.strings), blocks.vector, len(blocks.env_strings), blocks.env_vector, pinfo
+    )
     heap.memory.write(blocks.info - heap.base, packed)
 
 
-def free_arguments(heap: Cygheap, blocks: ArgumentBlocks) -> None:
+def free_arguments(heap: Heap, blocks: ArgumentBlocks) -> None:
     """What a parent that goes on frees, in the order of its destructors (§b5)."""
-    heap.cfree_many([*blocks.strings, blocks.vector])
+    argv = [*blocks.strings, blocks.vector]
+    rest = [blocks.info]
     if blocks.env_strings is not None:
-        heap.cfree_many([*blocks.env_strings, blocks.env_vector])
-    heap.cfree(blocks.info)
+        rest = [*blocks.env_strings, blocks.env_vector, blocks.info]
+    heap.cfree_many([*rest, *argv] if heap.era.environment_first else [*argv, *rest])
 
 
 class Handed(NamedTuple):
@@ -115,15 +130,27 @@ class Handed(NamedTuple):
     pinfo: int
 
 
-def read_arguments(heap: Cygheap, info: int) -> Handed:
+def read_arguments(heap: Heap, info: int) -> Handed:
     """Read the exec information at `info` and what it points to."""
-    memory, base = heap.memory, heap.base
-    _, _, _, vector, envc, env_vector, pinfo = _INFO.unpack(
-        memory.read(info - base, EXEC_INFO_BYTES)
-    )
-    env = memoryview(memory.read(env_vector - base, 4 * envc)).cast("I").tolist()
-    return Handed(info, vector, env_vector, env, pinfo)
+    layout = heap.era.exec_info
+    words = layout.words.unpack(heap.memory.read(info - heap.base, layout.words.size))
+    env = _load(heap, words[layout.envp], words[layout.envc])
+    pinfo = 0 if layout.pinfo is None else words[layout.pinfo]
+    return Handed(info, words[layout.argv], words[layout.envp], env, pinfo)
 
 
-def _store(heap: Cygheap, vector: int, pointers: list[int]) -> None:
-    heap.memory.write(vector - heap.base, array("I", [*pointers, 0]).tobytes())
+def argv_of(heap: Heap, info: int, vector: int) -> list[int]:
+    """Addresses of the arguments in `vector`, as many as the exec information says."""
+    layout = heap.era.exec_info
+    words = layout.words.unpack(heap.memory.read(info - heap.base, layout.words.size))
+    return _load(heap, vector, words[layout.argc])
+
+
+def _load(heap: Heap, vector: int, count: int) -> list[int]:
+    era = heap.era
+    content = heap.memory.read(vector - heap.base, era.word_bytes * count)
+    return memoryview(content).cast(era.word_code).tolist()
+
+
+def _store(heap: Heap, vector: int, pointers: list[int]) -> None:
+    heap.memory.write(vector - heap.base, array(heap.era.word_code, [*pointers, 0]).tobytes())

@@ -32,6 +32,7 @@ from models.cygwin.call_log import Call, CallLog
 from models.cygwin.call_rows import calls_of
 from models.cygwin.call_versions import Program, Variant
 from models.cygwin.call_windows import is_reduced
+from models.cygwin.cygheap.heap import early_heap
 from models.cygwin.cygheap.layout import HeapType
 from models.cygwin.descriptors import CONSOLE, DISK, PIPE, SOCKET, WRITES
 from models.cygwin.errors import TryAgain
@@ -352,7 +353,7 @@ def _put_freed(p: CygwinProcess, size_bytes: int) -> None:
 
 def _put_block(p: CygwinProcess, size_bytes: int, b: int = 3) -> int:
     """One untagged block of that size, whatever its bucket says; its user address."""
-    heap = p.heap
+    heap = early_heap(p.heap)
     offset = heap.csbrk(size_bytes) - heap.base
     heap.memory.write32(offset, b)
     heap.memory.write32(offset + 4, heap.head)

@@ -21,7 +21,7 @@ def fixup_after_fork(p: CygwinProcess, parent: int) -> None:
     for d in p.fds.open.values():
         if d.kind == PIPE and p.version.pipe_guards and reads(p, d.handle):
             p.k.create_event(p.me, manual=False, role="pipe guard")
-        if d.kind == SOCKET:
+        if d.info:
             d.handle, d.second = new_socket(p, d.info, (d.handle, d.second), parent)
         elif d.cloexec:
             d.handle, d.second = (_fetch(p, parent, h) for h in (d.handle, d.second))

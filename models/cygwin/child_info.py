@@ -34,6 +34,7 @@ class ChildInfo(NamedTuple):
     moreinfo: address of cygheap_exec_info, argv and environment; 0 for a fork
     heapbase, heap_bytes: the parent's user heap (fork)
     stack_bytes: of the parent's stack that fork copies
+    wr_proc_pipe: write end of the pipe by whose end the parent learns of the child's (3.6)
     hexec: the parent's inheritable handle of itself, which a fork child has for its own execs
     """
 
@@ -53,6 +54,7 @@ class ChildInfo(NamedTuple):
     heap_bytes: int = 0
     stack_bytes: int = 0
     hexec: int = 0
+    wr_proc_pipe: int = 0
 
     @property
     def takes_over(self) -> bool:

@@ -57,6 +57,7 @@ class Child:
     h_first: handle of the process that was registered, closed at reaping -- constant
     h_pinfo, view: its pinfo -- constant
     zombie: it has ended and nobody has reaped it -- state
+    rd_proc_pipe, code: what tells of its end, and how it ended, from Cygwin 3.6 -- state
     """
 
     pid: int
@@ -65,6 +66,8 @@ class Child:
     h_pinfo: int
     view: Region
     zombie: bool = False
+    rd_proc_pipe: int = 0
+    code: int | None = None
 
     @property
     def pinfo(self) -> Memory:
@@ -282,7 +285,8 @@ def reap(p: CygwinProcess, by: Thread, child: Child) -> Steps:
     k = p.k
     assert p.waiter is not None
     p.children.remove(child)
-    p.waiter.code = k.get_exit_code_process(by, child.h_process)
+    code = child.code
+    p.waiter.code = k.get_exit_code_process(by, child.h_process) if code is None else code
     yield from k.set_event(by, p.h_wait)
     _release(k, by, child)
 

@@ -5,7 +5,7 @@ Source: fork.cc and spawn.cc of aa9d50a1c (CYGWIN.md §c2, §c3); order of calls
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from contextlib import suppress
 from typing import TYPE_CHECKING, NamedTuple
 
@@ -19,7 +19,6 @@ from models.cygwin.arguments import (
     put_info,
 )
 from models.cygwin.child_info import NO_CYGPID, ChildInfo, ChildType
-from models.cygwin.descriptors import SOCKET
 from models.cygwin.errors import TryAgain
 from models.cygwin.installation import Creation
 from models.cygwin.protocol import P_DETACH, P_OVERLAY
@@ -160,7 +159,7 @@ def fixup_before(p: CygwinProcess, child_winpid: int, execed: bool) -> Steps:
     """Write into our own heap, for each socket, what the suspended child needs to make it anew."""
     heap = p.heap
     for d in p.fds.open.values():
-        if d.kind != SOCKET or (execed and d.cloexec):
+        if not d.info or (execed and d.cloexec):
             continue
         for i, handle in enumerate((d.handle, d.second)):
             if handle:
@@ -234,6 +233,17 @@ def finish_fork(
         k.close_handle(me, handle)
 
 
+def wait_for_child(p: CygwinProcess, creation: Creation, handles: Sequence[int], ms: int) -> Steps:
+    """A wait of the hand-over, with its time written into the creation."""
+    k = p.k
+    creation.waits += 1
+    creation.waiting_since_us = p.now()
+    result = yield from k.wait_for_multiple_objects(p.me, handles, False, ms)
+    creation.waited_us += k.engine.now - creation.waiting_since_us
+    creation.waiting_since_us = None
+    return result
+
+
 def _sync(
     p: CygwinProcess, creation: Creation, h_process: int, ready: int, pid: int, state: str
 ) -> Steps:
@@ -242,7 +252,7 @@ def _sync(
     `state` is what the message calls the part of the fork (§i, logs `fork-child-dies`).
     """
     k, me = p.k, p.me
-    woke = yield from p.wait_for_child(creation, (ready, h_process), FORK_WAIT_MS)
+    woke = yield from wait_for_child(p, creation, (ready, h_process), FORK_WAIT_MS)
     if woke == WAIT_OBJECT_0:
         return
     if woke == WAIT_TIMEOUT:
@@ -265,7 +275,7 @@ def wait_for_exec(p: CygwinProcess, creation: Creation, h_process: int, ready: i
     handles = (h_process, p.signal_arrived, ready)
     woke = SIGNAL_WOKE
     for _ in range(MAX_SIGNAL_WAKES):
-        woke = yield from p.wait_for_child(creation, handles, INFINITE)
+        woke = yield from wait_for_child(p, creation, handles, INFINITE)
         if woke != SIGNAL_WOKE:
             break
         yield from k.reset_event(me, p.signal_arrived)
@@ -298,7 +308,7 @@ def leave_to_child(
         if p.version.orphan_signals:
             yield from k.set_event(me, p.signal_arrived)  # no more signals (§i, ten logs)
         for _ in range(MAX_SIGNAL_WAKES):
-            woke = yield from p.wait_for_child(creation, watched, INFINITE)
+            woke = yield from wait_for_child(p, creation, watched, INFINITE)
             if woke == WAIT_OBJECT_0:
                 break
             yield from k.reset_event(me, p.signal_arrived)

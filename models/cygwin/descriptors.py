@@ -1,7 +1,8 @@
 """The descriptor table: fhandlers in the cygheap, and the handles that they hold.
 
 The table is a vector of pointers (HEAP_ARGV); each descriptor is an fhandler (HEAP_FHANDLER) with
-its two names (HEAP_STR), a socket with a block of protocol information (HEAP_BUF) besides.  A child
+its two names (HEAP_STR), a socket with a block of protocol information (HEAP_BUF) besides where its
+handle cannot be inherited.  A child
 learns all of it from its copy of the heap's bytes and from nowhere else.
 
 During a vfork there are two of them: a copy in force, and the parent's own on hold (`vfork.py`).
@@ -14,16 +15,12 @@ what is assumed; their sizes are the era's.
 
 from __future__ import annotations
 
-from struct import Struct
-
 import numpy as np
 
-from models.cygwin.cygheap.allocator import Cygheap
+from models.cygwin.cygheap.heap import Heap
 from models.cygwin.cygheap.layout import HeapType
-from models.win32.winsock_calls import PROTOCOL_INFO_BYTES
 
 FIRST_SLOTS = 32  # NOFILE_INCR, dtable.cc
-_BODY = Struct("<IIIIIII")  # class, flags, handle, second handle, win32 name, name, protocol info
 _CLOEXEC = 1
 
 CONSOLE, DISK, PIPE, SOCKET = "console", "disk", "pipe", "socket"
@@ -64,11 +61,12 @@ class DescriptorTable:
     held: the table that is on hold while this one is in force, None outside a vfork -- state
     """
 
-    __slots__ = ("_heap", "_size", "_sockets", "_vector", "held", "open")
+    __slots__ = ("_body", "_heap", "_size", "_sockets", "_vector", "_word_bytes", "held", "open")
 
-    def __init__(self, heap: Cygheap) -> None:
+    def __init__(self, heap: Heap) -> None:
         """An empty table that lies nowhere yet; `create` or `read` gives it a place."""
         self._heap = heap
+        self._body, self._word_bytes = heap.era.fhandler_words, heap.era.word_bytes
         self.open: dict[int, Descriptor] = {}
         self.held: DescriptorTable | None = None
         self._vector = 0
@@ -79,18 +77,18 @@ class DescriptorTable:
         """dtable_init in the first process: 32 empty slots."""
         heap = self._heap
         self._size = FIRST_SLOTS
-        self._vector = heap.ccalloc(HeapType.HEAP_ARGV, FIRST_SLOTS, 4)
+        self._vector = heap.ccalloc(HeapType.HEAP_ARGV, FIRST_SLOTS, self._word_bytes)
         self._store_header()
 
     def read(self) -> None:
         """Find the table, and one on hold, that the parent left in the heap's bytes."""
         heap = self._heap
-        memory, at = heap.memory, heap.era.fdtab_offset
-        self._vector = memory.read32(at)
-        self._sockets = memory.read32(at + 12)
-        self._size = memory.read32(self._size_offset())
+        memory, era = heap.memory, heap.era
+        self._vector = heap.word(era.fdtab_offset)
+        self._sockets = memory.read32(era.socket_count_offset)
+        self._size = memory.read32(era.fd_count_offset)
         self._read_vector()
-        held = memory.read32(at + 4)
+        held = 0 if era.held_offset is None else heap.word(era.held_offset)
         if held:
             self.held = self._sister(held)
             self.held._read_vector()
@@ -98,8 +96,9 @@ class DescriptorTable:
     def _read_vector(self) -> None:
         if not self._vector:
             return
-        memory, base = self._heap.memory, self._heap.base
-        words = np.frombuffer(memory.read(self._vector - base, self._size * 4), np.uint32)
+        heap, word_bytes = self._heap, self._word_bytes
+        content = heap.memory.read(self._vector - heap.base, self._size * word_bytes)
+        words = np.frombuffer(content, heap.era.word_code)
         for fd in words.nonzero()[0].tolist():
             self.open[fd] = self._load(int(words[fd]))
 
@@ -129,15 +128,15 @@ class DescriptorTable:
         made.win32_name = heap.cstrdup(win32_name) if win32_name else 0
         made.name = heap.cstrdup(name) if name else 0
         made.texts = win32_name, name
-        if kind == SOCKET:
-            made.info = heap.cmalloc(HeapType.HEAP_BUF, PROTOCOL_INFO_BYTES)
+        if kind == SOCKET and heap.era.socket_info_bytes:
+            made.info = heap.cmalloc(HeapType.HEAP_BUF, heap.era.socket_info_bytes)
             if counted:
                 self._count_sockets(1)
         if fd >= self._size:
             self._extend(fd)
         self.open[fd] = made
         self.store(made)
-        heap.memory.write32(self._vector + 4 * fd - heap.base, address)
+        heap.set_word(self._vector + self._word_bytes * fd - heap.base, address)
         return made
 
     def names(self, descriptor: Descriptor) -> tuple[bytes, bytes]:
@@ -155,13 +154,13 @@ class DescriptorTable:
             heap.cfree(gone.info)
             self._count_sockets(-1)
         heap.cfree_many(block for block in (gone.name, gone.win32_name, gone.address) if block)
-        heap.memory.write32(self._vector + 4 * fd - heap.base, 0)
+        heap.set_word(self._vector + self._word_bytes * fd - heap.base, 0)
         return gone
 
     def store(self, descriptor: Descriptor) -> None:
         """Write a descriptor's words into its fhandler."""
         d = descriptor
-        body = _BODY.pack(_NUMBERS[d.kind], _CLOEXEC if d.cloexec else 0, d.handle,
+        body = self._body.pack(_NUMBERS[d.kind], _CLOEXEC if d.cloexec else 0, d.handle,
                           d.second, d.win32_name, d.name, d.info)  # fmt: skip
         self._heap.memory.write(d.address - self._heap.base, body)
 
@@ -181,13 +180,14 @@ class DescriptorTable:
 
     def sister(self) -> DescriptorTable:
         """An empty table of the same size, not yet in force."""
-        return self._sister(self._heap.ccalloc(HeapType.HEAP_ARGV, self._size, 4))
+        return self._sister(self._heap.ccalloc(HeapType.HEAP_ARGV, self._size, self._word_bytes))
 
     def put_on_hold(self, sister: DescriptorTable) -> None:
         """`sister` is in force from now on, and this table waits."""
-        memory, at = self._heap.memory, self._heap.era.fdtab_offset
-        memory.write32(at + 4, self._vector)
-        memory.write32(at, sister._vector)
+        heap, held = self._heap, self._heap.era.held_offset
+        assert held is not None
+        heap.set_word(held, self._vector)
+        heap.set_word(heap.era.fdtab_offset, sister._vector)
         sister.held = self
 
     def take_back(self) -> DescriptorTable:
@@ -199,7 +199,7 @@ class DescriptorTable:
         assert back is not None
         back._sockets = self._sockets
         back._store_header()
-        self._heap.memory.write32(self._heap.era.fdtab_offset + 4, 0)
+        self._none_held()
         self._heap.cfree(self._vector)
         return back
 
@@ -217,7 +217,7 @@ class DescriptorTable:
         gone = self.held
         assert gone is not None
         self._heap.cfree(gone._vector)
-        self._heap.memory.write32(self._heap.era.fdtab_offset + 4, 0)
+        self._none_held()
         self.held = None
 
     def _sister(self, vector: int) -> DescriptorTable:
@@ -227,10 +227,11 @@ class DescriptorTable:
 
     def _load(self, address: int) -> Descriptor:
         offset = address - self._heap.base
-        if offset & 4095 > 4096 - _BODY.size:
-            body = _BODY.unpack(self._heap.memory.read(offset, _BODY.size))
+        fields = self._body
+        if offset & 4095 > 4096 - fields.size:
+            body = fields.unpack(self._heap.memory.read(offset, fields.size))
         else:
-            body = _BODY.unpack_from(self._heap.memory.page(offset >> 12), offset & 4095)
+            body = fields.unpack_from(self._heap.memory.page(offset >> 12), offset & 4095)
         number, flags, handle, second, win32_name, name, info = body
         made = Descriptor(address, _CLASSES[number], handle, second, bool(flags & _CLOEXEC))
         made.win32_name, made.name, made.info = win32_name, name, info
@@ -239,8 +240,8 @@ class DescriptorTable:
     def _extend(self, fd: int) -> None:
         heap = self._heap
         size = FIRST_SLOTS * ((fd + FIRST_SLOTS) // FIRST_SLOTS)
-        vector = heap.ccalloc(HeapType.HEAP_ARGV, size, 4)
-        old = heap.memory.read(self._vector - heap.base, 4 * self._size)
+        vector = heap.ccalloc(HeapType.HEAP_ARGV, size, self._word_bytes)
+        old = heap.memory.read(self._vector - heap.base, self._word_bytes * self._size)
         heap.memory.write(vector - heap.base, old)
         heap.cfree(self._vector)
         self._vector, self._size = vector, size
@@ -251,9 +252,11 @@ class DescriptorTable:
         self._heap.memory.write32(self._heap.era.socket_count_offset, self._sockets)
 
     def _store_header(self) -> None:
-        self._heap.memory.write32(self._heap.era.fdtab_offset, self._vector)
-        self._heap.memory.write32(self._size_offset(), self._size)
-
-    def _size_offset(self) -> int:
         era = self._heap.era
-        return era.fdtab_offset + (16 if era.console_fds_offset is None else 20)
+        self._heap.set_word(era.fdtab_offset, self._vector)
+        self._heap.memory.write32(era.fd_count_offset, self._size)
+
+    def _none_held(self) -> None:
+        held = self._heap.era.held_offset
+        assert held is not None
+        self._heap.set_word(held, 0)

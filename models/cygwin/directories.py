@@ -10,53 +10,51 @@ else frees it; its type, how its words lie and that `/` frees it are assumed.
 
 from __future__ import annotations
 
-from struct import Struct
-
-from models.cygwin.cygheap.allocator import Cygheap
+from models.cygwin.cygheap.heap import Heap
 from models.cygwin.cygheap.layout import HeapType
 
-ROOT_RECORD = Struct("<260sI260sI")  # POSIX name, its length, Win32 name, its length
-NAME_BYTES = 259  # longest name that the record holds, without NUL
 
-
-def set_cwd(heap: Cygheap, posix: bytes, win32: bytes) -> None:
+def set_cwd(heap: Heap, posix: bytes, win32: bytes) -> None:
     """The working directory has these names from now on."""
-    cwd = heap.era.cwd_offset
-    for offset, name in ((cwd, posix), (cwd + 4, win32)):
-        block = heap.crealloc(heap.memory.read32(offset), len(name) + 1)
-        heap.memory.write32(offset, block)
-        heap.memory.write(block - heap.base, name + b"\0")
+    era = heap.era
+    names = [(era.cwd_offset, posix + b"\0"), (era.cwd_win32_offset, win32 + b"\0")]
+    if era.wide_names:
+        names = [(era.cwd_win32_offset, win32.decode().encode("utf-16-le") + b"\0\0"), names[0]]
+    for offset, name in names:
+        block = heap.crealloc(heap.word(offset), len(name))
+        heap.set_word(offset, block)
+        heap.memory.write(block - heap.base, name)
 
 
-def cwd_of(heap: Cygheap) -> bytes:
+def cwd_of(heap: Heap) -> bytes:
     """The POSIX name of the working directory, b"" before the first chdir."""
-    return heap.string(heap.memory.read32(heap.era.cwd_offset))
+    return heap.string(heap.word(heap.era.cwd_offset))
 
 
-def set_root(heap: Cygheap, posix: bytes, win32: bytes) -> None:
+def set_root(heap: Heap, posix: bytes, win32: bytes) -> None:
     """The root of all names from now on; `/` lifts it. Raises ValueError for a longer name."""
+    layout = heap.era.root_record
+    longest = layout.size // 2 - 5  # without NUL and the word of its length
     for name in (posix, win32):
-        if len(name) > NAME_BYTES:
-            raise ValueError(
-                f"root ({len(name)} characters) must have at most {NAME_BYTES} of them"
-            )
+        if len(name) > longest:
+            raise ValueError(f"root ({len(name)} characters) must have at most {longest} of them")
     offset = heap.era.root_offset
-    record = heap.memory.read32(offset)
+    record = heap.word(offset)
     if posix == b"/":
         if record:
             heap.cfree(record)
-            heap.memory.write32(offset, 0)
+            heap.set_word(offset, 0)
         return
     if not record:
-        record = heap.ccalloc(HeapType.HEAP_MOUNT, 1, ROOT_RECORD.size)
-        heap.memory.write32(offset, record)
-    heap.memory.write(record - heap.base, ROOT_RECORD.pack(posix, len(posix), win32, len(win32)))
+        record = heap.ccalloc(HeapType.HEAP_MOUNT, 1, layout.size)
+        heap.set_word(offset, record)
+    heap.memory.write(record - heap.base, layout.pack(posix, len(posix), win32, len(win32)))
 
 
-def root_of(heap: Cygheap) -> bytes:
+def root_of(heap: Heap) -> bytes:
     """The POSIX name of the root, b"/" where there was no chroot."""
-    record = heap.memory.read32(heap.era.root_offset)
+    layout, record = heap.era.root_record, heap.word(heap.era.root_offset)
     if not record:
         return b"/"
-    name, length, _, _ = ROOT_RECORD.unpack(heap.memory.read(record - heap.base, ROOT_RECORD.size))
+    name, length, _, _ = layout.unpack(heap.memory.read(record - heap.base, layout.size))
     return bytes(name[:length])

@@ -24,8 +24,8 @@ def save(p: CygwinProcess) -> None:
     """Put what the DLL keeps in variables where fork copies it from."""
     memory, at = p.me.process.space.memory_at(p.version.dll_bss[0])
     words = [p.environ, p.argv, p.exec_info, p.user_heap_bytes]
-    packed = array("I", words).tobytes()
-    if memory.read(at, 16) != packed:  # the page stays shared if nothing has changed
+    packed = array(p.version.era.word_code, words).tobytes()
+    if memory.read(at, len(packed)) != packed:  # the page stays shared if nothing has changed
         memory.write(at, packed)
     if p.heap.buckets is not None:
         memory.write(at + _HEADS, array("I", p.heap.buckets).tobytes())
@@ -34,7 +34,8 @@ def save(p: CygwinProcess) -> None:
 def load(p: CygwinProcess) -> None:
     """What a fork child finds in its bss once the parent has written it."""
     memory, at = p.me.process.space.memory_at(p.version.dll_bss[0])
-    words = memoryview(memory.read(at, 16)).cast("I")
+    era = p.version.era
+    words = memoryview(memory.read(at, 4 * era.word_bytes)).cast(era.word_code)
     p.environ, p.argv, p.exec_info, p.user_heap_bytes = words
     if p.heap.buckets is not None:
         heads = memoryview(memory.read(at + _HEADS, 128)).cast("I")

@@ -13,7 +13,9 @@ from array import array
 
 import numpy as np
 
-from models.cygwin.cygheap.audit import Addresses, Chain, committed_bytes, garbage_in
+from models.cygwin.arguments import argv_of
+from models.cygwin.cygheap.audit import Addresses, Chain, committed_bytes
+from models.cygwin.cygheap.audits import garbage_in
 from models.cygwin.process import CygwinProcess
 
 _MOST_BYTES = 32 << 20  # kept of heaps that were seen; then all of it is forgotten
@@ -53,21 +55,18 @@ class ExitAudit:
 
 def references(p: CygwinProcess) -> bytes:
     """What refers to blocks of the heap from outside: exec information, argv, environment."""
-    return array("I", [p.exec_info, p.argv]).tobytes() + p.environment_words()
+    return array("Q", [p.exec_info, p.argv]).tobytes() + p.environment_words()
 
 
 def live_blocks(p: CygwinProcess) -> Addresses:
     """User addresses of all heap blocks that the process still refers to. Shape (n,)."""
     heap = p.heap
-    word = heap.memory.read32
-    era = heap.era
+    word = heap.word
     live = p.fds.blocks()
-    live += [word(era.cwd_offset), word(era.cwd_offset + 4), word(era.root_offset)]
-    live += [word(era.user_offset + 4 * i) for i in range(4)]
+    live += [word(offset) for offset in heap.era.block_words]
     if p.exec_info:
-        argc = word(p.exec_info - heap.base + 8)
         live.append(p.argv)
-        live += memoryview(heap.memory.read(p.argv - heap.base, 4 * argc)).cast("I")
+        live += argv_of(heap, p.exec_info, p.argv)
         live += p.environment()
     found: Addresses = np.array(live, np.int64)
     return found

@@ -14,10 +14,11 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import NamedTuple
 
-from models.cygwin.arguments import read_arguments
+from models.cygwin.arguments import argv_of, read_arguments
 from models.cygwin.blocked import workload_pid
 from models.cygwin.child_info import ChildInfo
-from models.cygwin.cygheap import audit
+from models.cygwin.cygheap import audits
+from models.cygwin.cygheap.modern_layout import ModernType
 from models.cygwin.installation import Creation
 from models.cygwin.process import CygwinProcess
 from models.win32.kernel import Kernel
@@ -25,8 +26,8 @@ from models.win32.thread import Process
 
 FD_TABLE, FHANDLER, CWD, CHROOT, USER = "fd table", "fhandler", "cwd", "chroot", "user"
 ARGV, ENVIRONMENT, EXEC_INFO = "argv", "environment", "exec info"
-GARBAGE, FREE = "garbage", "free"
-OWNERS = (FD_TABLE, FHANDLER, CWD, CHROOT, USER, ARGV, ENVIRONMENT, EXEC_INFO, GARBAGE)
+SIGNALS, GARBAGE, FREE = "signals, threads", "garbage", "free"
+OWNERS = (FD_TABLE, FHANDLER, CWD, CHROOT, USER, ARGV, ENVIRONMENT, EXEC_INFO, SIGNALS, GARBAGE)
 _NEVER = "never"
 _DIES = {None: _NEVER, 0: "second exec from here", 1: "next exec"}
 
@@ -80,8 +81,8 @@ def named_blocks(p: CygwinProcess) -> Iterator[OwnedBlock]:
     """Every block of the heap as it is now, with its owner, by address."""
     heap = p.heap
     known = owners(p)
-    reached = audit.listed_blocks(heap)
-    for b in audit.blocks(heap):
+    reached = audits.listed_blocks(heap)
+    for b in audits.blocks(heap):
         start = heap.base + b.offset_bytes
         owner, what, dies = FREE, "", ""
         if b.in_use:
@@ -140,7 +141,7 @@ def _number(process: Process, cygpid: int) -> int:
 def _owned(p: CygwinProcess) -> Iterator[tuple[int, str, str]]:
     """(address, owner, what); a later one of the same address counts more."""
     heap = p.heap
-    word, era = heap.memory.read32, heap.era
+    word, era = heap.word, heap.era
     yield from _handed_on(p)
     yield p.fds.blocks()[0], FD_TABLE, ""
     for fd, d in p.fds.open.items():
@@ -149,14 +150,15 @@ def _owned(p: CygwinProcess) -> Iterator[tuple[int, str, str]]:
         yield d.name, FHANDLER, f"fd {fd}, name"
         yield d.info, FHANDLER, f"fd {fd}, protocol info"
     yield word(era.cwd_offset), CWD, "POSIX"
-    yield word(era.cwd_offset + 4), CWD, "Win32"
+    yield word(era.cwd_win32_offset), CWD, "Win32"
     yield word(era.root_offset), CHROOT, ""
-    for i in range(4):
-        yield word(era.user_offset + 4 * i), USER, f"string {i}"
+    for i, offset in enumerate(era.user_words):
+        yield word(offset), USER, f"string {i}"
+    for offset, kind, _, _ in era.first_blocks:
+        yield word(offset), SIGNALS, ModernType(kind).name
     if p.exec_info:
         yield p.argv, ARGV, "vector"
-        argc = word(p.exec_info - heap.base + 8)
-        strings = memoryview(heap.memory.read(p.argv - heap.base, 4 * argc)).cast("I")
+        strings = argv_of(heap, p.exec_info, p.argv)
         yield from ((address, ARGV, f"argv[{i}]") for i, address in enumerate(strings))
         yield from ((a, ENVIRONMENT, f"environ[{i}]") for i, a in enumerate(p.environment()))
 
@@ -170,8 +172,7 @@ def _handed_on(p: CygwinProcess) -> Iterator[tuple[int, str, str]]:
     whom = f"for {child.image.name}"
     heap = p.heap
     handed = read_arguments(heap, info.moreinfo)
-    argc = heap.memory.read32(info.moreinfo - heap.base + 8)
-    argv = memoryview(heap.memory.read(handed.vector - heap.base, 4 * argc)).cast("I")
+    argv = argv_of(heap, info.moreinfo, handed.vector)
     yield handed.info, EXEC_INFO, whom
     yield handed.vector, ARGV, f"{whom}, vector"
     yield from ((address, ARGV, f"{whom}, argv[{i}]") for i, address in enumerate(argv))

@@ -69,7 +69,7 @@ def start_up(heap: CAllocator, info: int, note: Callable[[str], None] = lambda s
     argv, env = _words(heap, words[3], words[2]), _words(heap, words[5], words[4])
     note("reading the fd table")
     table = heap.memory.read32(era.fdtab_offset)
-    size = heap.memory.read32(era.fdtab_offset + (16 if era.console_fds_offset is None else 20))
+    size = heap.memory.read32(era.fd_count_offset)
     for at in _words(heap, table, size):
         if at:
             heap.load(at, 4)
@@ -203,7 +203,7 @@ def _slots(heap: Cygheap, blocks: ArgumentBlocks) -> Iterable[tuple[str, int]]:
     yield from ((CWD_USER, era.user_offset + 4 * i) for i in range(4))
     table = heap.memory.read32(era.fdtab_offset)
     yield TABLE, era.fdtab_offset
-    size = heap.memory.read32(era.fdtab_offset + (16 if era.console_fds_offset is None else 20))
+    size = heap.memory.read32(era.fd_count_offset)
     for fd in range(size):
         yield TABLE, table - base + 4 * fd
         at = heap.memory.read32(table - base + 4 * fd)

@@ -12,8 +12,9 @@ from functools import lru_cache
 from typing import TYPE_CHECKING
 
 from models.cygwin.version import Version
-from models.win32.image import Image, Layout, Part
+from models.win32.image import Image, Layout, Part, file_section
 from models.win32.memory import PAGE_BYTES
+from models.win32.objects import Section
 
 if TYPE_CHECKING:
     from models.win32.kernel import Kernel
@@ -41,6 +42,26 @@ def native_image(version: Version, name: str, entry: Callable[[Kernel, Thread], 
 def is_cygwin(image: Image) -> bool:
     """Whether a program is linked with the DLL."""
     return any(part.name == DLL for part in image.parts)
+
+
+def imports_cygwin(k: Kernel, me: Thread, image: Image) -> bool:
+    """Whether the DLL is in the import table of a program's file, which `me` maps to look.
+
+    A program that loads it later, or through another DLL, does not say so there.
+    """
+    file = k.new_handle(me, _file(tuple(part.name for part in image.parts)), False)
+    view = k.map_view_of_file_ex(me, file, name="program file")
+    found = f"\0{DLL}\0".encode() in k.load_bytes(me, view.base, PAGE_BYTES)
+    k.unmap_view_of_file(me, view.base)
+    k.close_handle(me, file)
+    return found
+
+
+@lru_cache(maxsize=64)
+def _file(parts: tuple[str, ...]) -> Section:
+    """A program's file, of which only its import table is there: the names of the DLLs."""
+    names = dict.fromkeys(name for name in parts if name.endswith(".dll"))
+    return file_section(PAGE_BYTES, "program file", b"\0".join([b"", *map(str.encode, names), b""]))
 
 
 @lru_cache(maxsize=64)

@@ -75,7 +75,7 @@ def build(
     kernel = Kernel(
         engine,
         Processors(engine, processors, profile.value("quantum_us")),
-        system,
+        system.of_words(scheme.version.era.word_bytes),
         Trace(calls),
         profile.size("commit_limit_bytes") or None,
     )

@@ -11,10 +11,11 @@ from __future__ import annotations
 from array import array
 from collections.abc import Sequence
 
-from models.cygwin import children, directories, vfork
+from models.cygwin import children, directories, exec_pipe, vfork
 from models.cygwin.arguments import Arguments, Handed
 from models.cygwin.child_info import ChildType
-from models.cygwin.cygheap.allocator import Cygheap
+from models.cygwin.cygheap import heap as heaps
+from models.cygwin.cygheap.heap import Heap
 from models.cygwin.descriptors import CONSOLE, DISK, PIPE, SOCKET, DescriptorTable
 from models.cygwin.errors import NotExecuted, TryAgain, no_image, try_again
 from models.cygwin.installation import Creation, Failure, Installation, Program
@@ -26,6 +27,7 @@ from models.win32.image import Image
 from models.win32.memory import Memory
 from models.win32.object_calls import HANDLE_FLAG_INHERIT
 from models.win32.objects import File, KernelObject
+from models.win32.srw_lock import SrwLock
 from models.win32.thread import Thread
 from sim.engine import Steps
 
@@ -46,6 +48,8 @@ class CygwinProcess:
     environ: address of the environment vector in the user heap -- state
     argv, exec_info: addresses of argument vector and exec information, 0 if none -- state
     user_heap: region of malloc; stack_bytes: of the stack that fork copies -- state
+    wr_proc_pipe: by whose end the parent learns of this process's; 0 without such a parent -- state
+    heap_lock: held while a child reads the heap, where another thread must not change it -- state
     vforking: a vfork child runs in this process, with a table of its own -- state
     """
 
@@ -55,7 +59,7 @@ class CygwinProcess:
         self.me = me
         self.version = installation.version
         self.pid = 0
-        self.heap: Cygheap
+        self.heap: Heap
         self.fds: DescriptorTable
         self.h_self = 0
         self.h_thread = 0
@@ -66,6 +70,8 @@ class CygwinProcess:
         self.pinfo: Memory
         self.ppid_handle = 0
         self.h_exec = self.h_cancel = 0
+        self.wr_proc_pipe = 0
+        self.heap_lock = SrwLock()
         self.signal_arrived = 0
         self.sigcatch = 0
         self.h_wait = self.h_execed = 0
@@ -151,6 +157,8 @@ class CygwinProcess:
         yield from self.close_all_files()
         yield from children.stop_waiting(self)
         k, me = self.k, self.me
+        if self.version.exec_pipe_bytes:
+            exec_pipe.leave(self, code)
         if self.signal_arrived:
             yield from k.set_event(me, self.signal_arrived)
         for handle in (self.h_mutex, self.h_shared, self.h_root):
@@ -165,8 +173,9 @@ class CygwinProcess:
         self._add(fd, kind, handle, 0, cloexec, name)
 
     def socket(self, fd: int, cloexec: bool = False) -> None:
-        """socket() or accept(), as descriptor `fd`. Its handle is never inherited (§f)."""
-        handle = self.k.new_handle(self.me, File("socket"), False)
+        """socket() or accept(), as descriptor `fd`. In 2001 its handle is never inherited (§f)."""
+        inherit = self.version.inherits(SOCKET) and not cloexec
+        handle = self.k.new_handle(self.me, File("socket"), inherit)
         self._add(fd, SOCKET, handle, 0, cloexec)
 
     def pipe(self, fd: int, write_fd: int, cloexec: bool = False) -> None:
@@ -180,7 +189,7 @@ class CygwinProcess:
         self, fd: int, kind: str, obj: KernelObject, second: KernelObject | None, cloexec: bool
     ) -> None:
         """Open `fd` on kernel objects that came from outside the model."""
-        inherit = not cloexec and kind != SOCKET
+        inherit = not cloexec and self.version.inherits(kind)
         handle = self.k.new_handle(self.me, obj, inherit)
         other = self.k.new_handle(self.me, second, inherit) if second is not None else 0
         self._add(fd, kind, handle, other, cloexec)
@@ -194,7 +203,7 @@ class CygwinProcess:
         if new in self.fds.open:
             yield from self.close(new)
         source = self.fds.open[old]
-        inherit = not cloexec and source.kind != SOCKET
+        inherit = not cloexec and self.version.inherits(source.kind)
         copies = [
             self.k.duplicate_handle(self.me, CURRENT_PROCESS, h, CURRENT_PROCESS, inherit)
             if h else 0
@@ -219,7 +228,7 @@ class CygwinProcess:
         d = self.fds.open[fd]
         d.cloexec = on
         self.fds.store(d)
-        if d.kind != SOCKET:
+        if self.version.inherits(d.kind):
             flags = 0 if on else HANDLE_FLAG_INHERIT
             for handle in (d.handle, d.second):
                 if handle:
@@ -254,11 +263,6 @@ class CygwinProcess:
         now = self.k.engine.now
         self.installation.failures.append(Failure(pid, program, now, message, made_by))
 
-    @property
-    def shared_offset(self) -> int:
-        """Where the heap's header keeps the handle of the shared section (behind umask, §a8)."""
-        return self.version.era.umask_offset + 4
-
     def close_all_files(self) -> Steps:
         """Close the handles of every descriptor; the heap's blocks stay as they are."""
         k, me = self.k, self.me
@@ -271,16 +275,6 @@ class CygwinProcess:
                 k.close_handle(me, d.second)
                 d.second = 0
 
-    def wait_for_child(self, creation: Creation, handles: Sequence[int], ms: int) -> Steps:
-        """A wait of the hand-over, with its time written into the creation."""
-        k, me = self.k, self.me
-        creation.waits += 1
-        creation.waiting_since_us = self.now()
-        result = yield from k.wait_for_multiple_objects(me, handles, False, ms)
-        creation.waited_us += k.engine.now - creation.waiting_since_us
-        creation.waiting_since_us = None
-        return result
-
     def first_heap(self) -> None:
         """The first process has no parent to get a heap from: reserve one. Raises Win32Error."""
         era = self.version.era
@@ -288,47 +282,50 @@ class CygwinProcess:
             self.me, self.version.heap_address, era.cygheapsize, "cygheap"
         )
         assert region.memory is not None
-        self.heap = Cygheap.first_process(
-            era, region.memory, region.base, commit=self._committer(region.base)
-        )
+        commit = self._committer(region.base)
+        self.heap = heaps.first_process(era, region.memory, region.base, commit)
 
     def attach_heap(self, memory: Memory, base: int, max_bytes: int) -> None:
         """The heap is in place: work on it from now on."""
-        self.heap = Cygheap.attach(
-            self.version.era, memory, base, max_bytes, commit=self._committer(base)
-        )
+        commit = self._committer(base)
+        self.heap = heaps.attach(self.version.era, memory, base, max_bytes, commit)
 
     def first_descriptors(self) -> None:
         """fdtab, cwd and user of a process without a parent (order as in golden h07)."""
-        heap = self.heap
+        heap, era = self.heap, self.heap.era
+        for offset, kind, count, size in era.first_blocks:
+            heap.set_word(offset, heap.ccalloc(kind, count, size))
         self.fds = DescriptorTable(heap)
         self.fds.create()
-        cwd = heap.era.cwd_offset
-        heap.memory.write32(cwd, heap.crealloc(0, 262))
-        heap.memory.write32(cwd + 4, heap.crealloc(0, 10))
-        for i, name in enumerate((b"cgf", b"TROLL", b"TROLL")):
-            heap.memory.write32(heap.era.user_offset + 4 * i, heap.cstrdup(name))
-        heap.memory.write32(self.shared_offset, self.h_shared)
+        for distance, size in era.cwd_first:
+            heap.set_word(era.cwd_offset + distance, heap.crealloc(0, size))
+        words = era.user_words
+        for offset, name in zip(words, era.user_strings, strict=False):  # a word may have none
+            heap.set_word(offset, heap.cstrdup(name))
+        if era.sid_bytes:
+            heap.set_word(words[-1], heap.crealloc(0, era.sid_bytes))
+        heap.memory.write32(era.shared_offset, self.h_shared)
 
     def environment(self) -> list[int]:
         """Addresses of the environment's strings, from the vector in the user heap."""
-        return memoryview(self.environment_words()).cast("I").tolist()
+        return memoryview(self.environment_words()).cast(self.version.era.word_code).tolist()
 
     def environment_words(self) -> bytes:
-        """`environment` as 32-bit words."""
+        """`environment` as words."""
         if not self.environ:
             return b""
         memory = self.user_heap.memory
         assert memory is not None
         offset = self.environ - self.user_heap.base
-        return memory.read(offset + 4, 4 * memory.read32(offset))
+        word_bytes = self.version.era.word_bytes
+        return memory.read(offset + word_bytes, word_bytes * memory.read32(offset))
 
     def set_environment(self, strings: Sequence[int]) -> None:
         """Copy the environment vector into the user heap (malloc)."""
         memory = self.user_heap.memory
         assert memory is not None
         self.environ = self.user_heap.base
-        memory.write(0, array("I", [len(strings), *strings]).tobytes())
+        memory.write(0, array(self.version.era.word_code, [len(strings), *strings]).tobytes())
 
     def continuation(self) -> Program:
         """The program that the copied stack returns to. Raises AccessViolation without one."""
@@ -363,7 +360,8 @@ class CygwinProcess:
 
     def _committer(self, base: int) -> children.Commit:
         k, me = self.k, self.me
-        return lambda offset, size_bytes: k.virtual_commit(me, base + offset, size_bytes)
+        touched = self.version.era.touched_bytes
+        return lambda offset, size_bytes: k.virtual_commit(me, base + offset, size_bytes, touched)
 
     def _creation(
         self, kind: str, mode: str, image: Image | None, creation: Creation | None

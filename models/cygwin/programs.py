@@ -24,7 +24,7 @@ from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, Any, NoReturn
 
 from models.cygwin import children, directories
-from models.cygwin.arguments import Arguments
+from models.cygwin.arguments import Arguments, argv_of
 from models.cygwin.cygheap.layout import HeapType
 from models.cygwin.descriptors import CONSOLE, DISK, FIRST_SLOTS, PIPE
 from models.cygwin.errors import CygwinError
@@ -202,9 +202,10 @@ class UserProcess(Caller):
         """Fill the cygheap up to a size with blocks that live on, the largest that fit first."""
         self.check_running()
         heap, size = self.dll.heap, whole("size_bytes", size_bytes, 0, WORD - 1)
+        entry_bytes = heap.era.entry_bytes
         for power in range(16, 3, -1):
-            while heap.max + 8 + (1 << power) <= size:
-                heap.cmalloc(HeapType.HEAP_BUF, (1 << power) - 16)
+            while heap.max + entry_bytes + (1 << power) <= size:
+                heap.cmalloc(HeapType.HEAP_BUF, (1 << power) - heap.era.user_offset_bytes)
 
     @property
     def pid(self) -> int:
@@ -227,8 +228,7 @@ class UserProcess(Caller):
         p = self.dll
         if not p.exec_info:
             return []
-        count = p.heap.memory.read32(p.exec_info - p.heap.base + 8)
-        vector = memoryview(p.heap.memory.read(p.argv - p.heap.base, 4 * count)).cast("I")
+        vector = argv_of(p.heap, p.exec_info, p.argv)
         return [p.heap.string(address).decode() for address in vector]
 
     @property

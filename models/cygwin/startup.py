@@ -12,12 +12,12 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
-from models.cygwin import children, dll_data, vfork
+from models.cygwin import children, dll_data, installation_sections, startup_3_6, vfork
 from models.cygwin.arguments import Handed, read_arguments
 from models.cygwin.child_fixups import fixup_after_fork, new_socket, reads
 from models.cygwin.child_info import ChildInfo, ChildType
 from models.cygwin.cygheap.allocator import HeapFatal
-from models.cygwin.descriptors import PIPE, SOCKET, DescriptorTable
+from models.cygwin.descriptors import PIPE, DescriptorTable
 from models.cygwin.errors import ApiFatal, NotExecuted
 from models.cygwin.installation import Creation, Installation, Program
 from models.cygwin.process import CygwinProcess
@@ -78,7 +78,7 @@ def _start(p: CygwinProcess, info: ChildInfo | None) -> Steps:
     startup = p.version.first_startup if info is None else p.version.exec_startup
     p.me.debt_us += p.me.costs.init_us
     yield from _run(startup, p, info)
-    yield from _sigproc_init(p, info, wait=True)
+    yield from _sigproc_init(p, None if p.version.exec_pipe_bytes else info, wait=True)
 
 
 def _fork_child(p: CygwinProcess, info: ChildInfo) -> Steps:
@@ -101,6 +101,9 @@ def _fork_child(p: CygwinProcess, info: ChildInfo) -> Steps:
     p.fds.read()
     fixup_after_fork(p, info.parent)
     yield from k.set_event(me, info.subproc_ready)
+    if p.version.exec_pipe_bytes:
+        yield from startup_3_6.last_wait(p, info)
+        return main
     for handle in (info.parent, info.subproc_ready, info.forker_finished):
         k.close_handle(me, handle)
     if p.version.hexec_last:
@@ -145,12 +148,10 @@ def _signal_steps(
 
 def _run(words: tuple[str, ...], p: CygwinProcess, info: ChildInfo | None) -> Steps:
     for word in words:
-        if word == "heap":
-            yield from _heap(p, info)
-        elif word == "settle":
-            yield from p.k.settle(p.me)
-        else:
+        if word in _CALLS:
             _CALLS[word](p, info)
+        else:
+            yield from _STEPS[word](p, info)
 
 
 # ---- the steps that the release's lists name -------------------------------------------------
@@ -277,7 +278,7 @@ def _descriptors(p: CygwinProcess, info: ChildInfo | None) -> None:
             p.k.create_event(p.me, manual=False, role="pipe guard")
         if d.cloexec:
             p.fds.remove(fd)
-        elif d.kind == SOCKET:
+        elif d.info:
             d.handle, d.second = new_socket(p, d.info, (d.handle, d.second), 0)
             p.fds.store(d)
 
@@ -286,7 +287,7 @@ def _fdtab(p: CygwinProcess, info: ChildInfo | None) -> None:
     """The table alone: names of user and directory come when somebody asks for them."""
     p.fds = DescriptorTable(p.heap)
     p.fds.create()
-    p.heap.memory.write32(p.shared_offset, p.h_shared)
+    p.heap.memory.write32(p.heap.era.shared_offset, p.h_shared)
 
 
 def _parent(p: CygwinProcess, info: ChildInfo | None) -> None:
@@ -299,24 +300,11 @@ def _parent(p: CygwinProcess, info: ChildInfo | None) -> None:
                 p.k.close_handle(p.me, handle)
 
 
-def _shared(p: CygwinProcess, info: ChildInfo | None) -> None:
-    """The section that all Cygwin processes share; its inherited handle stands in the heap."""
-    k, me = p.k, p.me
-    if info is None:
-        p.h_shared = _open_or_make(p, "cygwin1.shared", p.version.shared_bytes, "cygwin shared")
-    else:
-        p.h_shared = p.heap.memory.read32(p.shared_offset)
-    try:
-        k.map_view_of_file_ex(me, p.h_shared, p.version.shared_address, "cygwin shared")
-    except Win32Error:
-        k.map_view_of_file_ex(me, p.h_shared, 0, "cygwin shared")
-
-
 def _user_heap(p: CygwinProcess, info: ChildInfo | None) -> None:
     """malloc's address space: anywhere, or where the fork parent has it."""
     k, me, size = p.k, p.me, p.version.user_heap_reserve_bytes
     if info is None or info.type is not ChildType.FORK:
-        p.user_heap = k.virtual_reserve(me, 0, size, "user heap")
+        p.user_heap = k.virtual_reserve(me, p.version.user_heap_address, size, "user heap")
         return
     try:
         p.user_heap = k.virtual_reserve(me, info.heapbase, size, "user heap")
@@ -340,30 +328,6 @@ def _heap_page(p: CygwinProcess, info: ChildInfo | None) -> None:
         p.handed = None
 
 
-def _root(p: CygwinProcess, info: ChildInfo | None) -> None:
-    """The mount table: made or opened by a first process, inherited after that."""
-    k, me = p.k, p.me
-    if info is None:
-        p.h_root = _open_or_make(p, "cygwin1.root", p.version.root_bytes, "cygwin root")
-    else:
-        p.h_root = info.mount_h
-    k.map_view_of_file_ex(me, p.h_root, name="cygwin root")
-
-
-def _open_or_make(p: CygwinProcess, name: str, size_bytes: int, role: str) -> int:
-    """A section of the installation: the first process that wants it makes it."""
-    handle = p.k.open_file_mapping(p.me, name, inherit=True)
-    if handle is None:
-        handle, _ = p.k.create_file_mapping(p.me, size_bytes, inherit=True, name=name, role=role)
-    return handle
-
-
-def _open_root(p: CygwinProcess, info: ChildInfo | None) -> None:
-    k, me = p.k, p.me
-    p.h_root = k.open_file_mapping(me, "cygwin1.root", inherit=True) or 0
-    k.map_view_of_file_ex(me, p.h_root, name="cygwin root")
-
-
 def _held(p: CygwinProcess, info: ChildInfo | None) -> None:
     vfork.vfork_child_fixup(p)
 
@@ -384,15 +348,22 @@ _CALLS: dict[str, Callable[[CygwinProcess, ChildInfo | None], None]] = {
     "arguments": _arguments,
     "descriptors": _descriptors,
     "fdtab": _fdtab,
-    "shared": _shared,
+    "shared": installation_sections.shared,
     "user-heap": _user_heap,
     "heap-page": _heap_page,
-    "root": _root,
-    "open-root": _open_root,
+    "root": installation_sections.root,
+    "open-root": installation_sections.open_root,
     "title": _title,
     "grandparent": _grandparent,
     "held": _held,
     "ppid": _ppid,
     "hexec": _hexec,
     "parent": _parent,
+    **startup_3_6.CALLS,
+}
+_STEPS: dict[str, Callable[[CygwinProcess, ChildInfo | None], Steps]] = {
+    "heap": _heap,
+    "settle": lambda p, info: p.k.settle(p.me),
+    "signals": lambda p, info: _sigproc_init(p, None, wait=False),
+    **startup_3_6.STEPS,
 }

@@ -11,7 +11,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass
 
-from models.cygwin.cygheap.layout import Era
+from models.cygwin.cygheap.heap_layout import HeapLayout
 from models.win32.process_calls import CREATE_DEFAULT_ERROR_MODE, NORMAL_PRIORITY_CLASS
 
 FORK_WAIT_MS = 300_000  # FORK_WAIT_TIMEOUT, fork.cc of every era
@@ -57,6 +57,18 @@ EXEC_STARTUP_1_3_19 = (
     "self", "thread", "ppid", "mutex", "mutex", "hexec", "heap", "walk", "muto",
     "arguments", "shared", "user-heap", "muto", "heap-page", "root", "settle", "pinfo",
     "descriptors", "parent", "muto", "signal-event", "thread", "held", "title", "muto", "muto",
+)
+# 3.6: no logs of it are at hand; the order is that of the source, and what comes of it is assumed
+FIRST_STARTUP_3_6 = (
+    "self", "thread", "shared", "heap", "descriptors", "user-heap", "heap-page", "root", "pinfo",
+)
+FORK_STARTUP_3_6 = (
+    "self", "thread", "heap", "fork-walk", "shared", "root", "user-heap", "proc-pipe", "dll-memory",
+    "program-memory", "pinfo", "signals", "stack",
+)
+EXEC_STARTUP_3_6 = (
+    "self", "thread", "heap", "walk", "shared", "root", "user-heap", "proc-pipe", "pinfo-by-name",
+    "arguments", "descriptors", "reattach", "ready", "parent", "heap-page",
 )
 # fmt: on
 # "settle" in such a list lets the process be as late as its calls have made it.
@@ -111,11 +123,16 @@ class Version:
     null_pointer_said: a first process without a place for its heap says that first
     heap_page_bytes: malloc's first piece
     user_heap_reserve_bytes: address space that malloc may grow into
+    user_heap_address: where a first process or new image puts it; 0 lets the system choose
+    exec_pipe_bytes: of the pipe by whose end a parent learns of its child's; 0: it waits for the
+        process's handle, which an exec changes
+    heap_guard: the heap lock is held from the note of the heap's size until the child has read it
+    proc_retry: how often CreateProcess is repeated for a child that died early (CYGWIN=proc_retry)
     vfork: how it vforks; None where vfork is fork
     """
 
     name: str
-    era: Era
+    era: HeapLayout
     heap_address: int
     child_info_bytes: Mapping[str, int]
     pinfo_bytes: int = 988
@@ -149,7 +166,15 @@ class Version:
     null_pointer_said: bool = False
     heap_page_bytes: int = 4096
     user_heap_reserve_bytes: int = 268_435_456
+    user_heap_address: int = 0
+    exec_pipe_bytes: int = 0
+    heap_guard: bool = False
+    proc_retry: int = 0
     first_startup: tuple[str, ...] = FIRST_STARTUP
     fork_startup: tuple[str, ...] = FORK_STARTUP
     exec_startup: tuple[str, ...] = EXEC_STARTUP
     vfork: VforkRules | None = None
+
+    def inherits(self, kind: str) -> bool:
+        """Whether the handles of a descriptor of that kind are inherited unless it is closed."""
+        return kind != "socket" or not self.era.socket_info_bytes

@@ -83,18 +83,18 @@ class Layout(tuple[Part, ...]):
             if part.kind == "image" and not part.writable:
                 region.protect = PAGE_EXECUTE_READ
             if part.content:
-                region.section = _file_section(part)
+                region.section = file_section(part.size_bytes, part.name, part.content)
                 region.memory = region.section.memory
         made.plan = AddressSpacePlan(space, {part.base for part in made if part.writable})
         return made
 
 
-def _file_section(part: Part) -> Section:
+def file_section(size_bytes: int, name: str, content: bytes) -> Section:
     """The section that all processes map; the file itself holds it, so it is never unused."""
-    section = Section(part.size_bytes, role=part.name)
+    section = Section(size_bytes, role=name)
     section.refs = 1
-    section.memory.commit(0, part.size_bytes)
-    section.memory.write(0, part.content)
+    section.memory.commit(0, size_bytes)
+    section.memory.write(0, content)
     return section
 
 

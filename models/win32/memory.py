@@ -155,6 +155,18 @@ class Memory:
         i = offset >> PAGE_SHIFT
         return 0 <= i < len(self.pages) and self.pages[i] is not None
 
+    def committed_run(self, offset: int) -> int:
+        """Where the committed range that holds `offset` ends [bytes]; `offset` if none does."""
+        pages, first = self.pages, offset >> PAGE_SHIFT
+        if not 0 <= first < len(pages) or pages[first] is None:
+            return offset
+        if not self.holes:
+            return len(pages) << PAGE_SHIFT
+        end = first
+        while end < len(pages) and pages[end] is not None:
+            end += 1
+        return end << PAGE_SHIFT
+
     def page(self, i: int) -> Page:
         """Page `i` for reading. Raises AccessViolation(offset) if it is not committed."""
         if 0 <= i < len(self.pages):
@@ -199,6 +211,21 @@ class Memory:
         else:
             page = self.writable_page(i)
         page[(offset & 4095) >> 2] = value & 0xFFFFFFFF
+
+    def read64(self, offset: int) -> int:
+        """The little-endian 64-bit word at `offset` (a multiple of 8)."""
+        try:
+            page: Any = self.pages[offset >> PAGE_SHIFT] if offset >= 0 else None
+            i = (offset & 4095) >> 2
+            return int(page[i] | page[i + 1] << 32)
+        except (IndexError, TypeError):
+            raise AccessViolation(offset & -PAGE_BYTES, "read") from None
+
+    def write64(self, offset: int, value: int) -> None:
+        """Store a 64-bit word at `offset` (a multiple of 8); `value` is taken modulo 2^64."""
+        page: Any = self.writable_page(offset >> PAGE_SHIFT)
+        i = (offset & 4095) >> 2
+        page[i], page[i + 1] = value & 0xFFFFFFFF, value >> 32 & 0xFFFFFFFF
 
     def read(self, offset: int, size_bytes: int) -> bytes:
         """The bytes [offset, offset + size_bytes).
@@ -268,6 +295,20 @@ class Memory:
                 self.write((d + full) << PAGE_SHIFT, bytes(last.cast("B")[:tail]))
         self.pages[d : d + full] = source.pages[s : s + full]
         self.own[d : d + full] = source.own[s : s + full] = bytes(full)
+
+    def head_copy(self, size_bytes: int) -> Memory:
+        """Another memory of the same reservation that holds the first `size_bytes` and no more.
+
+        Raises AccessViolation at the first page that is not committed here.
+        """
+        end = self.committed_run(0)
+        if size_bytes > end:
+            raise AccessViolation(end, "read")
+        twin = Memory(self.size_bytes)
+        if size_bytes:
+            twin.commit(0, size_bytes)
+            twin.copy_from(self, 0, 0, size_bytes)
+        return twin
 
     def _same_head(self, source: Memory, source_offset: int, offset: int) -> bool:
         """Whether two pages hold the same bytes before these places, which are alike in them."""

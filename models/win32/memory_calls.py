@@ -142,8 +142,14 @@ class MemoryCalls(KernelCore):
                          ret=base)  # fmt: skip
         return region
 
-    def virtual_commit(self, me: Thread, address: int, size_bytes: int) -> None:
-        """VirtualAlloc(MEM_COMMIT) inside a reservation or a view. Raises Win32Error 487, 1455."""
+    def virtual_commit(
+        self, me: Thread, address: int, size_bytes: int, touched_bytes: int | None = None
+    ) -> None:
+        """VirtualAlloc(MEM_COMMIT) inside a reservation or a view. Raises Win32Error 487, 1455.
+
+        Its pages are paid for as touched at once; where far more is committed than touched, for
+        `touched_bytes` of them.
+        """
         me.debt_us += me.costs.call_us
         region = me.process.space.find(address)
         if (
@@ -158,6 +164,8 @@ class MemoryCalls(KernelCore):
         new = memory.missing_pages(offset, size_bytes)
         self.charge(new, "VirtualAlloc")
         memory.commit(offset, size_bytes)
+        if touched_bytes is not None:
+            new = min(new, (touched_bytes + PAGE_BYTES - 1) // PAGE_BYTES)
         me.debt_us += new * me.costs.page_us
         if self.calls is not None:
             self.row(me, "VirtualAlloc", addr=address, size=size_bytes, type="COMMIT",

@@ -129,10 +129,10 @@ class Cygheap(CAllocator):
             if n and offset + n <= len(self.memory.pages) << 12:
                 self.memory.write(offset, bytes(n))
             else:
-                self._clear(user, n)
+                self.clear(user, n)
             return user
         start = self._slow_entry(n)
-        self._clear(start + 16, n)
+        self.clear(start + 16, n)
         return self._creturn(kind, start, count if self.era.bump_by_count else n)
 
     def crealloc(self, user: int, n: int) -> int:

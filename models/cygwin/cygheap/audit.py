@@ -18,6 +18,7 @@ import numpy as np
 import numpy.typing as npt
 
 from models.cygwin.cygheap.c_allocator import CAllocator
+from models.cygwin.cygheap.heap import Heap
 from models.cygwin.cygheap.layout import FIRST_BUCKET, NBUCKETS, HeapType
 from models.win32.errors import AccessViolation
 from models.win32.memory import ZERO_PAGE
@@ -229,7 +230,7 @@ def _heads(heap: CAllocator, words: memoryview) -> Sequence[int]:
     return words[offset + FIRST_BUCKET : offset + NBUCKETS]
 
 
-def committed_bytes(heap: CAllocator) -> bytes:
+def committed_bytes(heap: CAllocator | Heap) -> bytes:
     """A copy of the heap's committed pages up to its top, the last one whole."""
     count = (heap.max + 4095) >> 12
     return b"".join([page or ZERO_PAGE for page in heap.memory.pages[:count]])

@@ -11,9 +11,9 @@ from models.cygwin.cygheap.audit import Block
 from models.cygwin.cygheap.golden_trace import GoldenTrace
 from models.cygwin.cygheap.modern import ModernHeap
 from models.cygwin.cygheap.modern_layout import MASK64, M, ModernEra
-from models.win32.sparse_memory import SparseMemory
+from models.win32.memory import Memory
 
-RESERVE_LIMIT_BYTES = 64 << 30  # of a heap, 8 times the real one -- chosen
+RESERVE_LIMIT_BYTES = 16 << 30  # of a heap, twice the real one -- chosen
 FILL_LIMIT_BYTES = 64 << 20  # of what the driver writes into one block -- chosen
 MODES = ("rpm", "rpg")
 _ADDRESS_LIMIT = 1 << 47  # of a 64-bit process
@@ -120,13 +120,13 @@ class ModernTrace(GoldenTrace):
             raise self._broken("header_bytes, max0, com0 and reserve are not in this order")
         if self.base & 0xFFFF or not 0 < self.base <= _ADDRESS_LIMIT - reserve:
             raise self._broken(f"base {self.base} is no address of a 64-bit region")
-        memory = SparseMemory(reserve)
+        memory = Memory(reserve)
         memory.commit(0, com0)
         for offset, value in self._init_words(header, com0):
             memory.write(offset, value.to_bytes(4, "little"))
         return ModernHeap(self.era, memory, self.base, max0, self._commits(memory))
 
-    def _commits(self, memory: SparseMemory) -> Callable[[int, int], object]:
+    def _commits(self, memory: Memory) -> Callable[[int, int], object]:
         """Commit a range of `memory` as the trace's system does."""
 
         def commit(offset: int, size_bytes: int) -> int:

@@ -1,17 +1,19 @@
 """The cygheap's bytes by absolute address, as the process's own loads and stores see them.
 
 An access faults where the real one would: at the first byte that is not committed.  Every address
-is taken modulo 2^32; words may be unaligned (a damaged heap has such pointers).
-
-What must stay true: pages are committed from the base upwards without a gap, as csbrk does it.
+is taken modulo 2^32 here, modulo 2^64 in `modern_bytes`; words may be unaligned (a damaged heap has
+such pointers).
 """
 
 from __future__ import annotations
+
+from collections.abc import Callable
 
 from models.win32.errors import AccessViolation
 from models.win32.memory import Memory
 
 _MASK = 0xFFFFFFFF
+_PIECE_BYTES = 1 << 20  # of a long run that is cleared -- chosen
 
 
 class HeapBytes:
@@ -19,13 +21,17 @@ class HeapBytes:
 
     memory: may be shared with other processes (a section) -- input
     base: address of the memory's first byte, 64 KiB aligned -- constant
+    word, set_word: load and store a pointer at an offset that is a multiple of its size -- constant
     """
 
-    __slots__ = ("base", "memory")
+    __slots__ = ("base", "memory", "set_word", "word")
+    address_mask = _MASK
 
     def __init__(self, memory: Memory, base: int) -> None:
         self.memory = memory
         self.base = base
+        self.word: Callable[[int], int] = memory.read32
+        self.set_word: Callable[[int, int], None] = memory.write32
 
     def store(self, user: int, content: bytes) -> None:
         """Write `content` at an absolute address, upwards until it is done or faults."""
@@ -33,15 +39,24 @@ class HeapBytes:
         room = self._room(offset, len(content))
         self.memory.write(offset, content[:room] if room < len(content) else content)
         if room < len(content):
-            raise AccessViolation((user + room) & _MASK, "write")
+            raise AccessViolation((user + room) & self.address_mask, "write")
 
     def load(self, user: int, size_bytes: int) -> bytes:
         """The bytes at an absolute address. Raises AccessViolation at the first bad one."""
         offset = user - self.base
         room = self._room(offset, size_bytes)
         if room < size_bytes:
-            raise AccessViolation((user + room) & _MASK, "read")
+            raise AccessViolation((user + room) & self.address_mask, "read")
         return self.memory.read(offset, size_bytes)
+
+    def clear(self, user: int, size_bytes: int) -> None:
+        """Write zeros, upwards until it is done or faults."""
+        offset = user - self.base
+        room = self._room(offset, size_bytes)
+        for at in range(0, room, _PIECE_BYTES):
+            self.memory.write(offset + at, bytes(min(_PIECE_BYTES, room - at)))
+        if room < size_bytes:
+            raise AccessViolation((user + room) & self.address_mask, "write")
 
     def _load(self, address: int) -> int:
         """The word at an absolute address, aligned or not."""
@@ -84,18 +99,7 @@ class HeapBytes:
         """How many of the bytes from `offset` on are committed."""
         if offset < 0:
             return 0
-        pages = self.memory.pages
-        i = offset >> 12
-        while i < len(pages) and pages[i] is not None and (i << 12) < offset + size_bytes:
-            i += 1
-        return max(0, min(size_bytes, (i << 12) - offset))
-
-    def _clear(self, user: int, n: int) -> None:
-        room = self._room(user - self.base, n)
-        if room:
-            self.memory.write(user - self.base, bytes(room))
-        if room < n:
-            raise AccessViolation((user + room) & _MASK, "write")
+        return min(size_bytes, self.memory.committed_run(offset) - offset)
 
     def _copy(self, source: int, target: int, size_bytes: int) -> None:
         """memcpy, upwards; it faults where the first of the two ends."""

@@ -14,6 +14,8 @@ from dataclasses import dataclass, field
 from enum import IntEnum
 from types import MappingProxyType
 
+from models.cygwin.cygheap.heap_layout import HeapLayout
+
 NBUCKETS = 32  # free lists, cygheap.cc of every 32-bit era
 FIRST_BUCKET = 3  # the search starts with 2^3 bytes
 TABLE_BYTES = 4096  # requests below this get their bucket from a table -- chosen for speed
@@ -36,39 +38,20 @@ class HeapType(IntEnum):
     HEAP_1_MAX = 100
 
 
-@dataclass(frozen=True)
-class Era:
-    """One layout of the cygheap. Every field is *constant*; offsets count from the heap's base.
+@dataclass(frozen=True, kw_only=True)
+class Era(HeapLayout):
+    """One layout of 2001. Every field is *constant*; offsets count from the heap's base.
 
     buckets_offset: -1 where the list heads are not in the heap but in the DLL's data
     search_slack_bytes, search_signed: k of the bucket search and how it compares
     walk_frees_tails: the walk takes the last entry of a free list for a block of bucket 0
     bump_by_count: ccalloc's creturn sees the count alone, not count times size
-    heapbase_offset: user heap pointer that an exec child clears; None where it is elsewhere
-    console_fds_offset: None where fdtab does not have it
     """
 
-    name: str
-    commit_id: str
-    header_bytes: int
-    cygheapsize: int
-    buckets_offset: int
     search_slack_bytes: int
     search_signed: bool
     walk_frees_tails: bool
     bump_by_count: bool
-    root_offset: int
-    user_offset: int
-    umask_offset: int
-    cwd_offset: int
-    fdtab_offset: int
-    fhandler_bytes: Mapping[str, int]
-    heapbase_offset: int | None = None
-    console_fds_offset: int | None = None
-    chain_offset: int = 0
-    word_bytes: int = 4
-    entry_bytes: int = 8  # {bucket or link, prev}
-    user_offset_bytes: int = 16  # from block start to user data
     bucket_table: bytes = field(init=False, repr=False, compare=False)
 
     def __post_init__(self) -> None:
@@ -85,26 +68,6 @@ class Era:
     def buckets_in_header(self) -> bool:
         """Whether the list heads live in the heap, so that a child inherits them."""
         return self.buckets_offset >= 0
-
-    @property
-    def reserve_bytes(self) -> int:
-        """CYGHEAPSIZE in whole pages: the most that can ever be committed [bytes]."""
-        return (self.cygheapsize + 4095) & -4096
-
-    @property
-    def first_fd_offset(self) -> int:
-        """fdtab.first_fd, the one word that is not zero in a fresh header (3)."""
-        return self.fdtab_offset + 8
-
-    @property
-    def socket_count_offset(self) -> int:
-        """fdtab's count of descriptors that need a fix-up before the child runs."""
-        return self.fdtab_offset + 12
-
-    @property
-    def init_dwords(self) -> tuple[tuple[int, int], ...]:
-        """(offset, value) of each word that is not zero in a fresh header."""
-        return ((self.first_fd_offset, 3),)
 
     def search(self, n: int) -> tuple[int, int]:
         """Bucket and data size [bytes] for a request of `n` user bytes, as the C loop finds them.

@@ -13,7 +13,7 @@ Source: mm/cygheap.cc of Cygwin commit c6680700f.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from struct import Struct
 
 from models.cygwin.cygheap.c_allocator import (
@@ -35,7 +35,7 @@ from models.cygwin.cygheap.modern_layout import (
     ModernEra,
     ModernType,
 )
-from models.win32.sparse_memory import SparseMemory
+from models.win32.memory import Memory
 from sim.errors import SimError
 
 _BUCKET = Struct("<I")
@@ -59,17 +59,19 @@ class ModernHeap(ModernBytes):
 
     max: cygheap_max - base [bytes] -- state
     lock_acquires: how often the lock was taken in this process -- state
+    buckets: None, as the list heads are in the heap -- constant
     commit: commits (offset, size) [bytes] of the region or raises SimError or ValueError -- input
 
     An address of 0 that comes back means NULL: there is no room, or no class that large.
     """
 
     __slots__ = ("commit", "era", "lock_acquires", "max")
+    buckets: list[int] | None = None
 
     def __init__(
         self,
         era: ModernEra,
-        memory: SparseMemory,
+        memory: Memory,
         base: int,
         max_bytes: int,
         commit: Commit | None = None,
@@ -81,12 +83,20 @@ class ModernHeap(ModernBytes):
         self.commit: Commit = memory.commit if commit is None else commit
 
     @classmethod
-    def first_process(cls, era: ModernEra, memory: SparseMemory, base: int) -> ModernHeap:
-        """A fresh heap in a region that is reserved and empty; its first 3 MiB get committed."""
-        memory.commit(0, era.first_commit_bytes)
+    def first_process(
+        cls, era: ModernEra, memory: Memory, base: int, commit: Commit | None = None
+    ) -> ModernHeap:
+        """A fresh heap in a region that is reserved and empty; its first 3 MiB get committed.
+
+        Raises HeapFatal if they cannot be.
+        """
+        try:
+            (commit or memory.commit)(0, era.first_commit_bytes)
+        except (SimError, ValueError) as error:
+            raise HeapFatal("initial cygheap VirtualAlloc failed, %E") from error
         for offset, value in era.init_dwords:
             memory.write(offset, _BUCKET.pack(value))
-        return cls(era, memory, base, era.header_bytes)
+        return cls(era, memory, base, era.header_bytes, commit)
 
     def child(self, max_bytes: int | None = None, commit: Commit | None = None) -> ModernHeap:
         """The heap that a child reads: [0, max), before its walk.
@@ -168,11 +178,27 @@ class ModernHeap(ModernBytes):
         """`cstrdup1` of wide characters, given as their bytes."""
         return self._stored(_1_STR, text + b"\0\0")
 
+    def cstrdup1_many(self, texts: Iterable[bytes]) -> list[int]:
+        """The addresses of `cstrdup1(text)` for each text, in order."""
+        return [self._stored(_1_STR, text + b"\0") for text in texts]
+
+    def string(self, user: int) -> bytes:
+        """The C string in the block at `user`, b"" for NULL."""
+        if not user:
+            return b""
+        b = self.load32(user - USER_OFFSET_BYTES) - self.era.stored_offset
+        return self.load(user, self.era.classes[b] - ENTRY_BYTES).split(b"\0", 1)[0]
+
     # -- release ---------------------------------------------------------------------------------
 
     def cfree(self, user: int) -> None:
         """Put a block in front of its class's list. Freeing twice does what the C code does."""
         self._free(user - USER_OFFSET_BYTES)
+
+    def cfree_many(self, users: Iterable[int]) -> None:
+        """`cfree` of each address, in order."""
+        for user in users:
+            self._free(user - USER_OFFSET_BYTES)
 
     def walk(self, execed: bool) -> None:
         """cygheap_fixup_in_child: mark tagged blocks, free marked ones; a fork child walks too.

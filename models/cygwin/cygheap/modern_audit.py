@@ -6,9 +6,12 @@ fresh block of the smallest class, so the lists are followed.
 
 from __future__ import annotations
 
+from collections.abc import Container
+
 from models.cygwin.cygheap.audit import Block
 from models.cygwin.cygheap.modern import ModernHeap
 from models.cygwin.cygheap.modern_layout import ModernType
+from models.win32.errors import AccessViolation
 
 _1_START = int(ModernType.HEAP_1_START)
 _1_MAX = int(ModernType.HEAP_1_MAX)
@@ -62,6 +65,28 @@ def blocks(heap: ModernHeap) -> list[ModernBlock]:
         in_use = entry.start not in free
         found.append(ModernBlock(entry.start - heap.base, size, in_use, entry.type, generation))
     return found
+
+
+def garbage(heap: ModernHeap, live: Container[int]) -> tuple[int, int]:
+    """Garbage that stays for ever, and garbage that the walks of coming execs free [bytes].
+
+    `live` holds the user addresses that the image's living objects refer to.  What is tagged and in
+    use but looks to the walk like the end of a free list stays.  Lists are in the header, so no
+    free block is lost.  Of a chain that leaves the heap nothing is known: (0, 0).
+    """
+    leaked = pending = 0
+    try:
+        found = blocks(heap)
+    except AccessViolation:
+        return 0, 0
+    first_user = heap.base + heap.era.user_offset_bytes
+    for block in found:
+        if block.in_use and first_user + block.offset_bytes not in live:
+            if block.generation is None:
+                leaked += block.size_bytes
+            else:
+                pending += block.size_bytes
+    return leaked, pending
 
 
 def leaked_bytes(heap: ModernHeap) -> int:

@@ -1,55 +1,27 @@
-"""The 64-bit cygheap's bytes by absolute address, as the process's own loads and stores see them.
-
-An access faults where the real one would: at the first byte that is not committed.  Words may be
-unaligned (a damaged heap has such pointers).
-"""
+"""The bytes of the 64-bit cygheap by absolute address, as the process itself sees them."""
 
 from __future__ import annotations
 
 from struct import Struct
 
+from models.cygwin.cygheap.heap_bytes import HeapBytes
 from models.win32.errors import AccessViolation
-from models.win32.memory import Page
-from models.win32.sparse_memory import SparseMemory
+from models.win32.memory import Memory, Page
 
 _WORD32 = Struct("<I")
 _WORD64 = Struct("<Q")
-_PIECE_BYTES = 1 << 20  # of a long run that is cleared -- chosen
 
 
-class ModernBytes:
-    """Memory at an address.
+class ModernBytes(HeapBytes):
+    """Memory at an address beyond 4 GiB."""
 
-    memory: of one process -- input
-    base: address of the memory's first byte, 64 KiB aligned -- constant
-    """
+    __slots__ = ()
+    address_mask = (1 << 64) - 1
 
-    __slots__ = ("base", "memory")
-
-    def __init__(self, memory: SparseMemory, base: int) -> None:
-        self.memory = memory
-        self.base = base
-
-    def load(self, address: int, size_bytes: int) -> bytes:
-        """The bytes at an absolute address. Raises AccessViolation at the first bad one."""
-        offset = address - self.base
-        self._check(offset, size_bytes, "read")
-        return self.memory.read(offset, size_bytes)
-
-    def store(self, address: int, content: bytes) -> None:
-        """Write `content` at an absolute address, upwards until it is done or faults."""
-        offset = address - self.base
-        room = self.memory.committed_run(offset) - offset
-        self.memory.write(offset, content[:room] if room < len(content) else content)
-        self._check(offset, len(content), "write")
-
-    def clear(self, address: int, size_bytes: int) -> None:
-        """Write zeros, upwards until it is done or faults."""
-        offset = address - self.base
-        end = min(offset + size_bytes, self.memory.committed_run(offset))
-        for at in range(offset, end, _PIECE_BYTES):
-            self.memory.write(at, bytes(min(_PIECE_BYTES, end - at)))
-        self._check(offset, size_bytes, "write")
+    def __init__(self, memory: Memory, base: int) -> None:
+        super().__init__(memory, base)
+        self.word = memory.read64
+        self.set_word = memory.write64
 
     # NOTE: for speed: a word inside one page takes 0.5 us this way, 1.2 us by `load` and `store`
 
@@ -96,9 +68,3 @@ class ModernBytes:
             return self.memory.writable_page((address - self.base) >> 12)
         except AccessViolation:
             raise AccessViolation(address, "write") from None
-
-    def _check(self, offset: int, size_bytes: int, what: str) -> None:
-        """Raises AccessViolation at the first byte of the range that is not committed."""
-        end = self.memory.committed_run(offset)
-        if end < offset + size_bytes:
-            raise AccessViolation(self.base + end, what)

@@ -14,7 +14,7 @@ from typing import NamedTuple
 
 from models.cygwin.cygheap.modern import ModernHeap
 from models.cygwin.cygheap.modern_layout import ModernEra, ModernType
-from models.win32.sparse_memory import SparseMemory
+from models.win32.memory import Memory
 
 BASE = 0x800000000  # memory_layout.h
 POINTER_BYTES = 8
@@ -57,7 +57,7 @@ class Passed(NamedTuple):
 
 def first_heap(era: ModernEra) -> ModernHeap:
     """The heap of a first process when it is ready to exec: signals, fd table, cwd, a console."""
-    heap = ModernHeap.first_process(era, SparseMemory(era.reserve_bytes), BASE)
+    heap = ModernHeap.first_process(era, Memory(era.reserve_bytes), BASE)
     heap.ccalloc_abort(ModernType.HEAP_SIGS, 65, 24)
     heap.ccalloc_abort(ModernType.HEAP_TLS, 256, 16)
     heap.ccalloc(ModernType.HEAP_ARGV, 32, POINTER_BYTES)

@@ -13,8 +13,11 @@ from bisect import bisect_left
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from enum import IntEnum
+from struct import Struct
 from types import MappingProxyType
+from typing import ClassVar, Literal
 
+from models.cygwin.cygheap.heap_layout import ExecInfo, HeapLayout
 from models.cygwin.cygheap.layout import NBUCKETS
 
 ENTRY_BYTES = 16  # {bucket or link, prev}
@@ -66,14 +69,22 @@ def _classes(smallest: int, first_index: int) -> tuple[int, ...]:
     return tuple(values)
 
 
-@dataclass(frozen=True)
-class ModernEra:
+# Of a recorded first process (golden trace h07): a console's fhandler; that the other kinds are as
+# large is assumed.
+_FHANDLER_BYTES = MappingProxyType(dict.fromkeys(("disk", "pipe", "socket", "console"), 568))
+
+
+@dataclass(frozen=True, kw_only=True)
+class ModernEra(HeapLayout):
     """One layout. Every field is *constant*; offsets count from the heap's base.
 
     classes: what a block of each index holds beside its entry [bytes]; 0: the index is not used
     stored_offset: what is added to the index when it is stored in the block
     user_heap_offset, hooks_offset: 64-bit words that an exec child clears
     first_commit_bytes: what the first process and every child commit at once
+
+    Assumed, from the order of the declarations: where root lies, and what lies where inside user,
+    cwd, fdtab and an fhandler.  Their own places are those of the compiled header.
     """
 
     name: str = "M"
@@ -82,14 +93,42 @@ class ModernEra:
     cygheapsize: int = 8 << 30
     chain_offset: int = 8
     buckets_offset: int = 16
+    root_offset: int = 16_744
+    user_offset: int = 17_944
     user_heap_offset: int = 18_336
     umask_offset: int = 18_408
-    first_fd_offset: int = 18_504
+    cwd_offset: int = 18_432
+    fdtab_offset: int = 18_480
     hooks_offset: int = 18_584
     first_commit_bytes: int = 3 << 20
+    fhandler_bytes: Mapping[str, int] = field(default_factory=lambda: _FHANDLER_BYTES)
     classes: tuple[int, ...] = _classes(32, 0)
     stored_offset: int = 0
     class_table: bytes = field(init=False, repr=False, compare=False)
+
+    word_code: ClassVar[Literal["I", "Q"]] = "Q"
+    word_bytes: ClassVar[int] = 8
+    entry_bytes: ClassVar[int] = ENTRY_BYTES
+    user_offset_bytes: ClassVar[int] = USER_OFFSET_BYTES
+    fhandler_words: ClassVar[Struct] = Struct("<IIQQQQQ")
+    # argc, argv, envc, envp, signal mask, number of children and what is between
+    exec_info: ClassVar[ExecInfo] = ExecInfo(Struct("<IIQIIQQII"), 9, 0, 2, 3, 5, None)
+    env_spare: ClassVar[int] = 11
+    exec_type: ClassVar[int] = ModernType.HEAP_1_EXEC
+    argv_type: ClassVar[int] = ModernType.HEAP_1_ARGV
+    environment_first: ClassVar[bool] = True
+    root_record: ClassVar[Struct] = Struct("<4096sI4096sI")
+    wide_names: ClassVar[bool] = True
+    cwd_win32_bytes: ClassVar[int] = 24
+    first_blocks: ClassVar[tuple[tuple[int, int, int, int], ...]] = (
+        (18_528, ModernType.HEAP_SIGS, 65, 24),
+        (18_544, ModernType.HEAP_TLS, 256, 16),
+    )
+    cwd_first: ClassVar[tuple[tuple[int, int], ...]] = ((24, 44), (0, 10))
+    user_strings: ClassVar[tuple[bytes, ...]] = (b"cgf", b"TROLL", b"cgf", b"C:\\Windows")
+    sid_bytes: ClassVar[int] = 64
+    socket_info_bytes: ClassVar[int] = 0
+    touched_bytes: ClassVar[int | None] = COMMIT_STEP_BYTES  # assumed: no more of the first 3 MiB
 
     def __post_init__(self) -> None:
         if self.header_bytes < self.hooks_offset + 8 or self.header_bytes % 8:
@@ -106,14 +145,39 @@ class ModernEra:
         object.__setattr__(self, "class_table", table)
 
     @property
-    def reserve_bytes(self) -> int:
-        """The most that can ever be committed [bytes]."""
-        return self.cygheapsize
+    def first_fd_offset(self) -> int:
+        """fdtab.first_fd, which a fresh header has as 3."""
+        return self.fdtab_offset + 24
+
+    @property
+    def held_offset(self) -> int | None:
+        """There is no vfork."""
+        return None
+
+    @property
+    def socket_count_offset(self) -> int:
+        """fdtab's count of descriptors that need a fix-up before the child runs."""
+        return self.fdtab_offset + 28
+
+    @property
+    def fd_count_offset(self) -> int:
+        """fdtab's number of slots."""
+        return self.fdtab_offset + 32
+
+    @property
+    def shared_offset(self) -> int:
+        """The handle of the shared section, behind umask and the limits."""
+        return self.umask_offset + 8
 
     @property
     def init_dwords(self) -> tuple[tuple[int, int], ...]:
         """(offset, value) of each 32-bit word that is not zero in a fresh header."""
         return ((self.umask_offset, 0o22), (self.first_fd_offset, 3))
+
+    @property
+    def user_words(self) -> tuple[int, ...]:
+        """Header words that point to the user's strings and SID."""
+        return tuple(self.user_offset + i * self.word_bytes for i in range(5))
 
     def search(self, n: int) -> int:
         """Index of the smallest class for `n` user bytes, 32 if there is none.

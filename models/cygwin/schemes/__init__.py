@@ -5,6 +5,7 @@ from __future__ import annotations
 from models.cygwin.protocol import Scheme
 from models.cygwin.schemes import (
     blocking,
+    child_copy,
     msys_1_0,
     shared_memory,
     shared_memory_1_3_3,
@@ -16,9 +17,15 @@ _SCHEMES: tuple[Scheme, ...] = (
     blocking.SCHEME,
     shared_memory_1_3_3.SCHEME,
     shared_memory.SCHEME,
+    child_copy.SCHEME,
 )
 # One of them once more with one thing changed: found by name, not listed among the schemes.
-_VARIANTS: tuple[Scheme, ...] = (msys_1_0.SCHEME, two_step_1_3_3.SCHEME, walk_bug.SCHEME)
+_VARIANTS: tuple[Scheme, ...] = (
+    msys_1_0.SCHEME,
+    two_step_1_3_3.SCHEME,
+    walk_bug.SCHEME,
+    child_copy.UNGUARDED,
+)
 
 
 def names() -> list[str]:

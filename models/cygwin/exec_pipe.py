@@ -1,0 +1,162 @@
+"""How a parent hears of its child's end from Cygwin 3.6 on: a pipe, not a handle.
+
+Each child holds the write end of a pipe whose read end is with its parent, where a thread reads it.
+An exec hands the write end on, so that the parent sees one process under one pid; the end of the
+file says that the last of its images is gone.  A process that exits by itself leaves its code in
+its pinfo, which outlives the image that the parent made; for one that does not, the code is that of
+the process whose handle the parent has.
+
+What must stay true: one process has the write end, and two during an exec; no other child inherits
+it, since its owner makes it uninheritable while it creates one.
+
+Source: MODERN.md §6.1, §6.3 (pinfo.cc, sigproc.cc of c6680700f); that the code lies in the pinfo,
+and where, is assumed.
+"""
+
+from __future__ import annotations
+
+from struct import Struct
+from typing import TYPE_CHECKING
+
+from models.cygwin.children import PID, PPID_HANDLE, WINPID, Child, pinfo_name, reap
+from models.win32.handles import CURRENT_PROCESS
+from models.win32.object_calls import HANDLE_FLAG_INHERIT
+from models.win32.objects import PipeEnd
+from models.win32.thread import Thread
+from sim.engine import Steps
+
+if TYPE_CHECKING:
+    from models.cygwin.child_info import ChildInfo
+    from models.cygwin.process import CygwinProcess
+
+CHILD_RECORD = Struct("<QQQQ")  # of an unreaped child in the exec information (words assumed)
+EXIT_CODE, EXIT_CODE_SET = 20, 24  # words of a pinfo
+
+
+def prefork(p: CygwinProcess) -> tuple[int, int]:
+    """A pipe for a child to be: (read end, write end that it inherits); our own stays here."""
+    _inheritable(p, p.wr_proc_pipe, False)
+    k, me = p.k, p.me
+    r, w = k.create_pipe(me, p.version.exec_pipe_bytes, inherit=False, name="exec pipe")
+    _inheritable(p, w, True)
+    return r, w
+
+
+def postfork(p: CygwinProcess, write_end: int) -> Steps:
+    """Close the end that the child has now; an exec of ours can hand on our own again."""
+    yield from p.k.settle(p.me)
+    p.k.close_handle(p.me, write_end)
+    _inheritable(p, p.wr_proc_pipe, True)
+
+
+def remember(p: CygwinProcess, h_process: int, winpid: int, read_end: int) -> Child:
+    """Register a child whose process exists; nobody looks at its pipe yet."""
+    k, me = p.k, p.me
+    h_pinfo, _ = k.create_file_mapping(
+        me, p.version.pinfo_bytes, name=pinfo_name(winpid), role="pinfo"
+    )
+    view = k.map_view_of_file_ex(me, h_pinfo, name="cygpid", ex=p.version.pinfo_view_ex)
+    child = Child(winpid, h_process, h_process, h_pinfo, view, rd_proc_pipe=read_end)
+    for word in (PID, WINPID):
+        child.pinfo.write32(word, winpid)
+    child.pinfo.write32(PPID_HANDLE, 0)
+    p.children.append(child)
+    return child
+
+
+def attach(p: CygwinProcess, child: Child) -> Steps:
+    """Start the thread that reads the child's pipe."""
+    handle = yield from p.k.create_thread(
+        p.me, lambda thread: _proc_waiter(p, thread, child), role="proc_waiter"
+    )
+    p.k.close_handle(p.me, handle)
+
+
+def forget(p: CygwinProcess, child: Child) -> Steps:
+    """A child that came to nothing before it was attached."""
+    k, me = p.k, p.me
+    p.children.remove(child)
+    yield from k.settle(me)
+    for handle in (child.rd_proc_pipe, child.h_pinfo):
+        k.close_handle(me, handle)
+    k.unmap_view_of_file(me, child.view.base)
+
+
+def leave(p: CygwinProcess, code: int) -> None:
+    """An image that exits by itself says how."""
+    p.pinfo.write32(EXIT_CODE, code)
+    p.pinfo.write32(EXIT_CODE_SET, 1)
+
+
+def record_children(p: CygwinProcess, info: int) -> None:
+    """An exec takes its children along: their handles are inherited, and named in the heap."""
+    records = b""
+    for child in p.children:
+        read_end = 0 if child.zombie else child.rd_proc_pipe
+        for handle in (child.h_process, read_end):
+            _inheritable(p, handle, True)
+        records += CHILD_RECORD.pack(child.pid, child.h_process, read_end, 0)
+    fixed = p.heap.era.exec_info.words.size
+    p.heap.memory.write32(info + fixed - 8 - p.heap.base, len(p.children))
+    p.heap.memory.write(info + fixed - p.heap.base, records)
+
+
+def reattach_children(p: CygwinProcess, info: ChildInfo) -> Steps:
+    """The image after an exec goes on as the parent of what the one before had made."""
+    k, me, heap = p.k, p.me, p.heap
+    at = info.moreinfo + heap.era.exec_info.words.size - heap.base
+    for i in range(heap.memory.read32(at - 8)):
+        raw = heap.memory.read(at + i * CHILD_RECORD.size, CHILD_RECORD.size)
+        pid, h_process, read_end, _ = CHILD_RECORD.unpack(raw)
+        h_pinfo, _ = k.create_file_mapping(
+            me, p.version.pinfo_bytes, name=pinfo_name(pid), role="pinfo"
+        )
+        view = k.map_view_of_file_ex(me, h_pinfo, name="cygpid", ex=p.version.pinfo_view_ex)
+        child = Child(pid, h_process, h_process, h_pinfo, view, rd_proc_pipe=read_end)
+        for handle in (h_process, read_end):
+            _inheritable(p, handle, False)
+        p.children.append(child)
+        if read_end:
+            yield from attach(p, child)
+        else:
+            child.zombie, child.code = True, _code(p, me, child)
+
+
+def _proc_waiter(p: CygwinProcess, thread: Thread, child: Child) -> Steps:
+    """Steps of a child's own thread: read until the pipe ends, then take its code."""
+    k = p.k
+    end = k.object(thread, child.rd_proc_pipe)
+    assert isinstance(end, PipeEnd)
+    while end.pipe.write_end.refs or end.pipe.held_bytes:  # stop signals would come as bytes
+        yield from k.read_file(thread, child.rd_proc_pipe, 1)
+    if not child.pinfo.read32(EXIT_CODE_SET):
+        yield from k.wait_for_single_object(thread, child.h_process)
+    child.code = _code(p, thread, child)
+    k.close_handle(thread, child.rd_proc_pipe)
+    child.zombie = True
+    if p.waiter is not None and p.waiter.pid == child.pid:
+        yield from reap(p, thread, child)
+    yield from k.exit_thread(thread)
+
+
+def _code(p: CygwinProcess, by: Thread, child: Child) -> int:
+    if child.pinfo.read32(EXIT_CODE_SET):
+        return child.pinfo.read32(EXIT_CODE)
+    return p.k.get_exit_code_process(by, child.h_process)
+
+
+def _inheritable(p: CygwinProcess, handle: int, on: bool) -> None:
+    if handle:
+        flags = HANDLE_FLAG_INHERIT if on else 0
+        p.k.set_handle_information(p.me, handle, HANDLE_FLAG_INHERIT, flags)
+
+
+def keep_from(p: CygwinProcess, *handles: int) -> None:
+    """Handles that a program without Cygwin must not inherit."""
+    for handle in handles:
+        _inheritable(p, handle, False)
+
+
+def give_to(p: CygwinProcess, write_end: int, h_process: int) -> None:
+    """A program without Cygwin holds its write end without knowing it, and passes it on to none."""
+    p.k.duplicate_handle(p.me, CURRENT_PROCESS, write_end, h_process)

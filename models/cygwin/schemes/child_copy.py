@@ -1,0 +1,362 @@
+"""Cygwin 3.6: the child reads its parent's heap again, and the parent waits only for who will.
+
+Parent: child_info carries base and end of the heap and a handle of the parent; the parent waits
+until the child has read.  Before a spawn it looks into the program's import table: one without the
+DLL gets no event and is not waited for, so that the old complaint does not come back.  A spawned
+Cygwin child is waited for in every mode, without a limit but for its end; a fork child 300 s,
+twice.  The child's event comes earlier than in 2001: as soon as it has its descriptors.
+
+Child: reserve 8 GiB at 0x800000000, commit 3 MiB or what is in use, one ReadProcessMemory; after
+that the walk, in a fork child too.  A fork child reads the rest of its parent's memory in the same
+way; the parent writes only the stack and the data of linked DLLs.
+
+An exec passes on the write end of its pipe, and its children; the stub ends as soon as the new
+image has the heap, except without a Cygwin parent or before a foreign program, whose stand-in it
+is until that ends.
+
+From the note of the heap's end until the child has read the parent holds the heap lock
+(`Version.heap_guard`; before 3.6.5 nothing kept another thread from changing the heap meanwhile).
+A child that dies early is made again `Version.proc_retry` times.
+
+Since 2025-03-18 (3.6.0); the guard since 2025-07-19 (9b667234b) and 2025-09-19 (8a5d39527).
+Source: Cygwin commit c6680700f (MODERN.md §5, §6).  Assumed: places and sizes of DLL and program
+data, and what the added SYSTEMROOT and WINDIR say.  Left out: forkables, programs that load the DLL
+at run time, cygexec mounts, dlopened DLLs.
+"""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from types import MappingProxyType
+
+from models.cygwin import dll_data, exec_pipe
+from models.cygwin.arguments import (
+    ArgumentBlocks,
+    Arguments,
+    free_arguments,
+    put_argv,
+    put_environment,
+)
+from models.cygwin.child_info import ChildInfo, ChildType
+from models.cygwin.creation_steps import (
+    creation_flags,
+    exec_info,
+    fixup_before,
+    fork_info,
+    wait_for_child,
+)
+from models.cygwin.cygheap.modern import round_up
+from models.cygwin.cygheap.modern_layout import M
+from models.cygwin.errors import ApiFatal, TryAgain
+from models.cygwin.images import imports_cygwin
+from models.cygwin.process import CygwinProcess
+from models.cygwin.protocol import P_DETACH, P_OVERLAY, P_WAIT, Request
+from models.cygwin.startup_3_6 import child_copy
+from models.cygwin.version import (
+    EXEC_STARTUP_3_6,
+    FIRST_STARTUP_3_6,
+    FORK_STARTUP_3_6,
+    FORK_WAIT_MS,
+    Version,
+)
+from models.win32.errors import Win32Error
+from models.win32.handles import CURRENT_PROCESS
+from models.win32.waits import INFINITE, WAIT_OBJECT_0, WAIT_TIMEOUT
+from sim.engine import Steps
+
+DIED = WAIT_OBJECT_0 + 1  # index of the process in the wait for a child
+EXIT_FORK_FAILED = 0x800000  # EXITCODE_FORK_FAILED: not worth another try
+# Variables that the DLL adds where they are missing (environ.cc); what they say is assumed.
+_ADDED = (b"SYSTEMROOT=C:\\WINDOWS", b"WINDIR=C:\\WINDOWS")
+
+
+class ChildCopy:
+    """The child reads; the parent waits for a Cygwin child."""
+
+    name = "child-copy"
+    since = "2025-03-18"
+    until = ""
+    summary = "the child reads the living parent's heap; a program without Cygwin is not waited for"
+    version = Version(
+        name="3.6.6",
+        era=M,
+        heap_address=0x800000000,
+        child_info_bytes=MappingProxyType({"fork": 136, "exec": 136}),  # assumed
+        dll_base=0x180040000, dll_bytes=0x2A0000,
+        dll_data=(0x180200000, 14_184), dll_bss=(0x180220000, 221_976),
+        exe_base=0x100400000,
+        exe_data=(0x100485000, 21_688), exe_bss=(0x10048B000, 31_708),
+        stack_base=0x7FFC00000,
+        shared_address=0x1A0000000,
+        signal_objects=("ready", "arrived", "thread"),
+        user_heap_reserve_bytes=0x20000000, user_heap_address=0xA00000000,
+        exec_pipe_bytes=16,
+        mount_in_fork=True,
+        heap_guard=True,
+        first_startup=FIRST_STARTUP_3_6,
+        fork_startup=FORK_STARTUP_3_6,
+        exec_startup=EXEC_STARTUP_3_6,
+    )  # fmt: skip
+
+    def parent_side(self, p: CygwinProcess, request: Request) -> Steps:
+        """Make the child, wait for it if it is Cygwin's. Runs in the caller's main thread."""
+        if request.type is ChildType.FORK:
+            return self._fork(p, request)
+        return self._spawn(p, request)
+
+    def child_side(self, p: CygwinProcess, info: ChildInfo) -> Steps:
+        """cygheap_fixup_in_child: read the heap out of the parent. Runs in the child."""
+        k, me, era, n = p.k, p.me, M, info.n
+        try:
+            region = k.virtual_reserve(me, info.cygheap, p.version.era.cygheapsize, "cygheap")
+            at_once = max(era.first_commit_bytes, round_up(n))
+            k.virtual_commit(me, info.cygheap, at_once, touched_bytes=n)
+        except Win32Error as error:
+            raise ApiFatal(
+                f"Couldn't allocate space for child's heap {info.cygheap:#X}, size {n}, "
+                f"Win32 error {error.code}"
+            ) from error
+        yield from child_copy(p, info.parent, "cygheap", info.cygheap, n)
+        assert region.memory is not None
+        p.attach_heap(region.memory, info.cygheap, n)
+
+    # ---- fork --------------------------------------------------------------------------------
+
+    def _fork(self, p: CygwinProcess, request: Request) -> Steps:
+        k, me, creation = p.k, p.me, request.creation
+        ready = k.create_event(me, manual=False, inherit=True, role="subproc_ready")
+        parent = k.duplicate_handle(me, CURRENT_PROCESS, p.h_self, CURRENT_PROCESS, inherit=True)
+        finished = k.create_event(me, manual=False, inherit=True, role="forker_finished")
+        dll_data.save(p)
+        yield from self._lock(p)
+        read_end, write_end = exec_pipe.prefork(p)
+        info = fork_info(p, parent, ready, finished)._replace(wr_proc_pipe=write_end)
+        creation.heap_bytes = info.n
+        ours = [ready, parent, finished]
+        try:
+            h_process, h_thread, pid = yield from self._create_fork(p, request, info)
+        except (TryAgain, Win32Error):
+            yield from exec_pipe.postfork(p, write_end)
+            self._unlock(p)
+            for handle in (*ours, read_end):
+                k.close_handle(me, handle)
+            raise
+        child = exec_pipe.remember(p, h_process, pid, read_end)
+        yield from exec_pipe.postfork(p, write_end)
+        ours.append(h_thread)
+        try:
+            yield from self._fill(p, h_process, finished)
+            yield from self._second_sync(p, request, ready, h_process, pid)
+        except TryAgain:
+            self._unlock(p)
+            yield from exec_pipe.forget(p, child)
+            for handle in (*ours, h_process):
+                k.close_handle(me, handle)
+            raise
+        yield from exec_pipe.attach(p, child)
+        yield from k.set_event(me, finished)
+        for handle in ours:
+            k.close_handle(me, handle)
+        return pid
+
+    def _create_fork(self, p: CygwinProcess, request: Request, info: ChildInfo) -> Steps:
+        """CreateProcess until the child has read what it needs. Raises TryAgain."""
+        k, me, creation = p.k, p.me, request.creation
+        retry = p.version.proc_retry
+        flags = creation_flags(p, suspended=p.fds.sockets > 0)
+        while True:
+            h_process, h_thread, pid = yield from k.create_process(
+                me, request.image, True, flags, info, creation
+            )
+            if p.fds.sockets:
+                yield from p.installation.bracket(
+                    p, "fixup_before_fork", fixup_before(p, pid, execed=False)
+                )
+                yield from k.resume_thread(me, h_thread)
+            handles = info.subproc_ready, h_process
+            woke = yield from wait_for_child(p, creation, handles, FORK_WAIT_MS)
+            if woke == WAIT_OBJECT_0:
+                return h_process, h_thread, pid
+            code = k.get_exit_code_process(me, h_process)
+            if woke == WAIT_TIMEOUT:
+                yield from k.terminate_process(me, h_process, 1)
+            k.close_handle(me, h_thread)
+            k.close_handle(me, h_process)
+            if woke == WAIT_TIMEOUT:
+                raise TryAgain(f"wait failed, pid {pid}, Win32 error 258")
+            if code == EXIT_FORK_FAILED or not retry:
+                raise TryAgain(
+                    f"child -1 - forked process {pid} died unexpectedly, retry {retry}, "
+                    f"exit code {code:#x}, errno 11"
+                )
+            retry -= 1
+
+    def _fill(self, p: CygwinProcess, h_process: int, finished: int) -> Steps:
+        """Steps 8 to 10: the stack, then the heap is free; DLLs; let the child go on."""
+        k, me = p.k, p.me
+        try:
+            address, size = p.stack_range()
+            yield from k.write_process_memory(me, h_process, address, address, size)
+            self._unlock(p)
+            for address, size in p.version.linked:
+                if size:
+                    yield from k.write_process_memory(me, h_process, address, address, size)
+        except Win32Error as error:
+            raise TryAgain(
+                f"stack write copy failed, {address:#x}..{address + size:#x}, "
+                f"Win32 error {error.code}"
+            ) from error
+        yield from k.set_event(me, finished)
+
+    def _second_sync(
+        self, p: CygwinProcess, request: Request, ready: int, h_process: int, pid: int
+    ) -> Steps:
+        k, me = p.k, p.me
+        woke = yield from wait_for_child(p, request.creation, (ready, h_process), FORK_WAIT_MS)
+        if woke == WAIT_OBJECT_0:
+            return
+        if woke == WAIT_TIMEOUT:
+            yield from k.terminate_process(me, h_process, 1)
+            raise TryAgain(f"wait failed, pid {pid}, Win32 error 258")
+        raise TryAgain(f"child {pid} - died waiting for dll loading, errno 11")
+
+    # ---- exec and spawn ----------------------------------------------------------------------
+
+    def _spawn(self, p: CygwinProcess, request: Request) -> Steps:
+        k, me, mode = p.k, p.me, request.mode
+        overlay = mode == P_OVERLAY
+        assert request.image is not None
+        known = imports_cygwin(k, me, request.image)
+        blocks = self._put(p, request, known)
+        ready = 0
+        if known:
+            ready = k.create_event(me, manual=False, inherit=True, role="subproc_ready")
+        parent = k.duplicate_handle(me, CURRENT_PROCESS, p.h_self, CURRENT_PROCESS, inherit=True)
+        read_end, write_end = 0, p.wr_proc_pipe
+        if not overlay:
+            read_end, write_end = (0, 0) if mode == P_DETACH else exec_pipe.prefork(p)
+        if not known:
+            exec_pipe.keep_from(p, parent, write_end)
+        yield from self._lock(p)
+        kind = ChildType.EXEC if overlay else ChildType.SPAWN
+        info = exec_info(p, mode, kind, blocks, parent, ready)._replace(wr_proc_pipe=write_end)
+        request.creation.heap_bytes = info.n
+        child = None
+        retry = p.version.proc_retry
+        while True:
+            try:
+                h_process, h_thread, pid = yield from self._create(p, request, info, known)
+            except Win32Error:
+                self._unlock(p)
+                if child is None and read_end:
+                    yield from exec_pipe.postfork(p, write_end)
+                    k.close_handle(me, read_end)
+                for handle in (ready, parent):
+                    if handle:
+                        k.close_handle(me, handle)
+                free_arguments(p.heap, blocks)
+                raise
+            if not overlay and child is None and mode != P_DETACH:
+                child = exec_pipe.remember(p, h_process, pid, read_end)
+            elif child is not None:
+                child.pid, child.h_process, child.h_first = pid, h_process, h_process
+            if child is not None:
+                k.duplicate_handle(me, CURRENT_PROCESS, child.h_pinfo, h_process)
+            if not known and write_end:
+                exec_pipe.give_to(p, write_end, h_process)
+            if self._suspended(p, mode, known):
+                yield from k.resume_thread(me, h_thread)
+            k.close_handle(me, h_thread)
+            woke = WAIT_OBJECT_0
+            if known:
+                woke = yield from wait_for_child(p, request.creation, (ready, h_process), INFINITE)
+            if woke != DIED or not retry:
+                break
+            retry -= 1
+            k.close_handle(me, h_process)
+        self._unlock(p)
+        if overlay:
+            yield from self._leave(p, request, h_process, known and woke == WAIT_OBJECT_0)
+        for handle in (ready, parent):
+            if handle:
+                k.close_handle(me, handle)
+        if child is None:
+            k.close_handle(me, h_process)
+        else:
+            yield from exec_pipe.postfork(p, write_end)
+            yield from exec_pipe.attach(p, child)
+        code = (yield from p.waitpid(pid)) if mode == P_WAIT else 0
+        free_arguments(p.heap, blocks)
+        if mode == P_WAIT:
+            return code
+        return 0 if mode == P_DETACH else pid
+
+    def _put(self, p: CygwinProcess, request: Request, known: bool) -> ArgumentBlocks:
+        """The set of an exec or spawn (§5); argv goes there only for a Cygwin program."""
+        assert request.arguments is not None
+        argv, env, script = request.arguments
+        names = {text.split(b"=", 1)[0].upper() for text in env}
+        added = [text for text in _ADDED if text.split(b"=", 1)[0] not in names]
+        arguments = Arguments(argv, [*env, *added], script)
+        more = exec_pipe.CHILD_RECORD.size * len(p.children)
+        blocks = put_argv(p.heap, arguments, more, copied=known)
+        put_environment(p.heap, blocks, arguments, 0)
+        if request.mode == P_OVERLAY and known:
+            exec_pipe.record_children(p, blocks.info)
+        return blocks
+
+    def _create(self, p: CygwinProcess, request: Request, info: ChildInfo, known: bool) -> Steps:
+        mode = request.mode
+        flags = creation_flags(p, self._suspended(p, mode, known), mode)
+        made = yield from p.k.create_process(
+            p.me, request.image, True, flags, info, request.creation
+        )
+        if p.fds.sockets:
+            yield from p.installation.bracket(
+                p, "fixup_before_exec", fixup_before(p, made[2], execed=True)
+            )
+        return made
+
+    def _suspended(self, p: CygwinProcess, mode: str, known: bool) -> bool:
+        return mode != P_OVERLAY or not known or p.fds.sockets > 0
+
+    def _leave(self, p: CygwinProcess, request: Request, h_process: int, taken_over: bool) -> Steps:
+        """The end of an exec in its stub; does not return.
+
+        It goes at once if the new image lives and has the pipe to a Cygwin parent; otherwise it
+        waits for the program and ends as that does.
+        """
+        k, me = p.k, p.me
+        yield from p.close_all_files()
+        code = 0
+        if not (taken_over and p.wr_proc_pipe):
+            yield from wait_for_child(p, request.creation, (h_process,), INFINITE)
+            code = k.get_exit_code_process(me, h_process)
+            if not taken_over:
+                exec_pipe.leave(p, code)
+        if p.installation.watch is not None and not taken_over:
+            p.installation.watch.ending(p)
+        yield from k.exit_process(me, code)
+
+    # ---- the guard ---------------------------------------------------------------------------
+
+    def _lock(self, p: CygwinProcess) -> Steps:
+        if p.version.heap_guard:
+            yield from p.heap_lock.acquire(p.k, p.me)
+
+    def _unlock(self, p: CygwinProcess) -> None:
+        if p.heap_lock.owner is p.me:
+            p.heap_lock.release(p.k, p.me)
+
+
+class Unguarded(ChildCopy):
+    """As it was until 3.6.4: another thread can change the heap while a child reads it."""
+
+    name = "child-copy-3.6.4"
+    until = "2025-10-09"
+    summary = "as child-copy, but nothing guards the heap while the child reads it"
+    version = replace(ChildCopy.version, name="3.6.4", heap_guard=False)
+
+
+SCHEME = ChildCopy()
+UNGUARDED = Unguarded()
