@@ -18,6 +18,7 @@ import gc
 import io
 import os
 import re
+import signal
 import sys
 import tempfile
 import threading
@@ -64,11 +65,14 @@ class Watchdog:
     @contextlib.contextmanager
     def over(self, label: str) -> Iterator[None]:
         self._label, self.why = label, ""
+        # a shell lets what runs in the background ignore Ctrl-C, and interruptions with it
+        before = signal.signal(signal.SIGINT, signal.default_int_handler)
         self._began = time.process_time(), time.monotonic(), _resident_bytes()
         try:
             yield
         finally:
             self._began = None
+            signal.signal(signal.SIGINT, before)
 
     def _watch(self) -> None:
         while True:

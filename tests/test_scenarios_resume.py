@@ -7,6 +7,7 @@ import signal
 import subprocess
 import sys
 import time
+from functools import partial
 from pathlib import Path
 
 import pytest
@@ -102,6 +103,7 @@ def test_ctrl_c_says_what_is_kept(tmp_path):
     process = subprocess.Popen(
         [sys.executable, "-m", "scenarios", *RUN[:-3], "500", "--jobs", "2", "--out", str(out)],
         cwd=ROOT, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE,
+        preexec_fn=partial(signal.signal, signal.SIGINT, signal.SIG_DFL),
     )  # fmt: skip
     for _ in range(400):
         time.sleep(0.05)
