@@ -122,10 +122,22 @@ def test_readme_lists_every_scenario_with_its_question():
     assert sorted(rows) == sorted(f"| `{e.name}` | {e.question} |" for e in entries())
 
 
-def test_profiles_travel_with_the_package():
-    data = tomllib.loads(read("pyproject.toml"))["tool"]["setuptools"]["package-data"]
-    assert data == {"models.win32": ["profiles/*.toml"]}
-    assert list((ROOT / "models" / "win32" / "profiles").glob("*.toml"))
+def test_data_beside_the_modules_travels_with_the_package():
+    packed = tomllib.loads(read("pyproject.toml"))["tool"]["setuptools"]["package-data"]
+    named = {
+        path
+        for package, patterns in packed.items()
+        for pattern in patterns
+        for path in (ROOT / package.replace(".", "/")).glob(pattern)
+    }
+    there = {
+        path
+        for top in ("sim", "models", "scenarios")
+        for path in (ROOT / top).rglob("*")
+        if path.is_file() and path.suffix not in (".py", ".pyc")
+    }
+    assert there
+    assert named == there
 
 
 def test_every_package_says_that_it_is_one():
