@@ -202,10 +202,10 @@ class UserProcess(Caller):
         """Fill the cygheap up to a size with blocks that live on, the largest that fit first."""
         self.check_running()
         heap, size = self.dll.heap, whole("size_bytes", size_bytes, 0, WORD - 1)
-        entry_bytes = heap.era.entry_bytes
+        entry_bytes, least = heap.era.entry_bytes, heap.era.user_offset_bytes
         for power in range(16, 3, -1):
-            while heap.max + entry_bytes + (1 << power) <= size:
-                heap.cmalloc(HeapType.HEAP_BUF, (1 << power) - heap.era.user_offset_bytes)
+            while least <= 1 << power <= size - heap.max - entry_bytes:
+                heap.cmalloc(HeapType.HEAP_BUF, (1 << power) - least)
 
     @property
     def pid(self) -> int:
