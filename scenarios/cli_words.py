@@ -56,58 +56,77 @@ class NearestGroup(click.Group):
         return super().resolve_command(ctx, args)
 
 
-class Whole(click.ParamType[int]):
+class _Number(click.ParamType[int]):
+    """A number written in digits; a subclass says which digits, and which numbers."""
+
+    kind: str  # what messages call it
+
+    def digits(self, text: str) -> tuple[str, int]:
+        """The digits of `text` and their base; "" if it is no number."""
+        raise NotImplementedError
+
+    def outside(self, number: int) -> str:
+        """Why it is refused, "" if it is not."""
+        raise NotImplementedError
+
+    def convert(
+        self, value: object, param: click.Parameter | None, ctx: click.Context | None
+    ) -> int:
+        """The number itself; click's error for anything else."""
+        if isinstance(value, int):
+            return value
+        text = str(value)
+        digits, base = self.digits(text)
+        if not digits:
+            self.fail(f"{text[:40]!r} is not {self.kind}", param, ctx)
+        if len(digits) > LARGEST_DIGITS:
+            self.fail(f"{text[:40]} is too large", param, ctx)
+        number = int(digits, base) if not text.startswith("-") else -int(digits, base)
+        if why := self.outside(number):
+            self.fail(f"{text} is {why}", param, ctx)
+        return number
+
+
+class Whole(_Number):
     """A whole number of at least `minimum`."""
 
     name = "whole number"
+    kind = "a whole number"
 
     def __init__(self, minimum: int) -> None:
         self.minimum = minimum
         self.allowed = f"a whole number, {minimum} or more"
 
-    def convert(
-        self, value: object, param: click.Parameter | None, ctx: click.Context | None
-    ) -> int:
-        """The number itself; click's error for anything else."""
-        if isinstance(value, int):
-            return value
-        text = str(value)
+    def digits(self, text: str) -> tuple[str, int]:
+        """Decimal, with a sign or without."""
         digits = text.removeprefix("-")
-        if not (digits.isascii() and digits.isdigit()):
-            self.fail(f"{text[:40]!r} is not a whole number", param, ctx)
-        if len(digits) > LARGEST_DIGITS:
-            self.fail(f"{text[:40]} is too large", param, ctx)
-        if int(text) < self.minimum:
-            self.fail(f"{text} is too small", param, ctx)
-        return int(text)
+        return (digits if digits.isascii() and digits.isdigit() else ""), 10
+
+    def outside(self, number: int) -> str:
+        """Too small for this option."""
+        return "too small" if number < self.minimum else ""
 
 
-class Bytes(click.ParamType[int]):
+class Bytes(_Number):
     """A number of bytes above zero, decimal or hexadecimal with 0x."""
 
     name = "bytes"
+    kind = "a number of bytes"
 
     def __init__(self, most: int) -> None:
         self.most = most
         self.allowed = f"a number of bytes from 1 to {most}, decimal or 0x…"
 
-    def convert(
-        self, value: object, param: click.Parameter | None, ctx: click.Context | None
-    ) -> int:
-        """The number itself; click's error for anything else."""
-        if isinstance(value, int):
-            return value
-        text = str(value)
+    def digits(self, text: str) -> tuple[str, int]:
+        """Decimal or hexadecimal, without a sign."""
         digits = text[2:] if text[:2] in ("0x", "0X") else text
-        known = "0123456789abcdefABCDEF" if digits != text else "0123456789"
-        if not digits or set(digits) - set(known):
-            self.fail(f"{text[:40]!r} is not a number of bytes", param, ctx)
-        if len(digits) > LARGEST_DIGITS:
-            self.fail(f"{text[:40]} is too large", param, ctx)
-        number = int(digits, 16 if digits != text else 10)
-        if not 1 <= number <= self.most:
-            self.fail(f"{text} is not in range", param, ctx)
-        return number
+        base = 10 if digits == text else 16
+        known = "0123456789abcdefABCDEF" if base == 16 else "0123456789"
+        return ("" if set(digits) - set(known) else digits), base
+
+    def outside(self, number: int) -> str:
+        """None, or more than can be."""
+        return "" if 1 <= number <= self.most else "not in range"
 
 
 class Seconds(click.ParamType[float]):

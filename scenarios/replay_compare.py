@@ -10,6 +10,7 @@ from collections.abc import Sequence
 from typing import Any
 
 from models.cygwin.replay_result import KINDS, ReplayResult
+from sim.comparisons import matched
 from sim.estimators import paired_difference
 
 _WHOLE = {  # measures of a whole run: unit and what the difference rests on
@@ -38,12 +39,12 @@ Found = tuple[str, str, str, list[float], list[float], int]
 def _differences(pairs: list[tuple[ReplayResult, ReplayResult]]) -> list[Found]:
     found: list[Found] = []
     for kind in KINDS:
-        means = [_paired_means(a.latencies[kind], b.latencies[kind]) for a, b in pairs]
-        unmatched = sum(m[2] for m in means)
-        usable = [m for m in means if m[0] is not None and m[1] is not None]
+        each = [matched(a.latencies[kind], b.latencies[kind]) for a, b in pairs]
+        unmatched = sum(m.unmatched for m in each)
+        usable = [m for m in each if m.a]
         if usable or unmatched:
-            found.append((f"{kind}_latency_us", "us", "assumed", [m[0] or 0.0 for m in usable],
-                          [m[1] or 0.0 for m in usable], unmatched))  # fmt: skip
+            found.append((f"{kind}_latency_us", "us", "assumed", [_mean(m.a) for m in usable],
+                          [_mean(m.b) for m in usable], unmatched))  # fmt: skip
     ended = [p for p in pairs if all(r.document["outcome"] == "finished" for r in p)]
     sides = [a for a, _ in ended], [b for _, b in ended]
     lost = len(pairs) - len(ended)
@@ -56,18 +57,8 @@ def _differences(pairs: list[tuple[ReplayResult, ReplayResult]]) -> list[Found]:
     return found
 
 
-def _paired_means(
-    a: dict[int, float | None], b: dict[int, float | None]
-) -> tuple[float | None, float | None, int]:
-    """Means over the creations that both finished, and how many only one of them did."""
-    both = [k for k, v in a.items() if v is not None and b.get(k) is not None]
-    came = sum(v is not None for v in a.values()) + sum(v is not None for v in b.values())
-    unmatched = came - 2 * len(both)
-    if not both:
-        return None, None, unmatched
-    mean_a = sum(a[k] or 0.0 for k in both) / len(both)
-    mean_b = sum(b[k] or 0.0 for k in both) / len(both)
-    return mean_a, mean_b, unmatched
+def _mean(values: list[float]) -> float:
+    return sum(values) / len(values)
 
 
 def _row(

@@ -101,12 +101,15 @@ def report(options: RunOptions) -> dict[str, Any]:
 
 def _check_choices(spec: Spec, options: RunOptions) -> None:
     """Raise InputError for a choice that the scenario does not have, or a scheme not known."""
-    names: tuple[str, ...] = ("schemes", "system", "profile")
-    what = f"{spec.name} is about a heap alone: no process runs, nothing costs time"
-    if spec.own_machine:
-        names, what = names[1:], f"in {spec.name} the machine follows from what is read"
+    names: tuple[str, ...] = ()
+    what = ""
+    if spec.heap_only:
+        names = "schemes", "system", "profile"
+        what = f"{spec.name} is about a heap alone: no process runs, nothing costs time"
+    elif spec.own_machine:
+        names, what = ("system", "profile"), f"in {spec.name} the machine follows from what is read"
     for name in names:
-        if (spec.heap_only or spec.own_machine) and getattr(options, name) is not None:
+        if getattr(options, name) is not None:
             raise InputError(f"--{name.removesuffix('s')}", what, "leave it out")
     known = [*schemes.names(), *spec.schemes]  # a scenario may be about a variant
     check_names("--scheme", "scheme", options.schemes or (), list(dict.fromkeys(known)))

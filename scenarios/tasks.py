@@ -98,9 +98,7 @@ class Tasks(Generic[Task, Result]):
         for number in missing:
             result = self.work(self.tasks[number])
             if journal is not None:
-                from sim.journal import encoded
-
-                journal.add(self.names[number], encoded(result))
+                journal.keep(self.names[number], result)
             yield number, result
 
     def _in_pool(self, missing: list[int], journal: Journal | None) -> Iterator[tuple[int, Result]]:

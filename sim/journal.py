@@ -79,6 +79,10 @@ class Journal:
         except sqlite3.Error as error:
             raise self._refused(error) from None
 
+    def keep(self, name: str, result: Any) -> None:
+        """`add` for a result that is not encoded yet."""
+        self.add(name, encoded(result))
+
     def finished(self) -> dict[str, bytes]:
         """What `add` was given, by name. Raises InputError if the file cannot be read."""
         found: dict[str, bytes] = {}

@@ -14,7 +14,7 @@ import os
 import signal
 import threading
 from collections import Counter, deque
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import FIRST_COMPLETED, BrokenExecutor, Future, ProcessPoolExecutor, wait
 from multiprocessing import parent_process
 from multiprocessing.connection import wait as wait_for_any
@@ -54,16 +54,13 @@ class Pool:
         try:
             while todo or self._alone or self._flying:
                 whole = self._give_out(tasks, todo)
-                done = wait(self._flying, return_when=FIRST_COMPLETED).done if whole else set()
                 lost: list[int] = []
-                for future in done if whole else list(self._flying):
-                    number = self._flying.pop(future)
-                    try:
-                        yield number, future.result()
-                    except BrokenExecutor:
-                        lost.append(number)
+                if whole:
+                    done = wait(self._flying, return_when=FIRST_COMPLETED).done
+                    yield from self._collect(done, lost)
                 if lost or not whole:
-                    yield from self._collect(lost)
+                    yield from self._collect(list(self._flying), lost)
+                    self._rebuild(lost)
             self._close()
         finally:
             self._close(wait_for_workers=False)  # after Ctrl-C nobody wants to wait for them
@@ -86,14 +83,19 @@ class Pool:
             self._flying[future] = source.popleft()
         return True
 
-    def _collect(self, lost: list[int]) -> Iterator[tuple[int, bytes]]:
-        """The pool is broken: take what was still finished, and note who has to run again."""
-        for future, number in self._flying.items():
+    def _collect(
+        self, futures: Iterable[Future[bytes]], lost: list[int]
+    ) -> Iterator[tuple[int, bytes]]:
+        """What is finished; tasks that went down with the pool are added to `lost`."""
+        for future in futures:
+            number = self._flying.pop(future)
             try:
                 yield number, future.result()
             except BrokenExecutor:
                 lost.append(number)
-        self._flying.clear()
+
+    def _rebuild(self, lost: list[int]) -> None:
+        """The pool is broken: note who has to run again, and by itself."""
         self._close()
         self.rebuilt += 1
         by_itself = len(lost) == 1 and (lost[0] in self._deaths)

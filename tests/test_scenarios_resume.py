@@ -13,8 +13,9 @@ from pathlib import Path
 import pytest
 from conftest import ROOT
 
+from scenarios.tasks import Tasks
 from sim.journal import FILE, Journal
-from sim.results import RunDirectory
+from sim.results import Manifest, RunDirectory, open_run
 from sim.streams import Replication
 
 DATA = Path(__file__).parent / "data"
@@ -60,8 +61,6 @@ def test_killed_at_any_moment_it_ends_alike(cygsim, tmp_path, words):
 
 
 def test_what_is_finished_is_not_run_again(tmp_path, monkeypatch):
-    from scenarios.tasks import Tasks
-
     calls: list[int] = []
 
     def work(number: int) -> int:
@@ -69,8 +68,6 @@ def test_what_is_finished_is_not_run_again(tmp_path, monkeypatch):
         if number == 2 and len(calls) == 3:
             raise KeyboardInterrupt
         return number * number
-
-    from sim.results import Manifest, open_run
 
     manifest = Manifest(["run", "squares"], 1, {}, {})
     runs = Tasks(work, range(5), [f"square {n}" for n in range(5)], 1)
@@ -84,14 +81,10 @@ def test_what_is_finished_is_not_run_again(tmp_path, monkeypatch):
 
 
 def test_a_damaged_record_is_run_again(tmp_path):
-    from scenarios.tasks import Tasks
-    from sim.journal import encoded
-    from sim.results import Manifest, open_run
-
     manifest = Manifest(["run", "squares"], 1, {}, {})
     directory = open_run(tmp_path / "out", manifest)
     with Journal(directory.path, manifest.digest()) as journal:
-        journal.add("square 0", encoded(0))
+        journal.keep("square 0", 0)
         journal._base.execute("UPDATE record SET content = x'00'")
     runs = Tasks(lambda n: n * n, [0], ["square 0"], 1)
     assert runs.results(directory) == [0]

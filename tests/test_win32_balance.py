@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 from machine import bare_kernel, run, start
 
-from models.win32.balance import discrepancies
+from models.win32.balance import Inventory, discrepancies
 from models.win32.handles import CURRENT_PROCESS
 from models.win32.memory import PAGE_BYTES
 
@@ -35,7 +35,7 @@ def section_of(kernel):
 def test_the_books_of_a_machine_are_right_while_a_process_runs():
     kernel, _ = machine()
     assert kernel.committed_bytes == 5 * PAGE_BYTES
-    assert discrepancies(kernel) == []
+    assert discrepancies(Inventory(kernel)) == []
 
 
 def test_the_books_are_right_and_empty_when_everybody_has_ended():
@@ -47,7 +47,7 @@ def test_the_books_are_right_and_empty_when_everybody_has_ended():
         yield from k.exit_process(me, 0)
 
     run(kernel, steps)
-    assert discrepancies(kernel) == []
+    assert discrepancies(Inventory(kernel)) == []
     assert kernel.committed_bytes == 0
 
 
@@ -93,6 +93,6 @@ def keep_the_name_of_a_dead_section(kernel, process):
 def test_a_falsified_count_is_found(falsify, said):
     kernel, process = machine()
     falsify(kernel, process)
-    found = discrepancies(kernel)
+    found = discrepancies(Inventory(kernel))
     assert len(found) == 1
     assert said in found[0]

@@ -13,7 +13,6 @@ the other in the run.
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
 from typing import Any, NamedTuple
 
 from models.cygwin.call_beside import SAME, Beside, Line, roles, text
@@ -21,6 +20,7 @@ from models.cygwin.call_log import Call
 from models.cygwin.call_windows import Window
 from models.cygwin.call_words import Word
 from models.cygwin.object_lives import Lives
+from models.cygwin.sequence import Sequence as Chart
 from models.win32.objects import KernelObject as Win32Object
 from sim.sequence_layout import Arrow, KernelObject, Step, Wait
 from sim.trace import Row
@@ -29,18 +29,6 @@ LANES = ("real parent", "real child", "simulated parent", "simulated child")
 _SHOWN = ("subproc_ready", "forker_finished", "heap section")  # objects with a bar of their own
 _THREADS = {"signal": "[signal thread] ", "waiter": "[wait_subproc] "}
 _PROCESS_OF = {"parent": 0, "waiter": 0, "child": 1, "signal": 1}
-
-
-@dataclass
-class Chart:
-    """Arguments of `sim.plots.sequence_chart`, except the title. Every field is *output*."""
-
-    lanes: list[str]
-    steps: list[Step] = field(default_factory=list)
-    waits: list[Wait] = field(default_factory=list)
-    arrows: list[Arrow] = field(default_factory=list)
-    objects: list[KernelObject] = field(default_factory=list)
-    rows: list[int] = field(default_factory=list)
 
 
 def chart(found: Beside, real_calls: Sequence[Call], made_calls: Sequence[Call]) -> Chart:

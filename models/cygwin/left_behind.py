@@ -24,7 +24,7 @@ from models.cygwin.descriptors import DescriptorTable
 from models.cygwin.installation import Creation, Installation
 from models.cygwin.process import CygwinProcess
 from models.win32.address_space import Region
-from models.win32.balance import discrepancies, region_bytes, section_bytes, sections
+from models.win32.balance import Inventory, discrepancies, region_bytes, section_bytes
 from models.win32.objects import Event, File, KernelObject, Mutex, PipeEnd, Section
 from models.win32.thread import Parked, Process, Thread
 
@@ -122,11 +122,12 @@ class _Audit:
         for process in self._kernel.processes.values():
             if process.alive:
                 self._process(process)
-        for section in sections(self._kernel):
+        there = Inventory(self._kernel)
+        for section in there.sections:
             left = self._at(self._of_section.get(id(section), UNEXPLAINED))
             left.sections += 1
             left.committed_bytes += section_bytes(section)
-        wrong = self._unexplained + discrepancies(self._kernel)
+        wrong = self._unexplained + discrepancies(there)
         return Balance(sorted(self._left.values(), key=lambda x: _ORDER.index(x.cause)), wrong)
 
     def _process(self, process: Process) -> None:

@@ -40,6 +40,7 @@ class Sequence:
     arrows: list[Arrow] = field(default_factory=list)
     objects: list[KernelObject] = field(default_factory=list)
     brackets: list[Bracket] = field(default_factory=list)
+    rows: list[int] = field(default_factory=list)  # of the steps, where lanes stand level
 
     def first(self, count: int) -> Sequence:
         """The chart of its first `count` steps: what goes on after them reaches to the end."""
@@ -54,6 +55,7 @@ class Sequence:
              for o in self.objects if o.first <= end],
             [Bracket(b.first, self._last_of_lane(b.first, min(b.last, end)), b.text)
              for b in self.brackets if b.first <= end],
+            self.rows[: end + 1],
         )  # fmt: skip
 
     def _last_of_lane(self, first: int, last: int) -> int:

@@ -13,28 +13,61 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Iterator
+from functools import cached_property
 
 from models.win32.address_space import Region
 from models.win32.kernel_core import KernelCore
 from models.win32.memory import PAGE_BYTES
 from models.win32.objects import KernelObject, PipeEnd, Section
-from models.win32.thread import Process
 
 
-def discrepancies(kernel: KernelCore) -> list[str]:
+def discrepancies(there: Inventory) -> list[str]:
     """One sentence for each count that is not what is there; empty if the books are right."""
     return [
-        *_left_in_ended(kernel),
-        *_references(kernel),
-        *_views(kernel),
-        *_charge(kernel),
-        *_names(kernel),
+        *_left_in_ended(there.kernel),
+        *_references(there),
+        *_views(there),
+        *_charge(there),
+        *_names(there.kernel),
     ]
 
 
-def own_bytes(process: Process) -> int:
-    """Committed pages that belong to the process alone [bytes]."""
-    return sum(region_bytes(region) for region in process.space.regions())
+class Inventory:
+    """What is there on a machine, read off its processes once.
+
+    kernel: the machine -- input
+    open: object of every open handle; views: section of every mapped view -- output
+    known: every object that can be found, by its id -- output
+    private_bytes: committed pages that belong to one process alone -- output
+    """
+
+    def __init__(self, kernel: KernelCore) -> None:
+        self.kernel = kernel
+        self.open: list[KernelObject] = []
+        self.views: list[Section] = []
+        self.private_bytes = 0
+        known: list[KernelObject] = [*kernel.names.values()]
+        for process in kernel.processes.values():
+            known.append(process)
+            known += process.threads
+            self.open += process.handles.table().values()
+            for region in process.space.regions():
+                if region.section is None:
+                    self.private_bytes += region_bytes(region)
+                elif region.kind == "view":
+                    self.views.append(region.section)
+        for obj in self.open:
+            if isinstance(obj, PipeEnd):
+                known += (obj.pipe.read_end, obj.pipe.write_end)
+        self.known = {id(obj): obj for obj in (*known, *self.open, *self.views)}
+
+    @cached_property
+    def sections(self) -> list[Section]:
+        """Every section that somebody has a handle or a view of, in no particular order."""
+        return [
+            obj for obj in self.known.values()
+            if isinstance(obj, Section) and (obj.refs or obj.views)
+        ]  # fmt: skip
 
 
 def region_bytes(region: Region) -> int:
@@ -44,30 +77,9 @@ def region_bytes(region: Region) -> int:
     return region.memory.committed_pages() * PAGE_BYTES
 
 
-def sections(kernel: KernelCore) -> list[Section]:
-    """Every section that somebody has a handle or a view of, in no particular order."""
-    found = {id(obj): obj for obj in _known(kernel) if isinstance(obj, Section)}
-    return [section for section in found.values() if section.refs or section.views]
-
-
 def section_bytes(section: Section) -> int:
     """Committed bytes of a section."""
     return section.memory.committed_pages() * PAGE_BYTES
-
-
-def _known(kernel: KernelCore) -> Iterator[KernelObject]:
-    """Every object that can be found on the machine; some of them more than once."""
-    yield from kernel.names.values()
-    for process in kernel.processes.values():
-        yield process
-        yield from process.threads
-        for obj in process.handles.table().values():
-            yield obj
-            if isinstance(obj, PipeEnd):
-                yield from (obj.pipe.read_end, obj.pipe.write_end)
-        for region in process.space.regions():
-            if region.section is not None and region.kind == "view":
-                yield region.section
 
 
 def _left_in_ended(kernel: KernelCore) -> Iterator[str]:
@@ -79,26 +91,19 @@ def _left_in_ended(kernel: KernelCore) -> Iterator[str]:
             yield f"process {process.pid} has ended with {handles} handles and {regions} regions"
 
 
-def _references(kernel: KernelCore) -> Iterator[str]:
-    held = Counter(
-        id(obj) for process in kernel.processes.values() for obj in process.handles.table().values()
-    )
-    for obj in {id(obj): obj for obj in _known(kernel)}.values():
-        if obj.refs != held[id(obj)]:
+def _references(there: Inventory) -> Iterator[str]:
+    held = Counter(map(id, there.open))
+    for key, obj in there.known.items():
+        if obj.refs != held[key]:
             yield (
                 f"{obj.kind} {obj.role}".rstrip() + f" counts {obj.refs} handles, "
-                f"{held[id(obj)]} are open"
+                f"{held[key]} are open"
             )
 
 
-def _views(kernel: KernelCore) -> Iterator[str]:
-    mapped = Counter(
-        id(region.section)
-        for process in kernel.processes.values()
-        for region in process.space.regions()
-        if region.kind == "view"
-    )
-    for section in sections(kernel):
+def _views(there: Inventory) -> Iterator[str]:
+    mapped = Counter(map(id, there.views))
+    for section in there.sections:
         if section.views != mapped[id(section)]:
             yield (
                 f"section {section.name or section.role} counts {section.views} views, "
@@ -106,12 +111,12 @@ def _views(kernel: KernelCore) -> Iterator[str]:
             )
 
 
-def _charge(kernel: KernelCore) -> Iterator[str]:
-    private = sum(own_bytes(process) for process in kernel.processes.values())
-    shared = sum(section_bytes(section) for section in sections(kernel))
-    if kernel.committed_bytes != private + shared:
+def _charge(there: Inventory) -> Iterator[str]:
+    charged, private = there.kernel.committed_bytes, there.private_bytes
+    shared = sum(section_bytes(section) for section in there.sections)
+    if charged != private + shared:
         yield (
-            f"{kernel.committed_bytes} bytes are charged; {private} are committed in processes, "
+            f"{charged} bytes are charged; {private} are committed in processes, "
             f"{shared} in sections"
         )
 

@@ -56,6 +56,26 @@ class Entry(NamedTuple):
     type: int  # signed
 
 
+def followed(
+    at: int, word_bytes: int, load: Callable[[int], int], load32: Callable[[int], int]
+) -> Iterator[Entry]:
+    """The blocks of a chain from `at` on, to the end or to one that was seen already.
+
+    load, load32: a pointer, and a 32-bit word, at an absolute address -- input
+    """
+    seen: set[int] = set()
+    while at and at not in seen:
+        seen.add(at)
+        kind = signed(load32(at + 2 * word_bytes))
+        yield Entry(at, load(at), kind)
+        at = load(at + word_bytes)
+
+
+def signed(word: int) -> int:
+    """A 32-bit word as an int of C."""
+    return word - (1 << 32) if word >> 31 else word
+
+
 class CAllocator(HeapBytes):
     """The heap of one process, slow and plain.
 
@@ -136,13 +156,7 @@ class CAllocator(HeapBytes):
         Ends before an entry that was seen already; raises AccessViolation where the chain leaves
         the committed heap.
         """
-        at = self.head
-        seen: set[int] = set()
-        while at and at not in seen:
-            seen.add(at)
-            kind = self._load(at + 8)
-            yield Entry(at, self._load(at), kind - (1 << 32) if kind >> 31 else kind)
-            at = self._load(at + 4)
+        yield from followed(self.head, 4, self._load, self._load)
 
     # -- the steps, in the C code's order of accesses --------------------------------------------
 
@@ -151,7 +165,7 @@ class CAllocator(HeapBytes):
         word0 = self._load(at)
         if lowest <= word0 < NBUCKETS:
             kind = self._load(at + 8)
-            self._slow_visit(at, word0, kind - (1 << 32) if kind >> 31 else kind)
+            self._slow_visit(at, word0, signed(kind))
         return self._load(at + 4)
 
     def _slow_visit(self, at: int, word0: int, kind: int) -> None:

@@ -10,8 +10,9 @@ Source: Cygwin trees 4abaaac33 (A), 128f2650a (C), aa9d50a1c (B), compiled with 
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from enum import IntEnum
+from functools import cached_property
 from types import MappingProxyType
 
 from models.cygwin.cygheap.heap_layout import HeapLayout
@@ -52,7 +53,6 @@ class Era(HeapLayout):
     search_signed: bool
     walk_frees_tails: bool
     bump_by_count: bool
-    bucket_table: bytes = field(init=False, repr=False, compare=False)
 
     def __post_init__(self) -> None:
         for name in ("header_bytes", "cygheapsize"):
@@ -61,8 +61,12 @@ class Era(HeapLayout):
                 raise ValueError(
                     f"{name} ({value}) must be a positive multiple of {self.word_bytes}"
                 )
-        table = bytes(self.search(n)[0] for n in range(TABLE_BYTES))
-        object.__setattr__(self, "bucket_table", table)
+
+    # NOTE: for speed: made when a heap first asks for it; a run has heaps of one era
+    @cached_property
+    def bucket_table(self) -> bytes:
+        """The bucket of each request below TABLE_BYTES."""
+        return bytes(self.search(n)[0] for n in range(TABLE_BYTES))
 
     @property
     def buckets_in_header(self) -> bool:

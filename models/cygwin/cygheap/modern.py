@@ -22,6 +22,8 @@ from models.cygwin.cygheap.c_allocator import (
     Entry,
     HeapFatal,
     UndefinedAccess,
+    followed,
+    signed,
 )
 from models.cygwin.cygheap.layout import NBUCKETS
 from models.cygwin.cygheap.modern_bytes import ModernBytes
@@ -249,7 +251,7 @@ class ModernHeap(ModernBytes):
         """One step of the walk for an entry that crosses a page's end; the next entry."""
         word0 = self.load64(at)
         if word0 and word0 & MASK32 < free_from:
-            kind = _signed(self.load32(at + ENTRY_BYTES))
+            kind = signed(self.load32(at + ENTRY_BYTES))
             if kind > _1_START:
                 self._visit(at, kind, execed)
         return self.load64(at + 8)
@@ -271,13 +273,7 @@ class ModernHeap(ModernBytes):
         Ends before an entry that was seen already; raises AccessViolation where the chain leaves
         the committed heap.
         """
-        at = self.head
-        seen: set[int] = set()
-        while at and at not in seen:
-            seen.add(at)
-            kind = _signed(self.load32(at + ENTRY_BYTES))
-            yield Entry(at, self.load64(at), kind)
-            at = self.load64(at + 8)
+        yield from followed(self.head, 8, self.load64, self.load32)
 
     # -- the steps -------------------------------------------------------------------------------
 
@@ -343,7 +339,3 @@ def _or_die(user: int, function: str) -> int:
     if not user:
         raise HeapFatal(f"{function} would have returned NULL")
     return user
-
-
-def _signed(value: int) -> int:
-    return value - (1 << 32) if value >> 31 else value

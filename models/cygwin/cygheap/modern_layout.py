@@ -13,6 +13,7 @@ from bisect import bisect_left
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from enum import IntEnum
+from functools import cached_property
 from struct import Struct
 from types import MappingProxyType
 from typing import ClassVar, Literal
@@ -104,7 +105,6 @@ class ModernEra(HeapLayout):
     fhandler_bytes: Mapping[str, int] = field(default_factory=lambda: _FHANDLER_BYTES)
     classes: tuple[int, ...] = _classes(32, 0)
     stored_offset: int = 0
-    class_table: bytes = field(init=False, repr=False, compare=False)
 
     word_code: ClassVar[Literal["I", "Q"]] = "Q"
     word_bytes: ClassVar[int] = 8
@@ -141,8 +141,12 @@ class ModernEra(HeapLayout):
                 f"cygheapsize ({self.cygheapsize}) must be a positive multiple of"
                 f" {COMMIT_STEP_BYTES}"
             )
-        table = bytes(self.search(n) for n in range(TABLE_BYTES))
-        object.__setattr__(self, "class_table", table)
+
+    # NOTE: for speed: made when a heap first asks for it; a run has heaps of one era
+    @cached_property
+    def class_table(self) -> bytes:
+        """The index of each request below TABLE_BYTES."""
+        return bytes(self.search(n) for n in range(TABLE_BYTES))
 
     @property
     def first_fd_offset(self) -> int:
