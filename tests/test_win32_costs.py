@@ -14,8 +14,16 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from models.win32 import profile_check
 from models.win32.cost_parameters import Lognormal, Mixture, Triangular
-from models.win32.cost_profile import FOLDER, describe, load_profile, profile_names
+from models.win32.cost_profile import (
+    CHECKED,
+    FOLDER,
+    describe,
+    digest_of,
+    load_profile,
+    profile_names,
+)
 from models.win32.costs import FIRST_PROCESS, CostDraws, CostRow
 from sim.errors import InputError
 from sim.streams import Replication
@@ -44,6 +52,30 @@ def edited(tmp_path: Path, *changes: tuple[str, str]) -> Path:
 
 def test_the_promised_profiles_are_there():
     assert profile_names() == NAMES
+
+
+def test_every_profile_that_comes_along_passes_the_check_and_is_listed_so():
+    listed = dict(line.split()[::-1] for line in CHECKED.read_text().splitlines())
+    assert listed.keys() == {f"{name}.toml" for name in NAMES}
+    for file, digest in listed.items():
+        raw = (FOLDER / file).read_bytes().replace(b"\r\n", b"\n")
+        profile_check.check(tomllib.loads(raw.decode()), file, "")
+        assert digest_of(raw) == digest, f"{file} has changed: write {CHECKED.name} anew"
+
+
+def test_a_profile_with_one_other_byte_is_checked(tmp_path, monkeypatch):
+    seen = []
+    monkeypatch.setattr(profile_check, "check", lambda content, where, allowed: seen.append(where))
+    load_profile(W2000)
+    assert not seen
+    path = edited(tmp_path, ("value = 1500.0", "value = 1500.5"))
+    load_profile(str(path))
+    assert seen == [str(path)]
+
+
+def test_the_keys_of_the_check_are_those_of_every_profile():
+    for name in NAMES:
+        assert list(load_profile(name).parameters) == profile_check.keys()[5:]
 
 
 @pytest.mark.parametrize("name", NAMES)
@@ -251,22 +283,22 @@ def test_values_out_of_range_are_refused_by_key(key, value):
 
 def test_distributions_have_the_points_that_they_are_given_by():
     generator = np.random.default_rng(3)
-    normal = Lognormal(distribution="lognormal", median=4000, p95=9000, **ABOUT)
+    normal = Lognormal(median=4000, p95=9000, **ABOUT)
     assert np.quantile(normal.sample(generator, 200_000), [0.5, 0.95]) == pytest.approx(
         [4000, 9000], rel=0.02
     )
-    three = Triangular(distribution="triangular", low=15, mode=30, high=80, **ABOUT)
+    three = Triangular(low=15, mode=30, high=80, **ABOUT)
     values = three.sample(generator, 200_000)
     assert values.mean() == pytest.approx((15 + 30 + 80) / 3, rel=0.01)
     assert (values.min(), values.max()) == (pytest.approx(15, abs=1), pytest.approx(80, abs=1))
-    tail = Mixture(distribution="mixture", probability=0.3, median=100, p95=250, **ABOUT)
+    tail = Mixture(probability=0.3, median=100, p95=250, **ABOUT)
     values = tail.sample(generator, 200_000)
     assert np.mean(values > 0) == pytest.approx(0.3, rel=0.02)
     assert np.quantile(values[values > 0], [0.5, 0.95]) == pytest.approx([100, 250], rel=0.03)
 
 
 def test_a_triangle_without_width_is_a_constant():
-    flat = Triangular(distribution="triangular", low=2, mode=2, high=2, **ABOUT)
+    flat = Triangular(low=2, mode=2, high=2, **ABOUT)
     assert flat.sample(np.random.default_rng(1), 3).tolist() == [2, 2, 2]
 
 

@@ -8,128 +8,53 @@ one number at a time (`replace`); such a number is `assumed` from then on.
 
 from __future__ import annotations
 
-import difflib
+import hashlib
 import tomllib
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
-
-from models.win32.cost_parameters import (
-    Bandwidth,
-    Constant,
-    Count,
-    Duration,
-    Factor,
-    FixedDuration,
-    FixedFactor,
-    Parameter,
-    Room,
-    Size,
-    Stack,
-)
+from models.win32.cost_parameters import Constant, Parameter, parameter_of, table_of
 from sim.errors import InputError
 from sim.lines import open_lines
 
 FOLDER = Path(__file__).parent / "profiles"
 FILE_LIMIT_BYTES = 1 << 20  # the longest of ours has 8 kB -- chosen
 ALLOWED = "a profile is a TOML file like models/win32/profiles/ideal.toml"
-_DISTRIBUTIONS = ("constant", "lognormal", "triangular", "mixture")
-
-
-class Workload(BaseModel):
-    """What a trace lacks. Every field is a constant; `size("name")` of the profile reads it."""
-
-    model_config = ConfigDict(frozen=True, extra="forbid", strict=True)
-
-    file_name_bytes: Size  # POSIX name of an open file, without NUL
-    file_name_win32_extra_bytes: Size  # how much longer its Win32 name is
-    cwd_win32_extra_bytes: Size  # how much longer the Win32 name of the working directory is
-    program_directory_bytes: Size  # directory in front of a program's name, with its last slash
-    interpreter_bytes: Size  # POSIX name of the interpreter of a #! script
-    user_name_bytes: Size
-    logon_server_bytes: Size
-    domain_bytes: Size
-    session_env_bytes: Size  # the first process's environment; 0 keeps the recorded one
-    exe_data_bytes: Size
-    exe_bss_bytes: Size
-    dll_data_bytes: Size
-    dll_bss_bytes: Size
-    user_heap_bytes: Size  # where the trace has no heap size
-    stack_bytes: Stack  # what fork copies of the stack
-    exe_image_bytes: Size
-    cygwin_dll_image_bytes: Size
-    dlls_per_image: Count  # other DLLs that an image loads
-    dll_image_bytes: Size  # mean size of one of them
-
-
-class ProfileFile(BaseModel):
-    """The content of a profile file."""
-
-    model_config = ConfigDict(frozen=True, extra="forbid", strict=True)
-
-    name: str = Field(min_length=1)
-    summary: str = Field(min_length=1)
-    system: Literal["nt", "9x"]  # what the machine of this profile really ran
-    first_year: int  # from when to when such a machine was in use
-    last_year: int
-
-    create_process: Duration
-    loader: Duration
-    cygwin_init: Duration
-    gui_dll_factor: FixedFactor
-    antivirus: Duration
-    contention: Duration
-    machine_speed: Factor
-    exit: Duration
-    wake: Duration
-    handle_op: Duration
-    map_view: Duration
-    thread_create: Duration
-    winsock_call: Duration
-    copy_bandwidth: Bandwidth
-    page_touch: Duration
-    kernel_call: Duration
-    cpu_scale: FixedFactor
-    quantum_us: FixedDuration
-    pipe_capacity_bytes: Room
-    commit_limit_bytes: Room
-    process_commit_bytes: Size
-    thread_stack_commit_bytes: Size
-    thread_stack_reserve_bytes: Size
-    workload: Workload
+CHECKED = FOLDER / "checked.sha256"  # SHA-256 and name of each profile that comes along
+_ABOUT = ("name", "summary", "system", "first_year", "last_year")
 
 
 class Profile:
     """One machine: what things cost there and what a trace lacks. Never changes."""
 
-    __slots__ = ("_file", "parameters")
+    __slots__ = ("_about", "parameters")
 
-    def __init__(self, file: ProfileFile) -> None:
-        self._file = file
-        # Dotted key to parameter, in the order of the model -- constant
-        self.parameters: Mapping[str, Parameter] = _parameters(file)
+    def __init__(self, content: Mapping[str, Any]) -> None:
+        """What a file says; the content has been checked."""
+        self._about = {key: content[key] for key in _ABOUT}
+        # Dotted key to parameter, in the order of the file -- constant
+        self.parameters: Mapping[str, Parameter] = _parameters(content)
 
     @property
     def name(self) -> str:
         """The name in the file."""
-        return self._file.name
+        return str(self._about["name"])
 
     @property
     def summary(self) -> str:
         """One sentence."""
-        return self._file.summary
+        return str(self._about["summary"])
 
     @property
-    def system(self) -> Literal["nt", "9x"]:
-        """The system that the machine of this profile really ran."""
-        return self._file.system
+    def system(self) -> str:
+        """The system that the machine of this profile really ran: nt or 9x."""
+        return str(self._about["system"])
 
     @property
     def years(self) -> tuple[int, int]:
         """First and last year in which such a machine was in use."""
-        return self._file.first_year, self._file.last_year
+        return self._about["first_year"], self._about["last_year"]
 
     def value(self, key: str) -> float:
         """The value of a constant parameter, in its unit. KeyError if there is no such key."""
@@ -149,10 +74,21 @@ class Profile:
         median or a mode set alone takes the rest of its distribution with it (same ratios).
         Raises InputError for an unknown key, text that is no number, and a value out of range.
         """
-        content = self._file.model_dump()
+        from models.win32.profile_check import check  # pydantic is imported where it is needed
+
+        content = self._content()
         for key, value in settings.items():
             self._set(content, key, _number(value, f"{where} {key}"), settings, where)
-        return Profile(_checked(content, where, "a value in its range"))
+        check(content, where, "a value in its range")
+        return Profile(content)
+
+    def _content(self) -> dict[str, Any]:
+        """What a file with these numbers would say."""
+        tables = {key: table_of(parameter) for key, parameter in self.parameters.items()}
+        inner = {key: table for key, table in tables.items() if key.startswith("workload.")}
+        outer = {key: table for key, table in tables.items() if key not in inner}
+        workload = {key.removeprefix("workload."): table for key, table in inner.items()}
+        return {**self._about, **outer, "workload": workload}
 
     def _set(
         self,
@@ -185,7 +121,9 @@ class Profile:
         known = [
             f"{name}.{part}" for name, p in self.parameters.items() for part in ["", *p.numbers()]
         ]
-        near = _nearest(key, [k.removesuffix(".") for k in known])
+        from models.win32.profile_check import nearest
+
+        near = nearest(key, [k.removesuffix(".") for k in known])
         raise InputError(f"{where} {key}", "there is no such key in the profile", near)
 
 
@@ -204,22 +142,43 @@ def load_profile(name: str) -> Profile:
         return read_profile(FOLDER / f"{name}.toml")
     if name.endswith(".toml") or "/" in name or "\\" in name:
         return read_profile(Path(name))
-    raise InputError("--profile", f"there is no profile {name!r}", _nearest(name, profile_names()))
+    from models.win32.profile_check import nearest
+
+    raise InputError("--profile", f"there is no profile {name!r}", nearest(name, profile_names()))
 
 
 def read_profile(path: Path) -> Profile:
     """The profile in this file. Raises InputError as `load_profile` does."""
+    with open_lines(path, ALLOWED, FILE_LIMIT_BYTES, FILE_LIMIT_BYTES) as lines:
+        raw = b"".join(line for _, line in lines).replace(b"\r\n", b"\n")
     try:
-        with open_lines(path, ALLOWED, FILE_LIMIT_BYTES, FILE_LIMIT_BYTES) as lines:
-            raw = b"".join(line for _, line in lines)
-        content = tomllib.loads(raw.decode("utf-8-sig").replace("\r\n", "\n"))
+        content = tomllib.loads(raw.decode("utf-8-sig"))
     except UnicodeDecodeError as error:
         raise InputError(str(path), f"byte {error.start} is not UTF-8", ALLOWED) from None
     except tomllib.TOMLDecodeError as error:
-        raise InputError(str(path), f"not TOML: {_one_line(str(error))}", ALLOWED) from None
+        text = " ".join(str(error).split())
+        raise InputError(str(path), f"not TOML: {text}", ALLOWED) from None
     except RecursionError:
         raise InputError(str(path), "it is nested too deeply", ALLOWED) from None
-    return Profile(_checked(content, str(path), ALLOWED))
+    # NOTE: for speed: pydantic and its models take a third of the start-up of a replay
+    if digest_of(raw) not in _checked_before():
+        from models.win32.profile_check import check
+
+        check(content, str(path), ALLOWED)
+    return Profile(content)
+
+
+def digest_of(raw: bytes) -> str:
+    """SHA-256 of a profile file with LF, as it stands in CHECKED."""
+    return hashlib.sha256(raw).hexdigest()
+
+
+def _checked_before() -> list[str]:
+    """The digests of the files that a test has checked; none where the list is not there."""
+    try:
+        return CHECKED.read_text(encoding="ascii").split()[::2]
+    except (OSError, UnicodeDecodeError):
+        return []
 
 
 def describe(profile: Profile) -> dict[str, Any]:
@@ -241,42 +200,11 @@ def describe(profile: Profile) -> dict[str, Any]:
     }
 
 
-def _parameters(file: ProfileFile) -> dict[str, Parameter]:
-    skipped = {"name", "summary", "system", "first_year", "last_year", "workload"}
-    found = {key: value for key, value in file if key not in skipped}
-    return found | {f"workload.{key}": value for key, value in file.workload}
-
-
-def _checked(content: dict[str, Any], where: str, allowed: str) -> ProfileFile:
-    try:
-        return ProfileFile.model_validate(content)
-    except ValidationError as error:
-        faults = [fault for one in error.errors() for fault in _faults(dict(one))]
-        raise InputError(where, ", ".join(faults), allowed) from None
-
-
-def _faults(error: dict[str, Any]) -> list[str]:
-    """One pydantic error as sentences that begin with the key path."""
-    path = ".".join(str(part) for part in error["loc"] if part not in _DISTRIBUTIONS)
-    if error["type"] == "domain":
-        return [f"{path}.{part} {fault}" for part, fault in error["ctx"]["faults"]]
-    if error["type"] == "order":
-        return [f"{path}.{error['msg']}"]
-    if error["type"] == "missing":
-        return [f"{path} is missing"]
-    if error["type"] == "extra_forbidden":
-        return [f"{path} is not a key of a profile ({_nearest(path, _known_keys())})"]
-    if error["type"].startswith("union_tag"):
-        return [f"{path}.distribution must be one of {', '.join(_DISTRIBUTIONS)}"]
-    text = _one_line(error["msg"].replace("Input should be", "must be"))
-    given = error["input"]
-    shown = f" ({given!r})" if isinstance(given, str | int | float) else ""
-    return [f"{path}{shown}: {text[:1].lower()}{text[1:]}"]
-
-
-def _known_keys() -> list[str]:
-    machine = [key for key in ProfileFile.model_fields if key != "workload"]
-    return machine + [f"workload.{key}" for key in Workload.model_fields]
+def _parameters(content: Mapping[str, Any]) -> dict[str, Parameter]:
+    skipped = {*_ABOUT, "workload"}
+    found = {key: parameter_of(table) for key, table in content.items() if key not in skipped}
+    inner = {f"workload.{key}": parameter_of(t) for key, t in content["workload"].items()}
+    return found | inner
 
 
 def _number(value: str | float, where: str) -> float:
@@ -284,15 +212,3 @@ def _number(value: str | float, where: str) -> float:
         return float(value)
     except ValueError:
         raise InputError(where, f"{value!r} is not a number", "KEY=NUMBER") from None
-
-
-def _nearest(key: str, known: list[str]) -> str:
-    """Up to three known keys that look like this one, or that end in the same word."""
-    near = difflib.get_close_matches(key, known, n=3, cutoff=0.5)
-    tail = [k for k in known if k.rpartition(".")[2] == key.rpartition(".")[2]]
-    names = list(dict.fromkeys([*near, *tail]))[:3] or known[:3]
-    return f"nearest known: {', '.join(names)}"
-
-
-def _one_line(text: str) -> str:
-    return " ".join(text.split())

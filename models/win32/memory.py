@@ -25,7 +25,6 @@ PAGE_BYTES = 4096  # i386 page size
 PAGE_SHIFT = 12
 ALLOCATION_GRANULARITY = 65536  # of reservations and views, GetSystemInfo
 _WORDS = PAGE_BYTES // 4
-_ONLY_HOLDER = 3  # references to a page in one list, in a local variable and as an argument
 
 Page = memoryview
 
@@ -44,6 +43,16 @@ def _head(page: Page, end: int) -> bytes:
 
 def _tail(page: Page, start: int) -> bytes:
     return page.cast("B")[start:].tobytes()
+
+
+def _references(pages: list[Page | None], i: int) -> int:
+    page = pages[i]
+    return getrefcount(page)
+
+
+# What `_references` says of a page in one list. Releases of Python count differently, so it is seen
+# once instead of written down.
+_ONLY_HOLDER = _references([_page(np.zeros(_WORDS, np.uint32))], 0)
 
 
 def _frozen_zero_page() -> Page:
@@ -186,7 +195,7 @@ class Memory:
                 if not self.own[i]:
                     # NOTE: for speed: a page that only this list still holds needs no copy; that
                     # is so for every third one, whose sharer has ended
-                    if getrefcount(page) > _ONLY_HOLDER:
+                    if _references(self.pages, i) > _ONLY_HOLDER:
                         page = self.pages[i] = _copy(page)
                     self.own[i] = 1
                 return page
