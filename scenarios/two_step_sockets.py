@@ -332,7 +332,7 @@ def _more(o: Replicated, kind: str) -> str:
         f"{n:+} {name}{pages if name == 'VirtualAlloc' else ''}" for name, n in changed.items() if n
     )
     heap, copied = (o.value(at, m) - o.value(none, m) for m in ("heap_bytes", "copied_bytes"))
-    return f"{calls}; heap {heap:+,} bytes, copied {copied:+,}"
+    return f"{calls or 'no call more'}; heap {heap:+,} bytes, copied {copied:+,}"
 
 
 def _time(o: Replicated, point: Parameters) -> str:
