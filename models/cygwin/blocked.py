@@ -1,5 +1,8 @@
 """Who waits for what when nothing can happen any more.
 
+A process that loops for ever waits for nothing, and nothing will ever come of it either: it is
+named among the others, with what it does.
+
 Found by looking at the machine: every living process's main thread, the objects it waits for, and
 the processes that hold a handle by which they could be signalled.
 """
@@ -15,14 +18,18 @@ from models.win32.thread import Parked, Process
 
 
 def blocked(kernel: Kernel) -> list[dict[str, Any]]:
-    """One entry for each process whose main thread is held, oldest wait first.
+    """One entry for each process whose main thread is held or loops, oldest wait first.
 
     Keys: pid (as the workload counts), program, since_us, waits_for: kind, name, who_could_signal.
     """
     entries = []
     alive = [process for process in kernel.processes.values() if process.alive]
     for process in alive:
-        wait = process.threads[0].wait
+        wait, loop = process.threads[0].wait, process.threads[0].loop
+        if loop is not None:
+            what = {"kind": "loop", "name": f"nothing: {loop.what}", "who_could_signal": []}
+            entries.append(_entry(process, loop.since_us, [what]))
+            continue
         if wait is None:
             continue
         if isinstance(wait, Parked):
@@ -34,15 +41,17 @@ def blocked(kernel: Kernel) -> list[dict[str, Any]]:
                 ]
         else:
             waits_for = [_describe(kernel, obj, process, alive) for obj in wait.objects]
-        entries.append(
-            {
-                "pid": workload_pid(process),
-                "program": process.image.name,
-                "since_us": wait.since_us,
-                "waits_for": waits_for,
-            }
-        )
+        entries.append(_entry(process, wait.since_us, waits_for))
     return sorted(entries, key=lambda entry: (entry["since_us"], entry["pid"]))
+
+
+def _entry(process: Process, since_us: float, waits_for: list[dict[str, Any]]) -> dict[str, Any]:
+    return {
+        "pid": workload_pid(process),
+        "program": process.image.name,
+        "since_us": since_us,
+        "waits_for": waits_for,
+    }
 
 
 def workload_pid(process: Process) -> int:

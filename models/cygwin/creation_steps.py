@@ -9,7 +9,7 @@ from collections.abc import Iterable, Sequence
 from contextlib import suppress
 from typing import TYPE_CHECKING, NamedTuple
 
-from models.cygwin import children, dll_data
+from models.cygwin import children, dll_data, heap_guard
 from models.cygwin.arguments import (
     ArgumentBlocks,
     Arguments,
@@ -22,7 +22,12 @@ from models.cygwin.child_info import NO_CYGPID, ChildInfo, ChildType
 from models.cygwin.errors import TryAgain
 from models.cygwin.installation import Creation
 from models.cygwin.protocol import P_DETACH, P_OVERLAY
-from models.cygwin.version import EXIT_REPARENTED, FORK_WAIT_MS, MAX_SIGNAL_WAKES
+from models.cygwin.version import (
+    CHILD_HAS_READ,
+    EXIT_REPARENTED,
+    FORK_WAIT_MS,
+    MAX_SIGNAL_WAKES,
+)
 from models.win32.errors import PartialCopy, Win32Error
 from models.win32.handles import CURRENT_PROCESS
 from models.win32.process_calls import (
@@ -143,6 +148,7 @@ def let_go(
     """
     k, me = p.k, p.me
     heap, view = section or NO_SECTION
+    heap_guard.drop(p)
     for handle in handles:
         if handle:
             k.close_handle(me, handle)
@@ -208,6 +214,7 @@ def fork_handshake(
     k, me = p.k, p.me
     yield from _sync(p, creation, h_process, ready, pid, "waiting for longjmp")
     yield from write_fork_memory(p, h_process)
+    yield from heap_guard.reached(p, CHILD_HAS_READ)
     yield from k.set_event(me, finished)
     yield from _sync(p, creation, h_process, ready, pid, "child loading dlls")
 
@@ -225,6 +232,7 @@ def finish_fork(
     try:
         yield from fork_handshake(p, creation, h_process, ready, finished, pid)
     except TryAgain:
+        heap_guard.drop(p)
         children.keep_zombie(p, h_process)
         for handle in (h_process, h_thread, ready, finished):
             k.close_handle(me, handle)
@@ -279,6 +287,7 @@ def wait_for_exec(p: CygwinProcess, creation: Creation, h_process: int, ready: i
         if woke != SIGNAL_WOKE:
             break
         yield from k.reset_event(me, p.signal_arrived)
+    yield from heap_guard.reached(p, CHILD_HAS_READ)
     return woke
 
 

@@ -26,6 +26,7 @@ from models.cygwin.arguments import (
 from models.cygwin.cygheap import audit
 from models.cygwin.cygheap.allocator import Cygheap
 from models.cygwin.cygheap.layout import Era, HeapType
+from models.cygwin.cygheap.transfer import transferred
 from models.cygwin.descriptors import CONSOLE, DescriptorTable
 from models.win32.memory import Memory
 
@@ -192,11 +193,7 @@ def exec_child(parent: Cygheap, base: int | None = None) -> Cygheap:
 
 def landed(parent: Cygheap, base: int, execed: bool = True) -> Cygheap:
     """The transferred bytes at `base`, before the child does anything."""
-    memory = Memory(parent.era.reserve_bytes)
-    memory.commit(0, parent.max)
-    memory.copy_from(parent.memory, 0, 0, parent.max)
-    heads = None if execed else parent.buckets
-    return Cygheap.attach(parent.era, memory, base, parent.max, heads)
+    return transferred(parent, parent.max, parent.max, base, execed)
 
 
 def lost_blocks(heap: Cygheap) -> list[Lost]:

@@ -49,7 +49,8 @@ class CygwinProcess:
     argv, exec_info: addresses of argument vector and exec information, 0 if none -- state
     user_heap: region of malloc; stack_bytes: of the stack that fork copies -- state
     wr_proc_pipe: by whose end the parent learns of this process's; 0 without such a parent -- state
-    heap_lock: held while a child reads the heap, where another thread must not change it -- state
+    heap_lock: of whoever changes the heap, or keeps others from it -- state
+    has_threads: the program has threads of its own -- state
     vforking: a vfork child runs in this process, with a table of its own -- state
     """
 
@@ -71,7 +72,8 @@ class CygwinProcess:
         self.ppid_handle = 0
         self.h_exec = self.h_cancel = 0
         self.wr_proc_pipe = 0
-        self.heap_lock = SrwLock()
+        self.heap_lock = SrwLock(self.version.lock_calls)
+        self.has_threads = False
         self.signal_arrived = 0
         self.sigcatch = 0
         self.h_wait = self.h_execed = 0
@@ -282,12 +284,12 @@ class CygwinProcess:
             self.me, self.version.heap_address, era.cygheapsize, "cygheap"
         )
         assert region.memory is not None
-        commit = self._committer(region.base)
+        commit = self.committer(region.base, self.me)
         self.heap = heaps.first_process(era, region.memory, region.base, commit)
 
     def attach_heap(self, memory: Memory, base: int, max_bytes: int) -> None:
         """The heap is in place: work on it from now on."""
-        commit = self._committer(base)
+        commit = self.committer(base, self.me)
         self.heap = heaps.attach(self.version.era, memory, base, max_bytes, commit)
 
     def first_descriptors(self) -> None:
@@ -358,8 +360,9 @@ class CygwinProcess:
         if memory.read32(at) != word:  # as above
             memory.write32(at, word)
 
-    def _committer(self, base: int) -> children.Commit:
-        k, me = self.k, self.me
+    def committer(self, base: int, me: Thread) -> children.Commit:
+        """How the heap at `base` gets its memory when `me` allocates."""
+        k = self.k
         touched = self.version.era.touched_bytes
         return lambda offset, size_bytes: k.virtual_commit(me, base + offset, size_bytes, touched)
 

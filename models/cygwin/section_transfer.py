@@ -15,12 +15,14 @@ Source: cygheap.cc of aa9d50a1c (CYGWIN.md §c1, §d).
 
 from __future__ import annotations
 
+from models.cygwin import heap_guard
 from models.cygwin.child_info import ChildInfo
 from models.cygwin.creation_steps import HeapSection
 from models.cygwin.errors import ApiFatal
 from models.cygwin.process import CygwinProcess
 from models.win32.address_space import Region
 from models.win32.errors import ERROR_INVALID_ADDRESS, Win32Error
+from models.win32.memory import Memory
 from sim.engine import Steps
 
 _MEM_STATES = {"COMMIT": 0x1000, "RESERVE": 0x2000, "FREE": 0x10000}  # winnt.h
@@ -33,8 +35,7 @@ def cygheap_setup_for_child(p: CygwinProcess, copy_now: bool) -> Steps:
     handle, _ = k.create_file_mapping(me, size, inherit=True, reserve=True, role="cygheap copy")
     view = k.map_view_of_file_ex(me, handle, name="cygheap copy")
     if copy_now:
-        fill(p, view.base)
-    yield from ()
+        yield from fill(p, view.base)
     return HeapSection(handle, view.base)
 
 
@@ -43,14 +44,16 @@ def cygheap_setup_for_child_cleanup(
 ) -> Steps:
     """Put the heap into the section now if asked; let go of view and handle. In the parent."""
     if copy_now:
-        fill(p, section.view)
+        yield from fill(p, section.view)
     unmap(p, section)
     p.k.close_handle(p.me, section.handle)
-    yield from ()
 
 
-def fill(p: CygwinProcess, view: int) -> None:
+def fill(p: CygwinProcess, view: int) -> Steps:
     """Commit as much of the section as the heap has in use, and copy it. Raises ApiFatal."""
+    taken = yield from heap_guard.enter(p)
+    if p.version.heap_end_stored:
+        p.heap.memory.write32(_end_offset(p), p.heap.max)
     try:
         p.k.virtual_commit(p.me, view, p.heap.max)
     except Win32Error as error:
@@ -58,6 +61,7 @@ def fill(p: CygwinProcess, view: int) -> None:
             f"couldn't allocate new cygwin heap for child, Win32 error {error.code}"
         ) from error
     p.k.copy_memory(p.me, view, p.heap.base, p.heap.max)
+    yield from heap_guard.leave(p, taken)
 
 
 def unmap(p: CygwinProcess, section: HeapSection) -> None:
@@ -77,13 +81,24 @@ def cygheap_fixup_in_child(p: CygwinProcess, info: ChildInfo) -> Steps:
         region = _copy_into_place(p, info)
     k.close_handle(me, info.cygheap_h)
     assert region.memory is not None
-    p.attach_heap(region.memory, info.cygheap, info.n)
+    p.attach_heap(region.memory, info.cygheap, _end(p, region.memory, info))
     yield from ()
+
+
+def _end(p: CygwinProcess, copied: Memory, info: ChildInfo) -> int:
+    """Where the heap ends [bytes from its base]: as the child was told, or as it was copied."""
+    return copied.read32(_end_offset(p)) if p.version.heap_end_stored else info.n
+
+
+def _end_offset(p: CygwinProcess) -> int:
+    return p.version.era.header_bytes - p.version.era.word_bytes
 
 
 def _copy_into_place(p: CygwinProcess, info: ChildInfo) -> Region:
     k, me, size = p.k, p.me, p.version.era.cygheapsize
     view = k.map_view_of_file_ex(me, info.cygheap_h, 0, "cygheap copy")
+    assert view.memory is not None
+    n = _end(p, view.memory, info)
     try:
         region = k.virtual_reserve(me, info.cygheap, size, "cygheap")
     except Win32Error as error:
@@ -91,13 +106,13 @@ def _copy_into_place(p: CygwinProcess, info: ChildInfo) -> Region:
         text = f"Couldn't reserve space for cygwin's heap {places} in child"
         raise no_room(p, info.cygheap, text, "m.") from error
     try:
-        k.virtual_commit(me, info.cygheap, info.n)
+        k.virtual_commit(me, info.cygheap, n)
     except Win32Error as error:
         raise ApiFatal(
-            f"Couldn't allocate space for child's heap {info.cygheap:#X}, size {info.n}, "
+            f"Couldn't allocate space for child's heap {info.cygheap:#X}, size {n}, "
             f"Win32 error {error.code}"
         ) from error
-    k.copy_memory(me, info.cygheap, view.base, info.n)
+    k.copy_memory(me, info.cygheap, view.base, n)
     k.unmap_view_of_file(me, view.base)
     return region
 

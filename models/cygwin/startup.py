@@ -16,7 +16,7 @@ from models.cygwin import children, dll_data, installation_sections, startup_3_6
 from models.cygwin.arguments import Handed, read_arguments
 from models.cygwin.child_fixups import fixup_after_fork, new_socket, reads
 from models.cygwin.child_info import ChildInfo, ChildType
-from models.cygwin.cygheap.allocator import HeapFatal
+from models.cygwin.cygheap.c_allocator import EndlessWalk, HeapFatal
 from models.cygwin.descriptors import PIPE, DescriptorTable
 from models.cygwin.errors import ApiFatal, NotExecuted
 from models.cygwin.installation import Creation, Installation, Program
@@ -60,6 +60,8 @@ def entry(
         except (ApiFatal, HeapFatal) as error:
             p.fail(str(error).replace("%E", "Win32 error 0"))  # as users saw it (§i)
             yield from kernel.exit_process(thread, _EXIT_FATAL)
+        except EndlessWalk as error:
+            yield from kernel.spin(thread, str(error))  # it never comes to main(), nor to an end
         yield from p.exit(0)
 
     return steps

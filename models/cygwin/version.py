@@ -74,6 +74,9 @@ EXEC_STARTUP_3_6 = (
 # "settle" in such a list lets the process be as late as its calls have made it.
 
 
+UNGUARDED, HANDED_OVER, CHILD_HAS_READ = "", "handed over", "child has read"
+
+
 @dataclass(frozen=True)
 class VforkRules:
     """What a release's own vfork does. Every field is *constant*.
@@ -126,7 +129,11 @@ class Version:
     user_heap_address: where a first process or new image puts it; 0 lets the system choose
     exec_pipe_bytes: of the pipe by whose end a parent learns of its child's; 0: it waits for the
         process's handle, which an exec changes
-    heap_guard: the heap lock is held from the note of the heap's size until the child has read it
+    lock_calls: how the rows name taking the heap's lock and letting it go
+    heap_guard: until when the heap lock is held from before the heap's end is noted or copied:
+        UNGUARDED, HANDED_OVER or CHILD_HAS_READ
+    heap_end_stored: the header's last word is the end of the heap as of the copy, and a child that
+        is given a section believes it instead of child_info (no release did so)
     proc_retry: how often CreateProcess is repeated for a child that died early (CYGWIN=proc_retry)
     vfork: how it vforks; None where vfork is fork
     """
@@ -168,7 +175,9 @@ class Version:
     user_heap_reserve_bytes: int = 268_435_456
     user_heap_address: int = 0
     exec_pipe_bytes: int = 0
-    heap_guard: bool = False
+    lock_calls: tuple[str, str] = ("cygheap_protect->acquire", "cygheap_protect->release")
+    heap_guard: str = UNGUARDED
+    heap_end_stored: bool = False
     proc_retry: int = 0
     first_startup: tuple[str, ...] = FIRST_STARTUP
     fork_startup: tuple[str, ...] = FORK_STARTUP

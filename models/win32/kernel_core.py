@@ -23,7 +23,7 @@ from models.win32.memory import PAGE_BYTES
 from models.win32.objects import KernelObject, PipeEnd, Section
 from models.win32.processors import Processors
 from models.win32.system import System
-from models.win32.thread import Process, Thread
+from models.win32.thread import Loop, Process, Thread
 from models.win32.waits import signalled
 from sim.engine import Engine, Steps
 from sim.errors import SimError
@@ -83,6 +83,12 @@ class KernelCore:
         """Use the processor for `us` beyond what is owed already. Runs in `me`."""
         me.debt_us += us
         yield from self.settle(me)
+
+    def spin(self, me: Thread, what: str) -> Steps:
+        """Use the processor for ever; `what` tells a report why. Runs in `me`; never returns."""
+        yield from self.settle(me)
+        me.loop = Loop(what, self.engine.now)
+        yield self.processors.spin(me)
 
     def row(self, me: Thread, api: str, phase: str = "", /, **args: Any) -> None:
         """Write a row; call it only if `self.calls` is not None."""

@@ -4,12 +4,17 @@ A thread asks for a burst of processor time.  It keeps its processor from one bu
 long as it does not wait and has quantum left; when the quantum is used up and another thread is
 ready, it goes to the end of the queue.  Waiting threads use nothing.
 
+A thread that loops for ever asks for an endless burst.  It keeps a processor, or its share of one,
+like any other; but its end never comes, and endless bursts among themselves are not told apart, so
+that a run in which nothing else can happen is over.
+
 What must stay true: a running thread is in `_running`, a ready one in `_ready`, never in both; a
 processor is free only if nobody is ready.
 """
 
 from __future__ import annotations
 
+import math
 from collections import deque
 from heapq import heappush
 from typing import TYPE_CHECKING
@@ -61,6 +66,7 @@ class Processors:
         self._free = count
         self._ready: deque[Burst] = deque()
         self._running: list[Burst] = []
+        self._endless = 0  # bursts that never end
         self._done_callback = self._done
 
     def pay(self, thread: Thread) -> Burst | None:
@@ -119,6 +125,11 @@ class Processors:
         self._enter(burst)
         return burst
 
+    def spin(self, thread: Thread) -> Burst:
+        """Use a processor for ever: an event that never happens."""
+        self._endless += 1
+        return self.burst(thread, math.inf)
+
     def give_up(self, thread: Thread) -> None:
         """`thread` waits or ends: its processor goes to the next ready one."""
         if thread.on_cpu:
@@ -139,6 +150,8 @@ class Processors:
         """The thread ends: its burst never happens."""
         self._take_back(burst)
         burst.thread.burst = None
+        if burst.left_us == math.inf:
+            self._endless -= 1
 
     def _enter(self, burst: Burst) -> None:
         if self._free:
@@ -148,7 +161,7 @@ class Processors:
             self._start(burst)
             return
         self._ready.append(burst)
-        if len(self._ready) == 1:
+        if len(self._ready) == 1 or self._endless:
             for running in self._running:
                 self._limit(running)
 
@@ -159,12 +172,15 @@ class Processors:
     def _start(self, burst: Burst) -> None:
         burst.started_us = self._engine._now
         self._running.append(burst)
-        self._engine.trigger(burst, burst.left_us)
+        if burst.left_us < math.inf:
+            self._engine.trigger(burst, burst.left_us)
         if self._ready:
             self._limit(burst)
 
     def _limit(self, burst: Burst) -> None:
         """Somebody is ready: let the slice of `burst` end at its quantum."""
+        if burst.left_us == math.inf and all(b.left_us == math.inf for b in self._ready):
+            return
         slice_end = burst.started_us + burst.thread.slice_left_us
         if burst.check is not None or burst.started_us + burst.left_us <= slice_end:
             return

@@ -9,7 +9,7 @@ A process object is signalled when its process has ended, and stays as long as a
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import simpy
 
@@ -117,6 +117,13 @@ class Parked:
             self.queue[0].end_wait(None)
 
 
+class Loop(NamedTuple):
+    """What a thread does for ever, and since when. Both are for reports only."""
+
+    what: str
+    since_us: float
+
+
 class Thread(KernelObject):
     """A Win32 thread.
 
@@ -127,13 +134,14 @@ class Thread(KernelObject):
     waking: the event of its last wake-up; it has not run on before that is processed -- state
     left: the pipe or Sleep that held it last, None if nothing did -- state
     on_cpu: it has a processor right now -- state
+    loop: it uses its processor for ever and never comes to its next step; None if not -- state
     ended: its steps are over, whatever its exit code is -- state
     last_error: GetLastError after a call that succeeded: 183 for an opened name, else 0; and
         where a call answers None instead of raising -- state
     """
 
     __slots__ = ("_engine", "_processors", "burst", "costs", "debt_us", "ended", "exit_code",
-                 "last_error", "left", "on_cpu", "owned", "pending", "process", "sim",
+                 "last_error", "left", "loop", "on_cpu", "owned", "pending", "process", "sim",
                  "slice_left_us", "steps", "suspend_count", "tid", "wait", "waking")  # fmt: skip
     kind = "thread"
     waitable = True
@@ -157,6 +165,7 @@ class Thread(KernelObject):
         self.slice_left_us = 0.0
         self.waking: simpy.Event | None = None
         self.left: Parked | None = None
+        self.loop: Loop | None = None
         self.pending: tuple[simpy.Event, Any] | None = None
         self.owned: list[Mutex] = []
         self.exit_code = STILL_ACTIVE

@@ -10,6 +10,7 @@ from models.cygwin.cygheap import audit, golden_ops
 from models.cygwin.cygheap.allocator import Cygheap
 from models.cygwin.cygheap.golden_trace import GoldenTrace
 from models.cygwin.cygheap.layout import ERAS, Era
+from models.cygwin.cygheap.transfer import transferred
 from models.win32.memory import Memory
 
 RESERVE_LIMIT_BYTES = 64 << 20  # of a heap, 12 times the largest 32-bit one -- chosen
@@ -128,17 +129,13 @@ class EarlyTrace(GoldenTrace):
     def _transfer(self, op: list[Any]) -> tuple[int, ...]:
         """Replace the current process by its child, by the mode in `op[1]`."""
         parent, mode = self.heap, op[1]
-        setup_max = copied = parent.max
+        told = copied = parent.max
         result: tuple[int, ...] = ()
         if mode.endswith("g"):  # the heap grows between the two steps
             result = (parent.cmalloc(3, op[2]) - self.base,)
             if mode == "ntg":
                 copied = parent.max
         locks = {"rpm": 0, "nt1": 1, "9x1": 1}.get(mode, 2)
-        memory = Memory(parent.memory.size_bytes)
-        memory.commit(0, copied)
-        memory.copy_from(parent.memory, 0, 0, copied)
-        keep = parent.buckets if op[0] == "k" else None
         self.locks_before += parent.lock_acquires + locks
-        self.heap = Cygheap.attach(self.era, memory, self.base, setup_max, keep)
+        self.heap = transferred(parent, told, copied, execed=op[0] == "x")
         return result

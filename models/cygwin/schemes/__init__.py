@@ -24,7 +24,7 @@ _VARIANTS: tuple[Scheme, ...] = (
     msys_1_0.SCHEME,
     two_step_1_3_3.SCHEME,
     walk_bug.SCHEME,
-    child_copy.UNGUARDED,
+    child_copy.BEFORE_3_6_5,
 )
 
 

@@ -25,7 +25,7 @@ from __future__ import annotations
 
 from types import MappingProxyType
 
-from models.cygwin import children
+from models.cygwin import children, heap_guard
 from models.cygwin.arguments import free_arguments
 from models.cygwin.child_info import ChildInfo, ChildType
 from models.cygwin.creation_steps import (
@@ -44,7 +44,7 @@ from models.cygwin.cygheap import layout
 from models.cygwin.errors import ApiFatal
 from models.cygwin.process import CygwinProcess
 from models.cygwin.protocol import P_DETACH, P_OVERLAY, P_VFORK, P_WAIT, Request
-from models.cygwin.version import FIRST_STARTUP_A, VFORK_A, Version
+from models.cygwin.version import FIRST_STARTUP_A, HANDED_OVER, VFORK_A, Version
 from models.win32.errors import Win32Error
 from models.win32.handles import CURRENT_PROCESS
 from models.win32.waits import WAIT_OBJECT_0
@@ -106,6 +106,7 @@ class Blocking:
         ready = k.create_event(me, manual=False, inherit=True, role="subproc_ready")
         finished = k.create_event(me, manual=False, inherit=True, role="forker_finished")
         k.virtual_query(me, p.stack_range()[0])
+        yield from heap_guard.hold(p)
         info = fork_info(p, parent, ready, finished)
         creation.heap_bytes = info.n
         flags = creation_flags(p, suspended=p.fds.sockets > 0)
@@ -122,6 +123,7 @@ class Blocking:
                 p, "fixup_before_fork", fixup_before(p, pid, execed=False)
             )
             yield from k.resume_thread(me, h_thread)
+        yield from heap_guard.reached(p, HANDED_OVER)
         yield from children.remember(p, h_process, pid, keep=p.version.ring_first)
         if not p.version.ring_first:
             children.keep_pid(p, h_process)
@@ -138,6 +140,7 @@ class Blocking:
         assert request.arguments is not None
         blocks = put_arguments(p, request.arguments, overlay)
         kind = ChildType.EXEC if mode in (P_OVERLAY, P_VFORK) else ChildType.SPAWN
+        yield from heap_guard.hold(p)
         info = exec_info(p, mode, kind, blocks, parent, ready)
         creation.heap_bytes = info.n
         suspended = not overlay or p.fds.sockets > 0
@@ -156,6 +159,7 @@ class Blocking:
             yield from children.remember(p, h_process, pid)
         if suspended:
             yield from k.resume_thread(me, h_thread)
+        yield from heap_guard.reached(p, HANDED_OVER)
         k.close_handle(me, h_thread)
         p.h_execed = h_process if overlay else 0
         woke = yield from wait_for_exec(p, creation, h_process, ready)

@@ -29,7 +29,7 @@ from __future__ import annotations
 from dataclasses import replace
 from types import MappingProxyType
 
-from models.cygwin import dll_data, exec_pipe
+from models.cygwin import dll_data, exec_pipe, heap_guard
 from models.cygwin.arguments import (
     ArgumentBlocks,
     Arguments,
@@ -53,14 +53,17 @@ from models.cygwin.process import CygwinProcess
 from models.cygwin.protocol import P_DETACH, P_OVERLAY, P_WAIT, Request
 from models.cygwin.startup_3_6 import child_copy
 from models.cygwin.version import (
+    CHILD_HAS_READ,
     EXEC_STARTUP_3_6,
     FIRST_STARTUP_3_6,
     FORK_STARTUP_3_6,
     FORK_WAIT_MS,
+    UNGUARDED,
     Version,
 )
 from models.win32.errors import Win32Error
 from models.win32.handles import CURRENT_PROCESS
+from models.win32.srw_lock import SRW_CALLS
 from models.win32.waits import INFINITE, WAIT_OBJECT_0, WAIT_TIMEOUT
 from sim.engine import Steps
 
@@ -92,7 +95,8 @@ class ChildCopy:
         user_heap_reserve_bytes=0x20000000, user_heap_address=0xA00000000,
         exec_pipe_bytes=16,
         mount_in_fork=True,
-        heap_guard=True,
+        lock_calls=SRW_CALLS,
+        heap_guard=CHILD_HAS_READ,
         first_startup=FIRST_STARTUP_3_6,
         fork_startup=FORK_STARTUP_3_6,
         exec_startup=EXEC_STARTUP_3_6,
@@ -128,7 +132,7 @@ class ChildCopy:
         parent = k.duplicate_handle(me, CURRENT_PROCESS, p.h_self, CURRENT_PROCESS, inherit=True)
         finished = k.create_event(me, manual=False, inherit=True, role="forker_finished")
         dll_data.save(p)
-        yield from self._lock(p)
+        yield from heap_guard.hold(p)
         read_end, write_end = exec_pipe.prefork(p)
         info = fork_info(p, parent, ready, finished)._replace(wr_proc_pipe=write_end)
         creation.heap_bytes = info.n
@@ -137,7 +141,7 @@ class ChildCopy:
             h_process, h_thread, pid = yield from self._create_fork(p, request, info)
         except (TryAgain, Win32Error):
             yield from exec_pipe.postfork(p, write_end)
-            self._unlock(p)
+            heap_guard.drop(p)
             for handle in (*ours, read_end):
                 k.close_handle(me, handle)
             raise
@@ -148,7 +152,7 @@ class ChildCopy:
             yield from self._fill(p, h_process, finished)
             yield from self._second_sync(p, request, ready, h_process, pid)
         except TryAgain:
-            self._unlock(p)
+            heap_guard.drop(p)
             yield from exec_pipe.forget(p, child)
             for handle in (*ours, h_process):
                 k.close_handle(me, handle)
@@ -197,7 +201,7 @@ class ChildCopy:
         try:
             address, size = p.stack_range()
             yield from k.write_process_memory(me, h_process, address, address, size)
-            self._unlock(p)
+            heap_guard.drop(p)
             for address, size in p.version.linked:
                 if size:
                     yield from k.write_process_memory(me, h_process, address, address, size)
@@ -237,7 +241,7 @@ class ChildCopy:
             read_end, write_end = (0, 0) if mode == P_DETACH else exec_pipe.prefork(p)
         if not known:
             exec_pipe.keep_from(p, parent, write_end)
-        yield from self._lock(p)
+        yield from heap_guard.hold(p)
         kind = ChildType.EXEC if overlay else ChildType.SPAWN
         info = exec_info(p, mode, kind, blocks, parent, ready)._replace(wr_proc_pipe=write_end)
         request.creation.heap_bytes = info.n
@@ -247,7 +251,7 @@ class ChildCopy:
             try:
                 h_process, h_thread, pid = yield from self._create(p, request, info, known)
             except Win32Error:
-                self._unlock(p)
+                heap_guard.drop(p)
                 if child is None and read_end:
                     yield from exec_pipe.postfork(p, write_end)
                     k.close_handle(me, read_end)
@@ -274,7 +278,7 @@ class ChildCopy:
                 break
             retry -= 1
             k.close_handle(me, h_process)
-        self._unlock(p)
+        heap_guard.drop(p)
         if overlay:
             yield from self._leave(p, request, h_process, known and woke == WAIT_OBJECT_0)
         for handle in (ready, parent):
@@ -338,16 +342,6 @@ class ChildCopy:
             p.installation.watch.ending(p)
         yield from k.exit_process(me, code)
 
-    # ---- the guard ---------------------------------------------------------------------------
-
-    def _lock(self, p: CygwinProcess) -> Steps:
-        if p.version.heap_guard:
-            yield from p.heap_lock.acquire(p.k, p.me)
-
-    def _unlock(self, p: CygwinProcess) -> None:
-        if p.heap_lock.owner is p.me:
-            p.heap_lock.release(p.k, p.me)
-
 
 class Unguarded(ChildCopy):
     """As it was until 3.6.4: another thread can change the heap while a child reads it."""
@@ -355,8 +349,8 @@ class Unguarded(ChildCopy):
     name = "child-copy-3.6.4"
     until = "2025-10-09"
     summary = "as child-copy, but nothing guards the heap while the child reads it"
-    version = replace(ChildCopy.version, name="3.6.4", heap_guard=False)
+    version = replace(ChildCopy.version, name="3.6.4", heap_guard=UNGUARDED)
 
 
 SCHEME = ChildCopy()
-UNGUARDED = Unguarded()
+BEFORE_3_6_5 = Unguarded()

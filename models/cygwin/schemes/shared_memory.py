@@ -22,7 +22,7 @@ from __future__ import annotations
 
 from types import MappingProxyType
 
-from models.cygwin import children
+from models.cygwin import children, heap_guard
 from models.cygwin.arguments import free_arguments
 from models.cygwin.child_info import ChildInfo, ChildType
 from models.cygwin.creation_steps import (
@@ -45,7 +45,7 @@ from models.cygwin.section_transfer import (
     cygheap_setup_for_child,
     cygheap_setup_for_child_cleanup,
 )
-from models.cygwin.version import VFORK_B, Version
+from models.cygwin.version import CHILD_HAS_READ, HANDED_OVER, VFORK_B, Version
 from models.win32.errors import Win32Error
 from models.win32.handles import CURRENT_PROCESS
 from sim.engine import Steps
@@ -84,7 +84,9 @@ class SharedMemory:
         ready = k.create_event(me, manual=False, inherit=True, role="subproc_ready")
         finished = k.create_event(me, manual=False, inherit=True, role="forker_finished")
         k.virtual_query(me, p.stack_range()[0])
+        yield from heap_guard.hold(p)
         section = yield from self._setup(p, two_steps)
+        yield from heap_guard.meet(p)
         info = fork_info(p, parent, ready, finished, section.handle)
         creation.heap_bytes, creation.section_steps = info.n, 2 if two_steps else 1
         flags = creation_flags(p, suspended=two_steps)
@@ -101,6 +103,7 @@ class SharedMemory:
                 p, "fixup_before_fork", fixup_before(p, pid, execed=False)
             )
         yield from self._cleanup(p, section, two_steps)
+        yield from heap_guard.reached(p, HANDED_OVER)
         if two_steps:
             yield from k.resume_thread(me, h_thread)
         yield from children.remember(p, h_process, pid)
@@ -112,16 +115,18 @@ class SharedMemory:
         k, me, creation, mode = p.k, p.me, request.creation, request.mode
         overlay = mode == P_OVERLAY
         two_steps = p.fds.sockets > 0
-        ready = 0
-        if overlay:
-            ready = k.create_event(me, manual=True, inherit=True, role="subproc_ready")
-        else:
+        if not overlay:
             yield from children.subproc_init(p)
+        ready = 0
+        if overlay or p.version.heap_guard == CHILD_HAS_READ:
+            ready = k.create_event(me, manual=True, inherit=True, role="subproc_ready")
         parent = k.duplicate_handle(me, CURRENT_PROCESS, p.h_self, CURRENT_PROCESS, inherit=True)
         assert request.arguments is not None
         blocks = put_arguments(p, request.arguments, overlay)
+        yield from heap_guard.hold(p)
         section = yield from self._setup(p, two_steps)
         kind = ChildType.EXEC if overlay else ChildType.SPAWN
+        yield from heap_guard.meet(p)
         info = exec_info(p, mode, kind, blocks, parent, ready, section)
         creation.heap_bytes, creation.section_steps = info.n, 2 if two_steps else 1
         suspended = not overlay or two_steps
@@ -137,6 +142,7 @@ class SharedMemory:
                 p, "fixup_before_exec", fixup_before(p, pid, execed=True)
             )
         yield from self._cleanup(p, section, two_steps)
+        yield from heap_guard.reached(p, HANDED_OVER)
         if overlay:
             if suspended:
                 yield from k.resume_thread(me, h_thread)
@@ -150,6 +156,9 @@ class SharedMemory:
         children.hand_pinfo(p, child, h_process)
         yield from k.resume_thread(me, h_thread)
         k.close_handle(me, h_thread)
+        if ready:
+            yield from wait_for_exec(p, creation, h_process, ready)
+            k.close_handle(me, ready)
         code = (yield from p.waitpid(pid)) if mode == P_WAIT else 0
         free_arguments(p.heap, blocks)
         k.close_handle(me, parent)

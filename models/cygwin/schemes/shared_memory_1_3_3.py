@@ -20,7 +20,7 @@ from __future__ import annotations
 
 from types import MappingProxyType
 
-from models.cygwin import children
+from models.cygwin import children, heap_guard
 from models.cygwin.arguments import free_arguments
 from models.cygwin.child_info import ChildInfo, ChildType
 from models.cygwin.creation_steps import (
@@ -43,7 +43,7 @@ from models.cygwin.section_transfer import (
     cygheap_setup_for_child,
     unmap,
 )
-from models.cygwin.version import VFORK_R, Version
+from models.cygwin.version import CHILD_HAS_READ, HANDED_OVER, VFORK_R, Version
 from models.win32.errors import Win32Error
 from models.win32.handles import CURRENT_PROCESS
 from sim.engine import Steps
@@ -112,7 +112,9 @@ class SharedMemory133:
         ready = k.create_event(me, manual=False, inherit=True, role="subproc_ready")
         finished = k.create_event(me, manual=False, inherit=True, role="forker_finished")
         k.virtual_query(me, p.stack_range()[0])
+        yield from heap_guard.hold(p)
         section = yield from self.before_create(p)
+        yield from heap_guard.meet(p)
         info = fork_info(p, parent, ready, finished, section.handle)
         creation.heap_bytes, creation.section_steps = info.n, self.steps(p)
         flags = creation_flags(p, suspended=p.fds.sockets > 0)
@@ -125,6 +127,7 @@ class SharedMemory133:
             raise
         k.close_handle(me, parent)
         yield from self.after_create(p, section, pid, "fork")
+        yield from heap_guard.reached(p, HANDED_OVER)
         if p.fds.sockets:
             yield from k.resume_thread(me, h_thread)
         yield from children.remember(p, h_process, pid)
@@ -135,15 +138,17 @@ class SharedMemory133:
     def _spawn(self, p: CygwinProcess, request: Request) -> Steps:
         k, me, creation, mode = p.k, p.me, request.creation, request.mode
         overlay = mode == P_OVERLAY
-        ready = 0
-        if overlay:
-            ready = k.create_event(me, manual=True, inherit=True, role="subproc_ready")
-        else:
+        if not overlay:
             yield from children.subproc_init(p)
+        ready = 0
+        if overlay or p.version.heap_guard == CHILD_HAS_READ:
+            ready = k.create_event(me, manual=True, inherit=True, role="subproc_ready")
         parent = k.duplicate_handle(me, CURRENT_PROCESS, p.h_self, CURRENT_PROCESS, inherit=True)
         assert request.arguments is not None
         blocks = put_arguments(p, request.arguments, overlay)
+        yield from heap_guard.hold(p)
         section = (yield from self.before_create(p)) if self.hands_heap(request) else None
+        yield from heap_guard.meet(p)
         kind = ChildType.EXEC if mode in (P_OVERLAY, P_VFORK) else ChildType.SPAWN
         info = exec_info(p, mode, kind, blocks, parent, ready, section)
         creation.heap_bytes, creation.section_steps = info.n, self.steps(p) if section else 0
@@ -156,6 +161,7 @@ class SharedMemory133:
             let_go(p, (ready,), section, blocks, parent)
             raise
         yield from self.after_create(p, section, pid, "exec")
+        yield from heap_guard.reached(p, HANDED_OVER)
         if overlay:
             if suspended:
                 yield from k.resume_thread(me, h_thread)
@@ -169,6 +175,9 @@ class SharedMemory133:
         self.hand_pinfo(p, child, h_process)
         yield from k.resume_thread(me, h_thread)
         k.close_handle(me, h_thread)
+        if ready:
+            yield from wait_for_exec(p, creation, h_process, ready)
+            k.close_handle(me, ready)
         code = (yield from p.waitpid(pid)) if mode == P_WAIT else 0
         free_arguments(p.heap, blocks)
         k.close_handle(me, parent)
