@@ -340,6 +340,8 @@ def _three_digits(value: float) -> str:
 
 
 def _bar_text(value: float) -> str:
+    if 0 < value < 0.001:
+        return "< 0.001"
     return f"{value:,.0f}" if value >= 1000 else f"{value:.3g}"
 
 
