@@ -1,8 +1,9 @@
 """The steps of one creation, found from the rows of calls of its run.
 
-A step is what lies between two Win32 calls of the child or of the process that makes it, from the
-moment at which the child exists to the end of the hand-over: the caller has its answer or has
-ended, and the child is in main().
+A step is what lies between two Win32 calls of the child or of the process that makes it.  The steps
+of the child's life begin when it exists, those of the whole creation when it is asked for.  They
+end with the hand-over: the caller has its answer or has ended, and the child is in main().  What a
+stub does after that is no part of the whole creation.
 
 What must stay true: nothing but the run's own rows and times is used, so a scheme whose calls
 change has other steps, and no list of them stands anywhere.
@@ -15,16 +16,18 @@ from typing import NamedTuple
 from models.cygwin.installation import Creation
 from models.cygwin.section_life import child_of
 from models.win32.kernel import Kernel
+from models.win32.thread import Process
 from sim.trace import Row
 
 CHILD, CALLER = "child", "caller"
+_NO_END = "{0.kind} of {0.program} has no end"
 
 
 class Step(NamedTuple):
     """One step. Every field is *output*.
 
     number: from 1 on, by time
-    who, call: who made the call that it begins with, and which; "" for the child's own beginning
+    who, call: who made the call that it begins with, and which; "" for the very beginning
     start_us, end_us: from when to when; steps that take no time are left out
     """
 
@@ -48,13 +51,34 @@ def steps_of(kernel: Kernel, creation: Creation) -> list[Step]:
     child = child_of(kernel, creation)
     caller = kernel.processes[child.parent_pid]
     answered = caller.ended_us if creation.kind == "exec" else creation.returned_us
-    if kernel.calls is None or answered is None or creation.main_us is None:
-        raise ValueError(f"{creation.kind} of {creation.program} has no end, or no calls were kept")
+    if answered is None or creation.main_us is None:
+        raise ValueError(_NO_END.format(creation))
     end_us = max(answered, creation.main_us)
-    begins = {child.created_us: (CHILD, "")}
+    return _between(kernel, child, child.created_us, CHILD, end_us)
+
+
+def steps_from_call(kernel: Kernel, creation: Creation) -> list[Step]:
+    """All steps of a creation that went well from the call on, in order. Raises ValueError.
+
+    Those of the caller before there is a child are among them.
+    """
+    answered = 0.0 if creation.kind == "exec" else creation.returned_us
+    if answered is None or creation.main_us is None:
+        raise ValueError(_NO_END.format(creation))
+    child = child_of(kernel, creation)
+    return _between(kernel, child, creation.called_us, CALLER, max(answered, creation.main_us))
+
+
+def _between(
+    kernel: Kernel, child: Process, start_us: float, first: str, end_us: float
+) -> list[Step]:
+    """The steps from one moment to another; what begins at the first is `first`'s."""
+    if kernel.calls is None:
+        raise ValueError("the run kept no calls, of which steps are made")
+    begins = {start_us: (first, "")}
     for row in sorted(kernel.calls, key=lambda row: row.t_us):
-        mine = row.pid in (child.pid, caller.pid) and _is_win32(row)
-        if mine and child.created_us < row.t_us < end_us:
+        mine = row.pid in (child.pid, child.parent_pid) and _is_win32(row)
+        if mine and start_us < row.t_us < end_us:
             begins[row.t_us] = (CHILD if row.pid == child.pid else CALLER, row.name)
     ends = [*list(begins)[1:], end_us]
     return [

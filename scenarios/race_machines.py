@@ -1,0 +1,268 @@
+"""The machines of `heap_growth_race`: a process with two threads, of which one makes a child.
+
+The other thread sleeps until a given moment of the creation and then allocates once.  The child
+looks at the heap that it got, allocates a block of the same size, looks again, and execs a program
+that ends at once.  What is wrong with the heap is read off its bytes in the child.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass, replace
+from typing import NamedTuple
+
+from models.cygwin import heap_guard
+from models.cygwin.blocked import blocked
+from models.cygwin.creation_window import Step, step_at, steps_from_call
+from models.cygwin.cygheap.audit import listed_blocks
+from models.cygwin.cygheap.heap import early_heap
+from models.cygwin.cygheap.layout import HeapType
+from models.cygwin.cygheap.soundness import Condition, condition, starts
+from models.cygwin.errors import TryAgain
+from models.cygwin.exec_chain import lost_blocks
+from models.cygwin.installation import Creation, Watch
+from models.cygwin.machine import Machine, build
+from models.cygwin.program_file import Program
+from models.cygwin.programs import PLACES, UserProcess, start
+from models.cygwin.protocol import P_NOWAIT
+from models.cygwin.schemes.guarded import guarded
+from models.win32.cost_profile import Profile
+from models.win32.system import SYSTEMS
+from models.win32.thread import Thread
+from scenarios.background_machines import failures
+from sim.engine import Steps
+from sim.streams import Replication
+
+KINDS = ("fork", "exec", "spawn")
+WAYS = tuple(f"{kind}{socket}" for socket in ("", ", socket") for kind in KINDS)
+LISTED_BYTES = 100  # what a free block serves, because the program has freed one -- chosen
+
+SOUND, LOST, TRUNCATED = "sound", "free block lost", "chain truncated"
+BEYOND, TWICE, LINKED = "chain beyond its end", "block handed out twice", "chain linked to itself"
+ENDLESS, CRASH, FAILED, BLOCKED = "endless walk", "crash", "message", "blocked"
+
+
+@dataclass(frozen=True)
+class Setting:
+    """What the machines of one scheme have in common. Every field is *input*.
+
+    fill_kib: the heap is filled up to that first; 0 leaves it as start-up has made it
+    """
+
+    scheme: str
+    guard: str
+    system: str
+    profile: Profile
+    replication: Replication
+    processors: int
+    fill_kib: int = 0
+
+
+@dataclass(eq=False)
+class Seen:
+    """What was seen. Every field is *output*; None where it never came to that.
+
+    before: where the parent's blocks were when the child was asked for
+    asked_us, had_us: when the other thread asked for its block, and had it
+    told, main, later: the child's cygheap_max in bytes, its heap in main(), and after it has
+        allocated
+    twice: the child was given a block that its chain had already
+    lost: free blocks of the child that no list leads to
+    went_on: the program that the child execs has reached main()
+    """
+
+    before: frozenset[int] = frozenset()
+    asked_us: float | None = None
+    had_us: float | None = None
+    main: Condition | None = None
+    later: Condition | None = None
+    twice: bool = False
+    lost: int = 0
+    went_on: bool = False
+
+
+@dataclass(eq=False)
+class Ran:
+    """One run. creation: the one that this is about, a mere request if it never came to it"""
+
+    machine: Machine
+    seen: Seen
+    creation: Creation
+
+    @property
+    def latency_us(self) -> float | None:
+        """From the call to its return; of an exec, to main() of the new image. None: never."""
+        c = self.creation
+        end = c.main_us if c.kind == "exec" else c.returned_us
+        return None if end is None else end - c.called_us
+
+
+class Case(NamedTuple):
+    """What one allocation at one moment came to. Every field is *output*.
+
+    step: in which the other thread had its block, None if the creation was over by then
+    planned: in which it would have had it without waiting for the lock
+    found: what was wrong with the child's heap, and what became of that, in this order; empty if
+        nothing was
+    said: what a user sees
+    waited_us: the other thread, for the lock; None if it never had it
+    latency_us: of the creation, None if it never ended
+    """
+
+    planned: Step
+    step: Step | None
+    found: tuple[str, ...]
+    said: str
+    waited_us: float | None
+    latency_us: float | None
+
+    @property
+    def outcome(self) -> str:
+        """All that was found in one line."""
+        return ", ".join(self.found) or SOUND
+
+
+def reference(setting: Setting, way: str, n: int, watch: Watch | None = None) -> Ran:
+    """The run in which the other thread never wakes up."""
+    return _run(setting, way, n, None, watch)
+
+
+def cases(setting: Setting, way: str, n: int, every: int) -> Iterator[Case]:
+    """An allocation of `n` bytes in each `every`th step of the creation without a guard.
+
+    None if the run in which nothing happens fails.
+    """
+    bare = reference(replace(setting, guard="none"), way, n)
+    whole = reference(setting, way, n) if setting.guard != "none" else bare
+    if failures(bare.machine) or failures(whole.machine):
+        return
+    asked = steps_from_call(bare.machine.kernel, bare.creation)
+    real = steps_from_call(whole.machine.kernel, whole.creation)
+    for step in asked[::every]:
+        yield _case(step, real, _run(setting, way, n, step.middle_us), whole)
+
+
+def _run(
+    setting: Setting, way: str, n: int, at_us: float | None, watch: Watch | None = None
+) -> Ran:
+    """The machine at its end."""
+    machine = build(
+        guarded(setting.scheme, setting.guard), SYSTEMS[setting.system], setting.profile,
+        setting.replication, setting.processors, PLACES, calls=at_us is None,
+    )  # fmt: skip
+    machine.installation.watch = watch
+    seen = Seen()
+    start(machine, Program("sh", lambda p: _caller(p, setting, way, n, at_us, seen)))
+    machine.kernel.engine.run()
+    kind = way.partition(",")[0]
+    records = [r for r in machine.kernel.trace.records if isinstance(r, Creation)]
+    made = next((r for r in records if r.kind == kind), Creation(-1, kind, 0, ""))
+    return Ran(machine, seen, made)
+
+
+def _caller(
+    p: UserProcess, setting: Setting, way: str, n: int, at_us: float | None, seen: Seen
+) -> Steps:
+    """The process with two threads."""
+    for _ in range(3):
+        p.open("/dev/tty")
+    if setting.fill_kib:
+        p.fill_heap(setting.fill_kib * 1024)
+    heap = p.dll.heap
+    heap.cfree(heap.cmalloc(HeapType.HEAP_BUF, LISTED_BYTES))
+    if way.endswith("socket"):
+        p.socket()
+    other = heap_guard.start_thread(p.dll, lambda t: _other(p, t, n, at_us, seen), "other thread")
+    yield from other
+    seen.before = starts(heap)
+    kind = way.partition(",")[0]
+    program = Program("new", lambda child: _child(child, n, seen))
+    try:
+        if kind == "exec":
+            yield from p.exec(program)
+        elif kind == "spawn":
+            pid = yield from p.spawn(P_NOWAIT, program)
+        else:
+            pid = yield from p.fork(lambda child: _child(child, n, seen))
+    except TryAgain:
+        return  # the message is written down
+    yield from p.waitpid(pid)
+
+
+def _other(p: UserProcess, thread: Thread, n: int, at_us: float | None, seen: Seen) -> Steps:
+    """Steps of the other thread: it wakes up just before its moment, and allocates."""
+    k = p.dll.k
+    yield from k.settle(thread)
+    early_us = k.engine.now + thread.costs.wake_us
+    yield from k.sleep(thread, None if at_us is None else max(0.0, at_us - early_us))
+    seen.asked_us = k.engine.now
+    yield from heap_guard.allocate(p.dll, thread, HeapType.HEAP_BUF, n)
+    seen.had_us = k.engine.now
+
+
+def _child(p: UserProcess, n: int, seen: Seen) -> Steps:
+    """What the child does with its heap."""
+    heap = early_heap(p.dll.heap)
+    known = starts(heap) - listed_blocks(heap)
+    seen.main = condition(heap, seen.before)
+    seen.lost = sum(lost.count for lost in lost_blocks(heap)) if seen.main.sound else 0
+    user = heap.cmalloc(HeapType.HEAP_BUF, n)
+    seen.twice = user - heap.era.user_offset_bytes in known
+    seen.later = condition(heap, seen.before)
+    yield from p.exec(Program("next", lambda new: _ends(new, seen)))
+
+
+def _ends(p: UserProcess, seen: Seen) -> Steps:
+    seen.went_on = True
+    yield from p.exit(0)
+
+
+def _case(planned: Step, real: list[Step], ran: Ran, whole: Ran) -> Case:
+    """One run, held against the one in which the other thread sleeps on."""
+    seen, latency_us = ran.seen, ran.latency_us
+    step = None if seen.had_us is None else step_at(real, seen.had_us)
+    waited_us = None
+    if seen.asked_us is not None and seen.had_us is not None:
+        waited_us = seen.had_us - seen.asked_us
+    found = tuple(_found(ran, whole.seen.lost))
+    return Case(planned, step, found, _said(ran.machine), waited_us, latency_us)
+
+
+def _found(ran: Ran, lost_anyway: int) -> Iterator[str]:
+    """What was wrong with the child's heap, and what became of it."""
+    seen, machine = ran.seen, ran.machine
+    if seen.main is not None:
+        if seen.main.missing or seen.main.fault is not None:
+            yield TRUNCATED
+        elif seen.main.beyond:
+            yield BEYOND
+        if seen.lost > lost_anyway:
+            yield LOST
+        if seen.twice:
+            yield TWICE
+        if seen.main.cyclic or (seen.later is not None and seen.later.cyclic):
+            yield LINKED
+    if _loops(machine):
+        yield ENDLESS
+    if machine.kernel.crashes:
+        yield CRASH
+    if machine.installation.failures:
+        yield FAILED
+    if not (seen.went_on or _loops(machine) or failures(machine)):
+        yield BLOCKED
+
+
+def _loops(machine: Machine) -> list[str]:
+    """The programs that use their processor for ever."""
+    alive = [process for process in machine.kernel.processes.values() if process.alive]
+    return [process.image.name for process in alive if process.threads[0].loop is not None]
+
+
+def _said(machine: Machine) -> str:
+    """What a user sees."""
+    loops = _loops(machine)
+    waits = [e["program"] for e in blocked(machine.kernel) if e["program"] not in loops]
+    words = failures(machine) + [f"{program} loops for ever" for program in loops]
+    if waits:
+        words.append(f"{' and '.join(dict.fromkeys(waits))} waits for ever")
+    return "; ".join(words)
