@@ -7,8 +7,8 @@ that ends at once.  What is wrong with the heap is read off its bytes in the chi
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from dataclasses import dataclass, replace
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
 from typing import NamedTuple
 
 from models.cygwin import heap_guard
@@ -16,10 +16,11 @@ from models.cygwin.blocked import blocked
 from models.cygwin.creation_window import Step, step_at, steps_from_call
 from models.cygwin.cygheap.audit import listed_blocks
 from models.cygwin.cygheap.heap import early_heap
-from models.cygwin.cygheap.layout import HeapType
+from models.cygwin.cygheap.layout import Era, HeapType
 from models.cygwin.cygheap.soundness import Condition, condition, starts
+from models.cygwin.cygheap.transfer import transferred
 from models.cygwin.errors import TryAgain
-from models.cygwin.exec_chain import lost_blocks
+from models.cygwin.exec_chain import first_heap, lost_blocks
 from models.cygwin.installation import Creation, Watch
 from models.cygwin.machine import Machine, build
 from models.cygwin.program_file import Program
@@ -27,6 +28,8 @@ from models.cygwin.programs import PLACES, UserProcess, start
 from models.cygwin.protocol import P_NOWAIT
 from models.cygwin.schemes.guarded import guarded
 from models.win32.cost_profile import Profile
+from models.win32.costs import CostDraws
+from models.win32.errors import AccessViolation
 from models.win32.system import SYSTEMS
 from models.win32.thread import Thread
 from scenarios.background_machines import failures
@@ -37,6 +40,7 @@ KINDS = ("fork", "exec", "spawn")
 WAYS = tuple(f"{kind}{socket}" for socket in ("", ", socket") for kind in KINDS)
 LISTED_BYTES = 100  # what a free block serves, because the program has freed one -- chosen
 
+UNUSED = "sound, a part never used"
 SOUND, LOST, TRUNCATED = "sound", "free block lost", "chain truncated"
 BEYOND, TWICE, LINKED = "chain beyond its end", "block handed out twice", "chain linked to itself"
 ENDLESS, CRASH, FAILED, BLOCKED = "endless walk", "crash", "message", "blocked"
@@ -46,6 +50,7 @@ ENDLESS, CRASH, FAILED, BLOCKED = "endless walk", "crash", "message", "blocked"
 class Setting:
     """What the machines of one scheme have in common. Every field is *input*.
 
+    draws: what creations cost under that profile in that replication
     fill_kib: the heap is filled up to that first; 0 leaves it as start-up has made it
     """
 
@@ -55,6 +60,7 @@ class Setting:
     profile: Profile
     replication: Replication
     processors: int
+    draws: CostDraws
     fill_kib: int = 0
 
 
@@ -101,7 +107,7 @@ class Case(NamedTuple):
     """What one allocation at one moment came to. Every field is *output*.
 
     step: in which the other thread had its block, None if the creation was over by then
-    planned: in which it would have had it without waiting for the lock
+    planned: in which it asks for it, as far as the creation without a guard goes
     found: what was wrong with the child's heap, and what became of that, in this order; empty if
         nothing was
     said: what a user sees
@@ -127,29 +133,51 @@ def reference(setting: Setting, way: str, n: int, watch: Watch | None = None) ->
     return _run(setting, way, n, None, watch)
 
 
-def cases(setting: Setting, way: str, n: int, every: int) -> Iterator[Case]:
-    """An allocation of `n` bytes in each `every`th step of the creation without a guard.
+def steps_of_call(ran: Ran) -> list[Step]:
+    """The steps of such a run."""
+    return steps_from_call(ran.machine.kernel, ran.creation)
 
-    None if the run in which nothing happens fails.
+
+def cases(setting: Setting, way: str, n: int, steps: Sequence[Step], whole: Ran) -> Iterator[Case]:
+    """An allocation of `n` bytes in each of `steps`, of the creation without a guard.
+
+    `whole` is the run of this setting in which the other thread sleeps on.
     """
-    bare = reference(replace(setting, guard="none"), way, n)
-    whole = reference(setting, way, n) if setting.guard != "none" else bare
-    if failures(bare.machine) or failures(whole.machine):
-        return
-    asked = steps_from_call(bare.machine.kernel, bare.creation)
-    real = steps_from_call(whole.machine.kernel, whole.creation)
-    for step in asked[::every]:
+    real = steps_of_call(whole)
+    for step in steps:
         yield _case(step, real, _run(setting, way, n, step.middle_us), whole)
+
+
+def longest(steps: Sequence[Step], count: int) -> list[Step]:
+    """So many of the longest steps, in their order."""
+    chosen = sorted(steps, key=lambda step: (step.start_us - step.end_us, step.number))[:count]
+    return sorted(chosen, key=lambda step: step.number)
+
+
+def native_spawn_us(setting: Setting, seconds: float) -> float | None:
+    """How long _P_NOWAIT of a program without Cygwin takes that runs for `seconds` [us].
+
+    None if it never returns.
+    """
+    machine = _machine(setting)
+
+    def caller(p: UserProcess) -> Steps:
+        yield from p.spawn(P_NOWAIT, Program.native("native", seconds=seconds))
+
+    start(machine, Program("sh", caller))
+    machine.kernel.engine.run()
+    return next(
+        r.returned_us and r.returned_us - r.called_us
+        for r in machine.kernel.trace.records
+        if isinstance(r, Creation) and r.kind == "spawn"
+    )
 
 
 def _run(
     setting: Setting, way: str, n: int, at_us: float | None, watch: Watch | None = None
 ) -> Ran:
     """The machine at its end."""
-    machine = build(
-        guarded(setting.scheme, setting.guard), SYSTEMS[setting.system], setting.profile,
-        setting.replication, setting.processors, PLACES, calls=at_us is None,
-    )  # fmt: skip
+    machine = _machine(setting, calls=at_us is None)
     machine.installation.watch = watch
     seen = Seen()
     start(machine, Program("sh", lambda p: _caller(p, setting, way, n, at_us, seen)))
@@ -160,6 +188,13 @@ def _run(
     return Ran(machine, seen, made)
 
 
+def _machine(setting: Setting, calls: bool = False) -> Machine:
+    return build(
+        guarded(setting.scheme, setting.guard), SYSTEMS[setting.system], setting.profile,
+        setting.replication, setting.processors, PLACES, calls, setting.draws,
+    )  # fmt: skip
+
+
 def _caller(
     p: UserProcess, setting: Setting, way: str, n: int, at_us: float | None, seen: Seen
 ) -> Steps:
@@ -168,10 +203,10 @@ def _caller(
         p.open("/dev/tty")
     if setting.fill_kib:
         p.fill_heap(setting.fill_kib * 1024)
-    heap = p.dll.heap
-    heap.cfree(heap.cmalloc(HeapType.HEAP_BUF, LISTED_BYTES))
     if way.endswith("socket"):
         p.socket()
+    heap = p.dll.heap
+    heap.cfree(heap.cmalloc(HeapType.HEAP_BUF, LISTED_BYTES))
     other = heap_guard.start_thread(p.dll, lambda t: _other(p, t, n, at_us, seen), "other thread")
     yield from other
     seen.before = starts(heap)
@@ -264,5 +299,26 @@ def _said(machine: Machine) -> str:
     waits = [e["program"] for e in blocked(machine.kernel) if e["program"] not in loops]
     words = failures(machine) + [f"{program} loops for ever" for program in loops]
     if waits:
-        words.append(f"{' and '.join(dict.fromkeys(waits))} waits for ever")
+        names = list(dict.fromkeys(waits))
+        words.append(f"{' and '.join(names)} {'wait' if len(names) > 1 else 'waits'} for ever")
     return "; ".join(words)
+
+
+def told_late(era: Era, system: str, n: int) -> str:
+    """What becomes of a child whose parent allocates between copying the heap and noting its end.
+
+    The few instructions between the two are no moment of a run, so the heap is handed over alone:
+    from a first process, then the child allocates 20 bytes.
+    """
+    parent = first_heap(era)
+    later = transferred(parent, parent.max, parent.max, execed=False)
+    later.cmalloc(HeapType.HEAP_BUF, n)
+    try:
+        child = transferred(parent, later.max, parent.max)
+        if SYSTEMS[system].map_view_of_file_ex_sucks:  # it copies what it was told
+            child = transferred(child, later.max, later.max)
+        child.cmalloc(HeapType.HEAP_BUF, 20)
+    except AccessViolation:
+        return CRASH
+    whole = condition(child, starts(parent)).sound
+    return SOUND if whole and later.max == parent.max else UNUSED if whole else TRUNCATED

@@ -69,8 +69,13 @@ def build(
     processors: int,
     places: int,
     calls: bool = False,
+    draws: CostDraws | None = None,
 ) -> Machine:
-    """A machine for `places` creations. `calls` keeps rows of all Win32 calls."""
+    """A machine for `places` creations. `calls` keeps rows of all Win32 calls.
+
+    `draws`: those of another machine of this profile, replication and number of places, which are
+    the same and need not be drawn again.
+    """
     engine = Engine()
     kernel = Kernel(
         engine,
@@ -88,4 +93,4 @@ def build(
         pipe_capacity=profile.size("pipe_capacity_bytes"),
     )
     installation = Installation(kernel, scheme, scheme.version, sizes)
-    return Machine(installation, CostDraws(profile, replication, places))
+    return Machine(installation, draws or CostDraws(profile, replication, places))

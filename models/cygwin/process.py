@@ -72,7 +72,7 @@ class CygwinProcess:
         self.ppid_handle = 0
         self.h_exec = self.h_cancel = 0
         self.wr_proc_pipe = 0
-        self.heap_lock = SrwLock()
+        self.heap_lock = SrwLock(self.version.lock_calls)
         self.has_threads = False
         self.signal_arrived = 0
         self.sigcatch = 0

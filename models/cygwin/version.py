@@ -129,6 +129,7 @@ class Version:
     user_heap_address: where a first process or new image puts it; 0 lets the system choose
     exec_pipe_bytes: of the pipe by whose end a parent learns of its child's; 0: it waits for the
         process's handle, which an exec changes
+    lock_calls: how the rows name taking the heap's lock and letting it go
     heap_guard: until when the heap lock is held from before the heap's end is noted or copied:
         UNGUARDED, HANDED_OVER or CHILD_HAS_READ
     heap_end_stored: the header's last word is the end of the heap as of the copy, and a child that
@@ -174,6 +175,7 @@ class Version:
     user_heap_reserve_bytes: int = 268_435_456
     user_heap_address: int = 0
     exec_pipe_bytes: int = 0
+    lock_calls: tuple[str, str] = ("cygheap_protect->acquire", "cygheap_protect->release")
     heap_guard: str = UNGUARDED
     heap_end_stored: bool = False
     proc_retry: int = 0

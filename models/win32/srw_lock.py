@@ -17,13 +17,20 @@ if TYPE_CHECKING:
     from sim.engine import Steps
 
 
+SRW_CALLS = "AcquireSRWLockExclusive", "ReleaseSRWLockExclusive"
+
+
 class SrwLock:
-    """owner: the thread that has it, None if it is free -- state"""
+    """A lock whose calls have these names in the rows; another kind may behave alike.
 
-    __slots__ = ("_queue", "owner")
+    owner: the thread that has it, None if it is free -- state
+    """
 
-    def __init__(self) -> None:
+    __slots__ = ("_calls", "_queue", "owner")
+
+    def __init__(self, calls: tuple[str, str] = SRW_CALLS) -> None:
         self.owner: Thread | None = None
+        self._calls = calls
         self._queue: list[Thread] = []
 
     def acquire(self, k: Kernel, me: Thread) -> Steps:
@@ -39,7 +46,7 @@ class SrwLock:
             yield parked.event
         self.owner = me
         if k.calls is not None:
-            k.row(me, "AcquireSRWLockExclusive")
+            k.row(me, self._calls[0])
 
     def release(self, k: Kernel, me: Thread) -> None:
         """ReleaseSRWLockExclusive: the next one may go on."""
@@ -47,6 +54,6 @@ class SrwLock:
             raise ValueError("the lock belongs to another thread")
         self.owner = None
         if k.calls is not None:
-            k.row(me, "ReleaseSRWLockExclusive")
+            k.row(me, self._calls[1])
         if self._queue:
             self._queue[0].end_wait(None)

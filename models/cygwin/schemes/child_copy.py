@@ -63,6 +63,7 @@ from models.cygwin.version import (
 )
 from models.win32.errors import Win32Error
 from models.win32.handles import CURRENT_PROCESS
+from models.win32.srw_lock import SRW_CALLS
 from models.win32.waits import INFINITE, WAIT_OBJECT_0, WAIT_TIMEOUT
 from sim.engine import Steps
 
@@ -94,6 +95,7 @@ class ChildCopy:
         user_heap_reserve_bytes=0x20000000, user_heap_address=0xA00000000,
         exec_pipe_bytes=16,
         mount_in_fork=True,
+        lock_calls=SRW_CALLS,
         heap_guard=CHILD_HAS_READ,
         first_startup=FIRST_STARTUP_3_6,
         fork_startup=FORK_STARTUP_3_6,

@@ -1,0 +1,281 @@
+"""What `heap_growth_race` says of its maps: rows of its table, sentences, and lanes.
+
+A map has, for one way to make a child with one guard, what each size in each step came to.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from itertools import groupby
+from typing import NamedTuple
+
+from models.cygwin.schemes.guarded import HELD, NONE, READ, STORED
+from scenarios.messages import lettered
+from scenarios.race_machines import KINDS, SOUND, WAYS, Case
+from scenarios.spec import Replicated
+from sim.plots_lanes import Lane, Span
+
+NATIVE_SECONDS = 2.0  # how long the native program of a guarded spawn runs -- chosen
+
+_SHORT = {"WaitForMultipleObjects": "WaitForMultiple", "WaitForSingleObject": "WaitForSingle"}
+_GUARDS = {
+    HELD: "the lock held until all is handed over",
+    STORED: "the end of the heap copied with it",
+    READ: "the lock held until the child has read",
+}
+
+
+class Map(NamedTuple):
+    """One way with one guard. Every field is *output*; a latency is None if it never ends.
+
+    by_bytes: size asked for -> what it came to, in the order of the steps
+    called_us: when the child is asked for
+    bare_us, alone_us: latency without growth, without and with the guard
+    """
+
+    by_bytes: dict[int, tuple[Case, ...]]
+    called_us: float
+    bare_us: float | None
+    alone_us: float | None
+
+
+class Stretch(NamedTuple):
+    """Steps that follow each other and come to the same."""
+
+    outcome: str
+    cases: tuple[Case, ...]
+
+    @property
+    def first(self) -> str:
+        """The call that it begins with, and whose it is."""
+        step = self.cases[0].planned
+        return f"{step.who} {_SHORT.get(step.call, step.call or 'begins')}"
+
+    @property
+    def ms(self) -> float:
+        """How long all its steps last."""
+        return sum(case.planned.end_us - case.planned.start_us for case in self.cases) / 1000
+
+
+def key(system: str, way: str, guard: str) -> str:
+    """Under which name an outcome keeps a map."""
+    return f"{system} {way} {guard}"
+
+
+def short(name: str) -> str:
+    """A scheme's name where there is little room."""
+    return name.replace("shared-memory", "shared")
+
+
+def letters(results: dict[str, Replicated]) -> dict[str, str]:
+    """A letter for each bad outcome, in the order in which they are met."""
+    return lettered(
+        case.outcome
+        for o in results.values()
+        for maps in (found.drawn for found in o.outcomes)
+        for one in maps.values()
+        for some in one.by_bytes.values()
+        for case in some
+        if case.outcome != SOUND
+    )
+
+
+def stretch_rows(o: Replicated, system: str, known: dict[str, str]) -> Iterator[list[str]]:
+    """Rows of the bad stretches without a guard in the first replication."""
+    good = []
+    for way in WAYS:
+        alike: dict[tuple[str, ...], list[int]] = {}
+        for n, some in _sizes(o, system, way, NONE).items():
+            for one in _bad_stretches(some):
+                cells: tuple[str, ...] = (
+                    one.first,
+                    str(len(one.cases)),
+                    f"{one.ms:.2f}",
+                    known[one.outcome],
+                )
+                alike.setdefault(cells, []).append(n)
+        if not alike:
+            good.append(way)
+        for cells, sizes in alike.items():
+            yield [f"  {way}", " ".join(map(str, sizes)), *cells]
+    if good:
+        count = sum(len(some) for way in good for some in _sizes(o, system, way, NONE).values())
+        yield [f"  {'all' if len(good) == len(WAYS) else 'other'} ways", "", "", str(count), "",
+               SOUND]  # fmt: skip
+
+
+def guard_row(o: Replicated, system: str, guard: str) -> list[str]:
+    """A guard in one row: bad steps, what the other thread waits, what the creation takes longer.
+
+    Several numbers are those of fork, exec and spawn.
+    """
+    cases = [case for way in WAYS for case in _all(o, way, guard, system)]
+    bad = sum(case.outcome != SOUND for case in cases)
+    waits = "/".join(f"{longest_wait_ms(o, kind, guard, system):.1f}" for kind in KINDS)
+    longer = "/".join(f"{_longer_ms(o, kind, guard, system):.1f}" for kind in KINDS)
+    native = "" if guard not in (NONE, READ) else f"{_native_ms(o, guard, system):,.1f}"
+    return [f"  {guard}", str(bad), str(len(cases)), waits, longer, native]
+
+
+def longest_wait_ms(o: Replicated, kind: str, guard: str, system: str = "") -> float:
+    """The longest wait of the other thread for the lock, over all moments and sizes [ms]."""
+    every = (c.waited_us for way in _ways(kind) for c in _all(o, way, guard, system))
+    return max((us for us in every if us is not None), default=0.0) / 1000
+
+
+def about_windows(name: str, o: Replicated, system: str) -> Iterator[tuple[str, str]]:
+    """Where without a guard growth is bad, and that it is nowhere else."""
+    parts = []
+    for way in WAYS:
+        some = [case for found in _sizes(o, system, way, NONE).values() for case in found]
+        bad = [case for case in some if case.outcome != SOUND]
+        if bad:
+            last = max(case.planned.number for case in bad)
+            after = next((c.planned for c in some if c.planned.number > last), None)
+            first = min(bad, key=lambda case: case.planned.number).planned
+            until = "to its end" if after is None else f"to {after.who} {after.call}"
+            parts.append(f"{way} from {first.who} {first.call or 'begins'} {until}")
+    words = "; ".join(parts) or "in no step that was tried"
+    yield f"{name} on {system}, growth is bad in: {words}", "structural"
+    said = sorted({c.said for way in WAYS for c in _all(o, way, NONE, system) if c.said})
+    if said:
+        yield f"{name} on {system}, a user sees: {' | '.join(said)}", "exact"
+
+
+def about_late(
+    name: str, o: Replicated, system: str, sizes: Sequence[int]
+) -> Iterator[tuple[str, str]]:
+    """Growth between the copy and the note of the end, in the schemes that have that order."""
+    if not name.startswith("shared-memory"):
+        return
+    found = [(n, o.value(f"late bytes={n}", "outcome", system)) for n in sizes]
+    words = "; ".join(f"{n} bytes: {outcome}" for n, outcome in found)
+    yield (
+        f"{name} on {system}, in one step, growth in the few instructions between the copy and the "
+        f"note of the heap's end, which no step holds: {words}",
+        "exact",
+    )
+
+
+def about_sizes(name: str, o: Replicated) -> Iterator[tuple[str, str]]:
+    """What the size has to do with it: whether a free list serves it."""
+    by_size: dict[int, set[str]] = {}
+    for found in o.outcomes:
+        for at, one in found.drawn.items():
+            if at.endswith(f" {NONE}"):
+                for n, some in one.by_bytes.items():
+                    by_size.setdefault(n, set()).update(c.outcome for c in some if c.found)
+    alike: dict[tuple[str, ...], list[int]] = {}
+    for n, outcomes in by_size.items():
+        alike.setdefault(tuple(sorted(outcomes)), []).append(n)
+    words = [
+        f"{' and '.join(map(str, sizes))} bytes: {' | '.join(outcomes) or 'sound at every moment'}"
+        for outcomes, sizes in alike.items()
+    ]
+    yield f"{name}, by size: {'; '.join(words)}", "exact"
+
+
+def about_guards(name: str, o: Replicated, guards: Sequence[str]) -> Iterator[tuple[str, str]]:
+    """What each guard leaves, and what it costs."""
+    without = sum(c.outcome != SOUND for way in WAYS for c in _all(o, way, NONE))
+    for guard in guards:
+        if guard == NONE:
+            continue
+        cases = [case for way in WAYS for case in _all(o, way, guard)]
+        bad = [case for case in cases if case.outcome != SOUND]
+        left = " | ".join(sorted({case.outcome for case in bad}))
+        words = (
+            f"{len(bad)} of {len(cases)} allocations still bad, {left}" if bad else "none is bad"
+        )
+        before = f" (without a guard {without})" if without else " (none was without it)"
+        yield f"{name}, {_GUARDS[guard]}: {words}{before}", "structural"
+        waits = ", ".join(f"{kind} {longest_wait_ms(o, kind, guard):.2f}" for kind in KINDS)
+        longer = ", ".join(f"{kind} {_longer_ms(o, kind, guard):.2f}" for kind in KINDS)
+        yield (
+            f"{name}, {guard}: the other thread waits at most {waits} ms, the creation takes at "
+            f"most {longer} ms longer (create_process, loader, init, copy_bandwidth)",
+            "assumed",
+        )
+
+
+def about_native(name: str, o: Replicated, systems: Sequence[str]) -> Iterator[tuple[str, str]]:
+    """What the last guard does to a spawn of a program without Cygwin in the background."""
+    for system in systems:
+        free, guarded = (_native_ms(o, guard, system) for guard in (NONE, READ))
+        if guarded >= NATIVE_SECONDS * 1000 > free:
+            yield (
+                f"{name} on {system}: a parent that keeps the lock until the child has read waits "
+                "for a program without Cygwin, which never reads, until that ends: _P_NOWAIT takes "
+                f"{guarded:,.0f} ms instead of {free:,.1f}, and the complaint is back",
+                "structural",
+            )
+
+
+def spans(o: Replicated, system: str) -> tuple[list[Lane], list[Span]]:
+    """Lanes of the map without a guard: one for each way and size, with what is bad in it."""
+    rows: list[Lane] = []
+    marks: list[Span] = []
+    for way in WAYS:
+        one = o.outcomes[0].drawn.get(key(system, way, NONE))
+        if one is None:
+            continue
+        for n, some in one.by_bytes.items():
+            end_ms = (some[-1].planned.end_us - one.called_us) / 1000
+            rows.append(Lane(f"{n} B", 0.0, end_ms, way))
+            for stretch in _bad_stretches(some):
+                start, end = stretch.cases[0].planned.start_us, stretch.cases[-1].planned.end_us
+                times = ((us - one.called_us) / 1000 for us in (start, end))
+                kind = " to ".join(dict.fromkeys((_word(stretch, 0), _word(stretch, -1))))
+                marks.append(Span(len(rows) - 1, kind, *times))
+    return rows, marks
+
+
+def _word(stretch: Stretch, place: int) -> str:
+    return stretch.cases[0].found[place]
+
+
+def _bad_stretches(some: Sequence[Case]) -> list[Stretch]:
+    found = (Stretch(words, tuple(of)) for words, of in groupby(some, lambda case: case.outcome))
+    return [stretch for stretch in found if stretch.outcome != SOUND]
+
+
+def _sizes(o: Replicated, system: str, way: str, guard: str) -> dict[int, tuple[Case, ...]]:
+    """The cases of one map of the first replication, by size; none if its run failed."""
+    one: Map | None = o.outcomes[0].drawn.get(key(system, way, guard))
+    return {} if one is None else one.by_bytes
+
+
+def _all(o: Replicated, way: str, guard: str, system: str = "") -> Iterator[Case]:
+    """The cases of a way and guard in all replications, on one system or on all."""
+    for one in _maps(o, way, guard, system):
+        for some in one.by_bytes.values():
+            yield from some
+
+
+def _maps(o: Replicated, way: str, guard: str, system: str = "") -> Iterator[Map]:
+    for found in o.outcomes:
+        for at, one in found.drawn.items():
+            if at.endswith(f" {way} {guard}") and at.startswith(system):
+                yield one
+
+
+def _ways(kind: str) -> list[str]:
+    return [way for way in WAYS if way.partition(",")[0] == kind]
+
+
+def _longer_ms(o: Replicated, kind: str, guard: str, system: str = "") -> float:
+    """What the guard adds to a creation at most, over moments at which it ends [ms]."""
+    added = [
+        us - one.bare_us
+        for way in _ways(kind)
+        for one in _maps(o, way, guard, system)
+        for some in one.by_bytes.values()
+        for us in (one.alone_us, *(case.latency_us for case in some))
+        if us is not None and one.bare_us is not None
+    ]
+    return max(added, default=0.0) / 1000
+
+
+def _native_ms(o: Replicated, guard: str, system: str) -> float:
+    value = o.value(f"native guard={guard}", "spawn_us", system)
+    return float("inf") if value is None else value / 1000
