@@ -48,14 +48,18 @@ from scenarios.race_machines import (
     native_spawn_us,
     reference,
     steps_of_call,
+    to_page_end,
     told_late,
 )
 from scenarios.race_words import (
     NATIVE_SECONDS,
+    PAGE_END,
     Map,
+    about_columns,
     about_guards,
     about_late,
     about_native,
+    about_page_end,
     about_sizes,
     about_windows,
     guard_row,
@@ -68,6 +72,8 @@ from scenarios.race_words import (
 )
 from scenarios.spec import Measured, Outcome, Replicated, Spec, systems_in
 from sim.streams import Replication
+
+_FEW_STEPS = 3  # with the heap ending with a page -- chosen
 
 
 @dataclass(frozen=True)
@@ -120,6 +126,10 @@ def run_point(
                 one = _map(point, replace(setting, guard=guard), way, bare)
                 drawn[key(name, way, guard)] = one
                 found += _measures(way, guard, one)
+            if (pad := to_page_end(bare.creation.heap_bytes)) is not None:
+                one = _at_page_end(point, replace(setting, pad_bytes=pad), way)
+                drawn[key(name, way, PAGE_END)] = one
+                found += _measures(way, PAGE_END, one)
         for guard in (NONE, READ):
             us = native_spawn_us(replace(setting, guard=guard), NATIVE_SECONDS)
             found.append(Measured(f"native guard={guard}", "spawn_us", "us", us, int(us is None)))
@@ -145,13 +155,13 @@ def watched(
 def table(results: dict[str, Replicated], point: Parameters) -> Iterator[list[str]]:
     """Rows of the printed table, heads first: stretches of steps that are bad; then the guards."""
     known = letters(results)
-    yield ["way", "bytes", "from this call on", "steps", "lasts [ms]", "comes to"]
+    yield ["way", "bytes", "from this call on", "steps", "[ms]", "then"]
     for name, o in results.items():
         for system in systems_in(results):
             yield [f"{short(name)}, {system}", "", "", "", "", ""]
             yield from stretch_rows(o, system, known)
     yield [""] * 6
-    yield ["guard", "bad steps", "bad of all", "waits [ms]", "longer [ms]", "native [ms]"]
+    yield ["guard", "bad/all", "thread waits [ms]", "native", "longer", ""]
     for name, o in results.items():
         for system in systems_in(results):
             yield [f"{short(name)}, {system}", "", "", "", "", ""]
@@ -162,12 +172,14 @@ def table(results: dict[str, Replicated], point: Parameters) -> Iterator[list[st
 def conclusions(results: dict[str, Replicated], point: Parameters) -> Iterator[tuple[str, str]]:
     """(sentence, label): what follows from all replications."""
     yield from legend(letters(results))
+    yield about_columns(), "exact"
     for name, o in results.items():
         if not o.outcomes[0].drawn:
             continue
         for system in systems_in(results):
             yield from about_windows(name, o, system)
-            yield from about_late(name, o, system, point.bytes_allocated)
+            yield from about_page_end(name, o, system)
+        yield from about_late(name, o, systems_in(results), point.bytes_allocated)
         yield from about_sizes(name, o)
         yield from about_guards(name, o, guards_of(name))
         yield from about_native(name, o, systems_in(results))
@@ -194,17 +206,15 @@ def figures(results: dict[str, Replicated], point: Parameters, system: str, prof
                     lanes(rows, marks, title, "after the call [ms]", "sound"),
                 )
     waits = [
-        (f"{short(name)}, {kind}, {guard}", longest_wait_ms(o, kind, guard))
+        (f"{short(name)}, {guard}", max(longest_wait_ms(o, kind, guard) for kind in KINDS))
         for name, o in results.items()
-        for kind in KINDS
         for guard in guards_of(name)
-        if o.outcomes[0].drawn
     ]
     yield (
         "other_thread_waits",
         plots.plain_bars(
             [text for text, _ in waits], [ms for _, ms in waits],
-            "How long the other thread waits at most", "waits for the heap's lock [ms]",
+            "How long the other thread waits at most, by guard", "waits for the heap's lock [ms]",
         ),
     )  # fmt: skip
 
@@ -226,6 +236,12 @@ def _map(point: Parameters, setting: Setting, way: str, bare: Ran) -> Map:
         {n: tuple(cases(setting, way, n, steps, whole)) for n in point.bytes_allocated},
         bare.creation.called_us, bare.latency_us, whole.latency_us,
     )  # fmt: skip
+
+
+def _at_page_end(point: Parameters, padded: Setting, way: str) -> Map:
+    """Without a guard, the heap ending with a page when that is noted; the longest steps only."""
+    few = replace(point, longest=min(point.longest, _FEW_STEPS))
+    return _map(few, padded, way, reference(padded, way, point.bytes_allocated[0]))
 
 
 def _measures(way: str, guard: str, one: Map) -> Iterator[Measured]:

@@ -15,7 +15,7 @@ from models.cygwin import heap_guard
 from models.cygwin.blocked import blocked
 from models.cygwin.creation_window import Step, step_at, steps_from_call
 from models.cygwin.cygheap.audit import listed_blocks
-from models.cygwin.cygheap.heap import early_heap
+from models.cygwin.cygheap.heap import Heap, early_heap
 from models.cygwin.cygheap.layout import Era, HeapType
 from models.cygwin.cygheap.soundness import Condition, condition, starts
 from models.cygwin.cygheap.transfer import transferred
@@ -30,6 +30,7 @@ from models.cygwin.schemes.guarded import guarded
 from models.win32.cost_profile import Profile
 from models.win32.costs import CostDraws
 from models.win32.errors import AccessViolation
+from models.win32.memory import PAGE_BYTES
 from models.win32.system import SYSTEMS
 from models.win32.thread import Thread
 from scenarios.background_machines import failures
@@ -38,6 +39,7 @@ from sim.streams import Replication
 
 KINDS = ("fork", "exec", "spawn")
 WAYS = tuple(f"{kind}{socket}" for socket in ("", ", socket") for kind in KINDS)
+_NO_BLOCKS = (1, 2, 4, 7)  # multiples of 8 bytes that no blocks of 8 + 2^b add up to
 LISTED_BYTES = 100  # what a free block serves, because the program has freed one -- chosen
 
 UNUSED = "sound, a part never used"
@@ -51,7 +53,7 @@ class Setting:
     """What the machines of one scheme have in common. Every field is *input*.
 
     draws: what creations cost under that profile in that replication
-    fill_kib: the heap is filled up to that first; 0 leaves it as start-up has made it
+    pad_bytes: how much the program allocates first, so that its heap ends so much later
     """
 
     scheme: str
@@ -61,7 +63,7 @@ class Setting:
     replication: Replication
     processors: int
     draws: CostDraws
-    fill_kib: int = 0
+    pad_bytes: int = 0
 
 
 @dataclass(eq=False)
@@ -201,11 +203,10 @@ def _caller(
     """The process with two threads."""
     for _ in range(3):
         p.open("/dev/tty")
-    if setting.fill_kib:
-        p.fill_heap(setting.fill_kib * 1024)
     if way.endswith("socket"):
         p.socket()
     heap = p.dll.heap
+    _pad(heap, setting.pad_bytes)
     heap.cfree(heap.cmalloc(HeapType.HEAP_BUF, LISTED_BYTES))
     other = heap_guard.start_thread(p.dll, lambda t: _other(p, t, n, at_us, seen), "other thread")
     yield from other
@@ -222,6 +223,29 @@ def _caller(
     except TryAgain:
         return  # the message is written down
     yield from p.waitpid(pid)
+
+
+def to_page_end(told: int) -> int | None:
+    """What must be allocated for a heap that ends at `told` to end with a page [bytes].
+
+    None if it cannot: blocks are multiples of 8 bytes, and era R's header is none.
+    """
+    room = -told % PAGE_BYTES
+    if room % 8:
+        return None
+    return room + PAGE_BYTES if room // 8 in _NO_BLOCKS else room
+
+
+def _pad(heap: Heap, size_bytes: int) -> None:
+    """Allocate blocks that live on and take exactly that much. Multiples of 8 only."""
+    while size_bytes:
+        block = max(
+            8 + (1 << b)
+            for b in range(4, 17)
+            if 8 + (1 << b) <= size_bytes and (size_bytes - 8 - (1 << b)) // 8 not in _NO_BLOCKS
+        )
+        heap.cmalloc(HeapType.HEAP_BUF, block - 24)
+        size_bytes -= block
 
 
 def _other(p: UserProcess, thread: Thread, n: int, at_us: float | None, seen: Seen) -> Steps:

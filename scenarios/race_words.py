@@ -10,11 +10,12 @@ from itertools import groupby
 from typing import NamedTuple
 
 from models.cygwin.schemes.guarded import HELD, NONE, READ, STORED
-from scenarios.messages import lettered
+from scenarios.messages import general, lettered
 from scenarios.race_machines import KINDS, SOUND, WAYS, Case
 from scenarios.spec import Replicated
 from sim.plots_lanes import Lane, Span
 
+PAGE_END = "page-end"  # no guard either
 NATIVE_SECONDS = 2.0  # how long the native program of a guarded spawn runs -- chosen
 
 _SHORT = {"WaitForMultipleObjects": "WaitForMultiple", "WaitForSingleObject": "WaitForSingle"}
@@ -105,16 +106,22 @@ def stretch_rows(o: Replicated, system: str, known: dict[str, str]) -> Iterator[
 
 
 def guard_row(o: Replicated, system: str, guard: str) -> list[str]:
-    """A guard in one row: bad steps, what the other thread waits, what the creation takes longer.
-
-    Several numbers are those of fork, exec and spawn.
-    """
+    """A guard in one row, see `about_columns`."""
     cases = [case for way in WAYS for case in _all(o, way, guard, system)]
     bad = sum(case.outcome != SOUND for case in cases)
     waits = "/".join(f"{longest_wait_ms(o, kind, guard, system):.1f}" for kind in KINDS)
     longer = "/".join(f"{_longer_ms(o, kind, guard, system):.1f}" for kind in KINDS)
-    native = "" if guard not in (NONE, READ) else f"{_native_ms(o, guard, system):,.1f}"
-    return [f"  {guard}", str(bad), str(len(cases)), waits, longer, native]
+    native = "" if guard not in (NONE, READ) else f"{_native_ms(o, guard, system):,.0f}"
+    return [f"  {guard}", f"{bad}/{len(cases)}", waits, native, longer, ""]
+
+
+def about_columns() -> str:
+    """What the columns of the guards are."""
+    return (
+        "guards: the longest wait of the other thread, and what the creation takes longer at most, "
+        f"for {', '.join(KINDS)} [ms]; native: _P_NOWAIT of a program without Cygwin that runs "
+        f"{NATIVE_SECONDS:g} s [ms]"
+    )
 
 
 def longest_wait_ms(o: Replicated, kind: str, guard: str, system: str = "") -> float:
@@ -135,24 +142,44 @@ def about_windows(name: str, o: Replicated, system: str) -> Iterator[tuple[str, 
             first = min(bad, key=lambda case: case.planned.number).planned
             until = "to its end" if after is None else f"to {after.who} {after.call}"
             parts.append(f"{way} from {first.who} {first.call or 'begins'} {until}")
-    words = "; ".join(parts) or "in no step that was tried"
-    yield f"{name} on {system}, growth is bad in: {words}", "structural"
+    words = "; ".join(parts) or "none"
+    yield (
+        f"{name} on {system}, of the steps that were tried growth is bad in: {words}",
+        "structural",
+    )
     said = sorted({c.said for way in WAYS for c in _all(o, way, NONE, system) if c.said})
     if said:
         yield f"{name} on {system}, a user sees: {' | '.join(said)}", "exact"
 
 
+def about_page_end(name: str, o: Replicated, system: str) -> Iterator[tuple[str, str]]:
+    """What a heap that ends with a page when its end is noted makes of the same."""
+    by_outcome: dict[tuple[str, str], list[str]] = {}
+    for way in WAYS:
+        for case in _all(o, way, PAGE_END, system):
+            if case.outcome != SOUND:
+                by_outcome.setdefault((case.outcome, general(case.said)), []).append(way)
+    words = [
+        f"{', '.join(dict.fromkeys(ways))}: {outcome} ({said})"
+        for (outcome, said), ways in by_outcome.items()
+    ]
+    if words:
+        yield f"{name} on {system}, where the heap ends with a page: {'; '.join(words)}", "exact"
+
+
 def about_late(
-    name: str, o: Replicated, system: str, sizes: Sequence[int]
+    name: str, o: Replicated, systems: Sequence[str], sizes: Sequence[int]
 ) -> Iterator[tuple[str, str]]:
     """Growth between the copy and the note of the end, in the schemes that have that order."""
     if not name.startswith("shared-memory"):
         return
-    found = [(n, o.value(f"late bytes={n}", "outcome", system)) for n in sizes]
-    words = "; ".join(f"{n} bytes: {outcome}" for n, outcome in found)
+    parts = []
+    for system in systems:
+        found = [f"{n} bytes {o.value(f'late bytes={n}', 'outcome', system)}" for n in sizes]
+        parts.append(f"on {system} {', '.join(found)}")
     yield (
-        f"{name} on {system}, in one step, growth in the few instructions between the copy and the "
-        f"note of the heap's end, which no step holds: {words}",
+        f"{name}, in one step, growth in the few instructions between the copy and the note of the "
+        f"heap's end, which no step holds: {'; '.join(parts)}",
         "exact",
     )
 
@@ -200,15 +227,15 @@ def about_guards(name: str, o: Replicated, guards: Sequence[str]) -> Iterator[tu
 
 def about_native(name: str, o: Replicated, systems: Sequence[str]) -> Iterator[tuple[str, str]]:
     """What the last guard does to a spawn of a program without Cygwin in the background."""
-    for system in systems:
-        free, guarded = (_native_ms(o, guard, system) for guard in (NONE, READ))
-        if guarded >= NATIVE_SECONDS * 1000 > free:
-            yield (
-                f"{name} on {system}: a parent that keeps the lock until the child has read waits "
-                "for a program without Cygwin, which never reads, until that ends: _P_NOWAIT takes "
-                f"{guarded:,.0f} ms instead of {free:,.1f}, and the complaint is back",
-                "structural",
-            )
+    free = [_native_ms(o, NONE, system) for system in systems]
+    guarded = [_native_ms(o, READ, system) for system in systems]
+    if min(guarded) >= NATIVE_SECONDS * 1000 > max(free):
+        yield (
+            f"{name}: a parent that keeps the lock until the child has read waits for a program "
+            "without Cygwin, which never reads, until that ends: _P_NOWAIT takes "
+            f"{max(guarded):,.0f} ms instead of {max(free):,.1f}, and the complaint is back",
+            "structural",
+        )
 
 
 def spans(o: Replicated, system: str) -> tuple[list[Lane], list[Span]]:
@@ -225,7 +252,7 @@ def spans(o: Replicated, system: str) -> tuple[list[Lane], list[Span]]:
             for stretch in _bad_stretches(some):
                 start, end = stretch.cases[0].planned.start_us, stretch.cases[-1].planned.end_us
                 times = ((us - one.called_us) / 1000 for us in (start, end))
-                kind = " to ".join(dict.fromkeys((_word(stretch, 0), _word(stretch, -1))))
+                kind = ", ".join(dict.fromkeys((_word(stretch, 0), _word(stretch, -1))))
                 marks.append(Span(len(rows) - 1, kind, *times))
     return rows, marks
 
