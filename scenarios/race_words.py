@@ -247,6 +247,8 @@ def spans(o: Replicated, system: str) -> tuple[list[Lane], list[Span]]:
         if one is None:
             continue
         for n, some in one.by_bytes.items():
+            if not some:  # no step takes any time
+                continue
             end_ms = (some[-1].planned.end_us - one.called_us) / 1000
             rows.append(Lane(f"{n} B", 0.0, end_ms, way))
             for stretch in _bad_stretches(some):

@@ -36,6 +36,7 @@ SETTINGS = (  # (scenario, key) whose value is drawn
     ("what_is_inherited", "files"), ("growth_window", "bytes_allocated"),
     ("growth_window", "arguments"), ("placement", "shift_kib"), ("who_can_see_it", "child_ms"),
     ("who_can_see_it", "heap_kib"), ("nt_vs_9x", "processors"),
+    ("heap_growth_race", "bytes_allocated"),
 )  # fmt: skip
 KEYS = (
     "cpu_scale", "commit_limit_bytes", "quantum_us", "pipe_capacity_bytes", "wake", "antivirus",

@@ -1,9 +1,9 @@
 """What the processes of a run still have when it is over, and why.
 
-A process that has ended has nothing.  One that is still there is held by something, was cut off, or
-was never let run; beside its own it may have what a creation left it with: the section of a child
-that never came, the records of children nobody has waited for, what a program without Cygwin
-inherited and knows nothing of.
+A process that has ended has nothing.  One that is still there is held by something, loops for ever,
+was cut off, or was never let run; beside its own it may have what a creation left it with: the
+section of a child that never came, the records of children nobody has waited for, what a program
+without Cygwin inherited and knows nothing of.
 
 What must stay true: every open handle and every view has one cause, every section the one of
 whoever needs it most, and the bytes of all causes are the machine's commit charge.  What has no
@@ -30,6 +30,7 @@ from models.win32.thread import Parked, Process, Thread
 
 BLOCKED = "processes that wait for what never comes"
 SLEEPS = "processes that sleep for ever"
+LOOPS = "processes that loop for ever"
 CUT = "processes under way when the run was cut"
 SUSPENDED = "children that were never resumed"
 THREADS = "processes whose main thread has ended"
@@ -46,7 +47,7 @@ UNEXPLAINED = "unexplained"
 
 # A section belongs to the first of these that holds it.
 _ORDER = (
-    BLOCKED, SLEEPS, CUT, SUSPENDED, THREADS, STARTING, UNDER_WAY, ZOMBIES, NEVER_CLOSED,
+    BLOCKED, SLEEPS, LOOPS, CUT, SUSPENDED, THREADS, STARTING, UNDER_WAY, ZOMBIES, NEVER_CLOSED,
     UNREGISTERED, HEAP_IN_NATIVE, FAILED, NATIVE, INHERITED, UNEXPLAINED,
 )  # fmt: skip
 _HEAP = "cygheap copy"
@@ -138,7 +139,7 @@ class _Audit:
             starting = not hasattr(p, "fds") or (
                 isinstance(process.tag, Creation) and process.tag.main_us is None
             )
-            cause = STARTING if starting and cause != CUT else cause
+            cause = STARTING if starting and cause not in (CUT, LOOPS) else cause
             owner = _Cygwin(process, cause, p, starting, process.pid in self._pending)
         pid = workload_pid(process)
         if cause == UNEXPLAINED:
@@ -264,6 +265,8 @@ def _why_alive(process: Process, cut: bool) -> str:
         return THREADS
     if main.suspend_count:
         return SUSPENDED
+    if main.loop is not None:
+        return LOOPS
     if cut:
         return CUT
     if isinstance(main.wait, Parked) and main.wait.kind == "sleep":
