@@ -113,7 +113,7 @@ class Case(NamedTuple):
     found: what was wrong with the child's heap, and what became of that, in this order; empty if
         nothing was
     said: what a user sees
-    waited_us: the other thread, for the lock; None if it never had it
+    waited_us: the other thread, for the lock or a processor; None if it never had both
     latency_us: of the creation, None if it never ended
     """
 

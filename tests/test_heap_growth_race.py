@@ -257,6 +257,22 @@ def test_an_end_that_is_told_late_is_a_hole_or_a_page_that_is_not_there(system):
     assert told_late(B, system, 1_000_000) == CRASH
 
 
+def test_on_one_processor_the_other_thread_gets_it_only_when_the_caller_waits():
+    """CreateProcess and the copy are one burst of the caller, shorter than a quantum."""
+    alone = replace(setting("shared-memory"), processors=1)
+    assert bad(setting("shared-memory"), "fork, socket", FRESH)
+    late = [case for case in found(alone, "fork, socket", FRESH) if case.waited_us > 100]
+    assert late
+    assert all(case.step is None or case.step.number > case.planned.number for case in late)
+
+
+def test_where_nothing_takes_time_there_is_no_step_to_allocate_in(cygsim):
+    words = ("--profile", "ideal", "--scheme", "blocking", "--system", "nt")
+    done = cygsim("run", "heap_growth_race", "--quick", *words)
+    assert done.returncode == 0, done.stderr
+    assert b"none takes any time" in done.stdout
+
+
 # ---- guards -------------------------------------------------------------------------------------
 
 
@@ -279,8 +295,8 @@ def test_a_guard_makes_the_other_thread_wait_and_the_stored_end_does_not():
         guard: max(c.waited_us for c in found(setting("shared-memory", guard=guard), WAYS[3], 20))
         for guard in GUARDS
     }
-    assert waits[NONE] == 0
-    assert waits[STORED] == 0
+    assert waits[NONE] < 1
+    assert waits[STORED] < 1
     assert waits[HELD] > 1000
     assert waits[READ] > 2 * waits[HELD]
 
