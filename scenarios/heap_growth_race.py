@@ -180,7 +180,7 @@ def conclusions(results: dict[str, Replicated], point: Parameters) -> Iterator[t
             yield f"{name}: no step was tried, for none takes any time or no child came", "assumed"
             continue
         for system in systems_in(results):
-            yield from about_windows(name, o, system)
+            yield from about_windows(name, o, system, point.processors)
             yield from about_page_end(name, o, system)
         yield from about_late(name, o, systems_in(results), point.bytes_allocated)
         yield from about_sizes(name, o)
@@ -237,7 +237,7 @@ def _map(point: Parameters, setting: Setting, way: str, bare: Ran) -> Map:
     steps = longest(steps_of_call(bare), point.longest)
     return Map(
         {n: tuple(cases(setting, way, n, steps, whole)) for n in point.bytes_allocated},
-        bare.creation.called_us, bare.latency_us, whole.latency_us,
+        bare.creation.called_us, whole.latency_us,
     )  # fmt: skip
 
 

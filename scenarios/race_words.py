@@ -16,6 +16,7 @@ from scenarios.spec import Replicated
 from sim.plots_lanes import Lane, Span
 
 PAGE_END = "page-end"  # no guard either
+_ENOUGH = 3  # processors: for the caller, its other thread and the child
 NATIVE_SECONDS = 2.0  # how long the native program of a guarded spawn runs -- chosen
 
 _SHORT = {"WaitForMultipleObjects": "WaitForMultiple", "WaitForSingleObject": "WaitForSingle"}
@@ -31,12 +32,11 @@ class Map(NamedTuple):
 
     by_bytes: size asked for -> what it came to, in the order of the steps
     called_us: when the child is asked for
-    bare_us, alone_us: latency without growth, without and with the guard
+    alone_us: latency without growth
     """
 
     by_bytes: dict[int, tuple[Case, ...]]
     called_us: float
-    bare_us: float | None
     alone_us: float | None
 
 
@@ -130,8 +130,13 @@ def longest_wait_ms(o: Replicated, kind: str, guard: str, system: str = "") -> f
     return max((us for us in every if us is not None), default=0.0) / 1000
 
 
-def about_windows(name: str, o: Replicated, system: str) -> Iterator[tuple[str, str]]:
-    """Where without a guard growth is bad, and that it is nowhere else."""
+def about_windows(
+    name: str, o: Replicated, system: str, processors: int
+) -> Iterator[tuple[str, str]]:
+    """Where without a guard growth is bad, and that it is nowhere else.
+
+    With less than three processors it is a matter of costs who gets one when.
+    """
     parts = []
     for way in WAYS:
         some = [case for found in _sizes(o, system, way, NONE).values() for case in found]
@@ -145,7 +150,7 @@ def about_windows(name: str, o: Replicated, system: str) -> Iterator[tuple[str, 
     words = "; ".join(parts) or "none"
     yield (
         f"{name} on {system}, of the steps that were tried growth is bad in: {words}",
-        "structural",
+        "structural" if processors >= _ENOUGH else "assumed",
     )
     said = sorted({c.said for way in WAYS for c in _all(o, way, NONE, system) if c.said})
     if said:
@@ -293,15 +298,16 @@ def _ways(kind: str) -> list[str]:
 
 
 def _longer_ms(o: Replicated, kind: str, guard: str, system: str = "") -> float:
-    """What the guard adds to a creation at most, over moments at which it ends [ms]."""
-    added = [
-        us - one.bare_us
-        for way in _ways(kind)
-        for one in _maps(o, way, guard, system)
-        for some in one.by_bytes.values()
-        for us in (one.alone_us, *(case.latency_us for case in some))
-        if us is not None and one.bare_us is not None
-    ]
+    """What the guard adds to a creation at most, growth at the same moment or none [ms]."""
+    added = []
+    for way in _ways(kind):
+        with_guard, without = _maps(o, way, guard, system), _maps(o, way, NONE, system)
+        for one, bare in zip(with_guard, without, strict=True):
+            pairs = [(one.alone_us, bare.alone_us)]
+            for n, some in one.by_bytes.items():
+                others = zip(some, bare.by_bytes[n], strict=True)
+                pairs += [(case.latency_us, other.latency_us) for case, other in others]
+            added += [us - them for us, them in pairs if us is not None and them is not None]
     return max(added, default=0.0) / 1000
 
 

@@ -6,6 +6,10 @@ two moments they are the same.  Otherwise the child has the newest chain and an 
 that was filled late), the newest chain without its newest blocks (only the told bytes were copied),
 or an end beyond its bytes (it was told late).
 
+This is the heap alone.  On the machine the same comes of the calls: child_info tells, `fill` or
+ReadProcessMemory copies, `attach_heap` believes what was told; tests hold both against the golden
+traces, byte for byte.
+
 Source: cygheap.cc of aa9d50a1c (CYGWIN.md §c1, hazards); golden traces h19, h20, h21.
 """
 
