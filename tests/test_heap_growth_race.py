@@ -5,22 +5,26 @@ from __future__ import annotations
 import gzip
 import hashlib
 import json
+from copy import copy
 from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
 from models.cygwin import heap_guard, schemes
+from models.cygwin.arguments import ArgumentBlocks
 from models.cygwin.creation_window import CALLER, CHILD, steps_from_call, steps_of
+from models.cygwin.cygheap.c_allocator import EndlessWalk
 from models.cygwin.cygheap.layout import B, HeapType
 from models.cygwin.cygheap.soundness import condition, starts
 from models.cygwin.cygheap.transfer import transferred
 from models.cygwin.descriptors import DescriptorTable
 from models.cygwin.errors import TryAgain
-from models.cygwin.exec_chain import first_heap
+from models.cygwin.exec_chain import exec_child, first_heap
 from models.cygwin.machine import build
 from models.cygwin.program_file import Program
 from models.cygwin.programs import PLACES, start
+from models.cygwin.schemes import shared_memory
 from models.cygwin.schemes.guarded import GUARDS, HELD, NONE, READ, STORED, guarded, guards_of
 from models.win32.cost_profile import load_profile
 from models.win32.costs import CostDraws
@@ -109,40 +113,84 @@ def made_golden(p, ops) -> None:
     p.dll.fds._sockets = 1  # two steps, though the golden heap has no socket in it
 
 
+def parted(lines, switch: str):
+    """The ops before the first process switch, the switch, and the lines behind it."""
+    at = next(i for i, line in enumerate(lines) if isinstance(line, list) and line[0] == switch)
+    return [line for line in lines[1:at] if isinstance(line, list)], lines[at], lines[at + 1 :]
+
+
+def grows(p, ops, growth):
+    """A golden heap, and another thread that grows it while the child is made."""
+
+    def other(thread):
+        yield from p.dll.k.sleep(thread, 1_000.0)  # CreateProcess takes longer
+        user = yield from heap_guard.allocate(p.dll, thread, 3, growth[2])
+        assert user - p.dll.heap.base == growth[3]
+
+    made_golden(p, ops)
+    yield from heap_guard.start_thread(p.dll, other, "other")
+
+
+def looks(heap):
+    """What a checkpoint of a golden trace says of a heap."""
+    heap.memory.write32(heap.era.shared_offset, 0)  # a handle, which the driver did not have
+    chain = [[e.start - heap.base, e.word0, e.type] for e in heap.chain()]
+    digest = hashlib.sha256(heap.load(heap.base, heap.max)).hexdigest()
+    return {"max": heap.max, "chain": chain, "sha256": digest, "cycle": condition(heap, ()).cyclic}
+
+
 @pytest.mark.parametrize(
     ("name", "system"), [("h19_grow_hazard_fork", "nt"), ("h21_grow_hazard_9x", "9x")]
 )
 def test_a_fork_that_grows_in_the_window_is_byte_equal_to_the_golden_trace(name, system):
     lines = golden(name)
-    at = next(i for i, line in enumerate(lines) if isinstance(line, list) and line[0] == "k")
-    ops, growth, after = [x for x in lines[1:at] if isinstance(x, list)], lines[at], lines[at + 1]
+    ops, growth, (after, *_) = parted(lines, "k")
     machine = build(schemes.get("shared-memory"), SYSTEMS[system], P3, REP, 3, PLACES)
     child = {}
 
-    def other(p, thread):
-        yield from p.dll.k.sleep(thread, 1_000.0)  # CreateProcess takes longer
-        user = yield from heap_guard.allocate(p.dll, thread, 3, growth[2])
-        assert user - p.dll.heap.base == growth[3]
-
     def look(p):
-        heap = p.dll.heap
-        child["max"] = heap.max
-        heap.memory.write32(heap.era.shared_offset, 0)  # a handle, which the driver did not have
-        child["sha256"] = hashlib.sha256(heap.load(heap.base, heap.max)).hexdigest()
-        child["chain"] = [[e.start - heap.base, e.word0, e.type] for e in heap.chain()]
+        child.update(looks(p.dll.heap))
         yield from p.work(1)
 
     def parent(p):
-        made_golden(p, ops)
-        yield from heap_guard.start_thread(p.dll, lambda t: other(p, t), "other")
+        yield from grows(p, ops, growth)
         p.dll.grow_user_heap(p.dll.installation.sizes.user_heap)
         pid = yield from p.fork(look)
         yield from p.waitpid(pid)
 
     start(machine, Program("sh", parent))
     machine.kernel.engine.run()
+    assert set(child) == {"max", "chain", "sha256", "cycle"}
     assert child == {key: after[key] for key in child}
-    assert set(child) == {"max", "sha256", "chain"}
+
+
+def test_an_exec_that_grows_in_the_window_is_byte_equal_to_h20(monkeypatch):
+    """Without an argument set, which the golden heap has not; the child gets its heap and walks."""
+    none = ArgumentBlocks(0, 0, [], 0, [])
+    monkeypatch.setattr(shared_memory, "put_arguments", lambda *_: none)
+    scheme = copy(shared_memory.SCHEME)
+    scheme.version = replace(scheme.version, exec_startup=("heap", "walk"))
+    ops, growth, after = parted(golden("h20_grow_hazard_exec"), "x")
+    machine, found = build(scheme, SYSTEMS["nt"], P3, REP, 3, PLACES), []
+
+    def look(p):
+        heap = p.dll.heap
+        found.append(looks(heap))
+        heap.cmalloc(after[1][1], after[1][2])
+        found.append(looks(heap))
+        with pytest.raises(EndlessWalk):
+            exec_child(heap)
+        yield from p.dll.k.exit_process(p.dll.me, 0)
+
+    def parent(p):
+        yield from grows(p, ops, growth)
+        yield from p.exec(Program("new", look))
+
+    start(machine, Program("sh", parent))
+    machine.kernel.engine.run()
+    wanted = after[0], after[2]
+    assert found == [{key: ck[key] for key in found[0]} for ck in wanted]
+    assert after[-1]["end"] == "hang"
 
 
 def test_told_and_copied_are_two_things():
