@@ -40,18 +40,16 @@ from models.win32.costs import CostDraws
 from scenarios.background_machines import failures
 from scenarios.messages import legend
 from scenarios.parameters import check, parameter
+from scenarios.race_cases import cases, longest, told_late
 from scenarios.race_machines import (
     KINDS,
     WAYS,
     Ran,
     Setting,
-    cases,
-    longest,
     native_spawn_us,
     reference,
     steps_of_call,
     to_page_end,
-    told_late,
 )
 from scenarios.race_words import (
     NATIVE_SECONDS,

@@ -30,26 +30,28 @@ from models.win32.cost_profile import load_profile
 from models.win32.costs import CostDraws
 from models.win32.memory import PAGE_BYTES
 from models.win32.system import SYSTEMS
-from scenarios.race_machines import (
+from scenarios.race_cases import (
     BEYOND,
     CRASH,
     ENDLESS,
     LINKED,
-    LISTED_BYTES,
     LOST,
     SOUND,
     TRUNCATED,
     TWICE,
     UNUSED,
-    WAYS,
-    Setting,
     cases,
     longest,
+    told_late,
+)
+from scenarios.race_machines import (
+    LISTED_BYTES,
+    WAYS,
+    Setting,
     native_spawn_us,
     reference,
     steps_of_call,
     to_page_end,
-    told_late,
 )
 from sim.streams import Replication
 
