@@ -136,6 +136,18 @@ SPEC = Spec(
         "runs, at a nominal 95 %",
         "after 4,096 creations their costs are drawn from those again",
     ),
+    steady_state=(
+        "It begins with an idle machine and an empty queue; MSER-5 cuts the warm-up. A run is as "
+        "long as `seconds`, set in advance, and up to `most_s` where neighbouring ones of its 20 "
+        "batch means are correlated (von Neumann's ratio, 5 %). A queue that grows has no steady "
+        "state and no mean."
+    ),
+    arrivals=(
+        "requests come one by one (Poisson) or in batches of geometric size at Poisson times, from "
+        "streams of their own (scenarios/server/arrivals, batch, work); they wait for the server "
+        "first come, first served, without a limit (assumed), and leave with their reply, or "
+        "refused where fork fails"
+    ),
 )
 
 

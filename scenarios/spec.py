@@ -157,6 +157,8 @@ class Spec:
 
     `limits`: within which bounds a result holds, each a clause: what is not modelled, on what it
     was checked; the one that matters most comes first.  They stand in every document.
+    `steady_state`: how warm-up and length of a run that would go on for ever are chosen, and
+    `arrivals`: what enters it from outside, and how that queues; both "" where runs end.
     """
 
     name: str
@@ -172,6 +174,8 @@ class Spec:
     own_machine: bool = False
     paragraph: str = ""
     limits: tuple[str, ...] = ()
+    steady_state: str = ""
+    arrivals: str = ""
 
     def __post_init__(self) -> None:
         if self.paragraph not in ("", *PARAGRAPHS):
