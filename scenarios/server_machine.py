@@ -27,6 +27,8 @@ from sim.engine import Steps
 from sim.streams import Replication
 
 POISSON, BATCHES, BACKLOG = "poisson", "batches", "backlog"
+MOST_REQUESTS = 50_000  # of one run; where nothing takes time there is no end to them -- chosen
+MOST_OPEN = 2000  # children at work at once; no machine of 2001 holds so many -- chosen
 _RETRY_US = 1e6  # sleep(1) of inetd after a fork that failed
 _MS, _S = 1e3, 1e6
 
@@ -73,12 +75,20 @@ class Served:
 
     idle_us: (when, how long) it waited for a request
     unheard: children that it has no record of, since there were 62 already
+    gave_up: it has met MOST_REQUESTS or MOST_OPEN, and serves no more
     """
 
     requests: list[Request] = field(default_factory=list)
     idle_us: list[tuple[float, float]] = field(default_factory=list)
     replied: int = 0
     unheard: int = 0
+    gave_up: bool = False
+
+    @property
+    def too_many(self) -> bool:
+        """Whether a run has more requests, or children at work, than it may have."""
+        taken = len(self.requests)
+        return taken >= MOST_REQUESTS or taken - self.replied >= MOST_OPEN
 
 
 class ServerMachine:
@@ -100,10 +110,10 @@ class ServerMachine:
         start(self.machine, Program("inetd", lambda p: server.steps(p, sockets, heap_kib)))
 
     def run_on(self, until_us: float) -> bool:
-        """Run to a time, which must be later than now; False if nothing happens any more."""
+        """Run to a time, which must be later than now; False if the server serves no more."""
         engine = self.machine.kernel.engine
         engine.run(until_us)
-        return not math.isinf(engine.peek())
+        return not (self.served.gave_up or math.isinf(engine.peek()))
 
 
 def arrivals_us(demand: Demand, replication: Replication) -> Iterator[float]:
@@ -133,7 +143,7 @@ class _Server:
         self._work = replication.fresh("scenarios/server/work")
 
     def steps(self, p: UserProcess, sockets: int, heap_kib: int) -> Steps:
-        """Serve for ever. Runs in the server."""
+        """Serve for ever, or until it gives up. Runs in the server."""
         for _ in range(3):
             p.open("/dev/tty")
         listening = [p.socket() for _ in range(sockets)]
@@ -145,6 +155,9 @@ class _Server:
             request.children = sum(not child.zombie for child in p.dll.children)
             self._served.requests.append(request)
             yield from self._serve(p, request, listening)
+            if self._served.too_many:
+                self._served.gave_up = True
+                yield from p.sleep(None)
 
     def _select(self, p: UserProcess, arrived_us: float) -> Steps:
         """Wait until the request is there."""

@@ -11,7 +11,6 @@ from collections.abc import Iterator, Mapping, Sequence
 import numpy as np
 from numpy.typing import NDArray
 
-from models.cygwin.version import MAX_CHILDREN
 from scenarios.server_machine import BACKLOG, Demand
 from scenarios.server_steady import GROWS, STEADY
 from scenarios.spec import Outcome, Replicated
@@ -66,8 +65,7 @@ def _cells(o: Replicated, place: str) -> Iterator[str]:
         yield from ("-", "-")
     else:
         interval = interval_of(o, place)
-        states = o.value(place, "state")
-        yield states if interval is None or states != STEADY else _with_half(interval, 1000)
+        yield _state(o, place) if interval is None else _with_half(interval, 1000)
         yield from (
             _number(o.value(place, m), scale) for m, scale in (("start_us", 1e3), ("queue", 1))
         )
@@ -78,6 +76,14 @@ def _cells(o: Replicated, place: str) -> Iterator[str]:
     yield f"{max(lags):.2f}" if lags else "-"
 
 
+def _state(o: Replicated, place: str) -> str:
+    """The state, or in how many replications it is steady where they differ."""
+    states = o.values(place, "state")
+    if len(set(states)) == 1:
+        return str(states[0])
+    return f"{states.count(STEADY)} of {len(states)} steady"
+
+
 def findings(
     results: Mapping[str, Replicated], demands: Mapping[str, Demand]
 ) -> Iterator[tuple[str, str]]:
@@ -85,18 +91,14 @@ def findings(
     rates = [p for p, d in demands.items() if d.kind != BACKLOG and "stays_s" not in p]
     for name, o in results.items():
         yield f"{short(name)}: {_sustained(o, demands, rates)} ({_COSTS})", "assumed"
-    for who, text in _alike({name: _what_is_used(o) for name, o in results.items()}):
+    used = {name: _what_is_used(o) for name, o in results.items() if _most(o) is not None}
+    for who, text in _alike(used):
         yield f"{who}: {text} ({_COSTS})", "assumed"
     yield from _paired(results, demands, rates)
     for place, demand in demands.items():
         if "stays_s" in place:
-            texts = {name: _slow(o, place) for name, o in results.items()}
             what = f"clients that stay {demand.stays_s:g} s at {demand.rate_per_s:g}/s"
-            yield from ((f"{who}: {what}: {text}", "exact") for who, text in _alike(texts))
-            lost = {n: _unheard(o, place) for n, o in results.items() if o.value(place, "unheard")}
-            yield from (
-                (f"{who}: {what}: {text} ({_COSTS})", "assumed") for who, text in _alike(lost)
-            )
+            yield from _slow(results, place, what)
 
 
 def _alike(texts: Mapping[str, str]) -> Iterator[tuple[str, str]]:
@@ -112,7 +114,7 @@ def _sustained(o: Replicated, demands: Mapping[str, Demand], rates: Sequence[str
     """The most that it takes, and how the rates bear it out."""
     most = _most(o)
     found = (
-        "no steady maximum"
+        "no maximum found"
         if most is None
         else f"{_in_words(most, 1, '')} requests a second at most"
     )
@@ -121,7 +123,7 @@ def _sustained(o: Replicated, demands: Mapping[str, Demand], rates: Sequence[str
         mine = [p for p in rates if demands[p].kind == kind]
         by_state: dict[str, list[str]] = {}
         for place in mine:
-            state = str(o.value(place, "state"))
+            state = _state(o, place)
             grown = o.value(place, "queue_slope_per_s")
             by = f" (by {grown:.2g}/s)" if state == GROWS and grown is not None else ""
             by_state.setdefault(state, []).append(f"{demands[place].rate_per_s:g}{by}")
@@ -193,18 +195,22 @@ def _signed(interval: Interval) -> str:
     return f"{interval.mean / 1000:+.2g} ms (95 %: {low:+.2g} to {high:+.2g})"
 
 
-def _slow(o: Replicated, place: str) -> str:
-    """How many children there are on record when clients keep them."""
-    most = o.value(place, "children")
-    if most < MAX_CHILDREN:
-        return f"{most:g} living children at most, fewer than the {MAX_CHILDREN} on record"
-    return f"{most:g} living children are on record, and no more (PSIZE - 1 = {MAX_CHILDREN})"
-
-
-def _unheard(o: Replicated, place: str) -> str:
-    """How many had no room on record."""
-    unheard, forked = o.value(place, "unheard"), o.value(place, "forked")
-    return f"{unheard:,.0f} of {forked:,.0f} run on unheard, and nobody reaps them"
+def _slow(results: Mapping[str, Replicated], place: str, what: str) -> Iterator[tuple[str, str]]:
+    """How many children there are on record when clients keep them, and how many are not."""
+    full: dict[str, str] = {}
+    lost: dict[str, str] = {}
+    for name, o in results.items():
+        most, unheard = max(o.values(place, "children")), o.value(place, "unheard")
+        if unheard:
+            full[name] = f"{most} living children are on record, and no more"
+            share = f"{unheard:,.0f} of {o.value(place, 'forked'):,.0f}"
+            lost[name] = f"{share} run on unheard, and nobody reaps them"
+        else:
+            lost[name] = f"{most} living children at most, all of them on record"
+    for who, text in _alike(full):
+        yield f"{who}: {what}: {text}", "exact"
+    for who, text in _alike(lost):
+        yield f"{who}: {what}: {text} ({_COSTS})", "assumed"
 
 
 def _most(o: Replicated) -> Interval | None:

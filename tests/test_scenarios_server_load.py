@@ -11,6 +11,7 @@ import pytest
 
 from models.win32.cost_profile import load_profile
 from scenarios import server_load as scenario
+from scenarios import server_machine
 from scenarios.__main__ import main
 from scenarios.server_machine import BACKLOG, BATCHES, POISSON, Demand, ServerMachine, arrivals_us
 from scenarios.server_steady import (
@@ -134,6 +135,16 @@ def test_a_server_that_ends_has_no_steady_state(monkeypatch):
     monkeypatch.setattr(found.machine.kernel.engine, "peek", lambda: float("inf"))
     assert judged(found, LENGTH).state == ENDED
     assert most_per_s(found, Length(30.0, 60.0)) == (None, None)
+
+
+@pytest.mark.parametrize("work_ms", [0.0, 10.0])
+def test_where_forks_cost_nothing_there_is_no_most(monkeypatch, work_ms):
+    """With work children pile up; without, requests do. Neither goes on for ever."""
+    monkeypatch.setattr(server_machine, "MOST_REQUESTS", 300)
+    monkeypatch.setattr(server_machine, "MOST_OPEN", 100)
+    found = server(demand(BACKLOG, work_ms=work_ms), profile="ideal")
+    assert most_per_s(found, LENGTH) == (None, None)
+    assert len(found.served.requests) == (300 if work_ms == 0 else 100)
 
 
 def test_the_most_is_what_the_costs_say():
