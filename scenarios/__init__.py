@@ -1,8 +1,8 @@
 """The questions that are asked of the models, and the command line that asks them.
 
-    from scenarios import Program, run, replay
+    from scenarios import Experiment, Program, run, replay
 
-Nothing heavy is imported here: these three are loaded when they are asked for, and `cygsim
+Nothing heavy is imported here: these are loaded when they are asked for, and `cygsim
 --version` must start as fast as click does.
 """
 
@@ -12,10 +12,11 @@ from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from models.cygwin.program_file import Program
+    from scenarios.experiments import Experiment
     from scenarios.program_run import replay, run
 
 __version__ = "0.1.0"
-__all__ = ["Program", "replay", "run"]
+__all__ = ["Experiment", "Program", "replay", "run"]
 
 
 def __getattr__(name: str) -> object:
@@ -24,6 +25,10 @@ def __getattr__(name: str) -> object:
         from models.cygwin.program_file import Program
 
         return Program
+    if name == "Experiment":
+        from scenarios.experiments import Experiment
+
+        return Experiment
     if name in ("run", "replay"):
         from scenarios import program_run
 

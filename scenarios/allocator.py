@@ -113,6 +113,7 @@ SPEC = Spec(
     paragraph="allocator",
     parameters=Parameters(),
     quick=(("traces", ("mini-pipeline.ptrec",)), ("execs", 60), ("images", 12)),
+    limits=("times: a machine of today, scaled by cpu_scale", "recorded argument sets only"),
 )
 
 

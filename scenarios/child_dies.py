@@ -75,6 +75,14 @@ SPEC = Spec(
     paragraph="hand-over",
     parameters=Parameters(),
     quick=(("every", 6),),
+    limits=(
+        "a child dies between two calls of the model, not within one",
+        "times until the caller knows rest on assumed costs; errno, messages and what is left "
+        "behind do not",
+        "messages are checked against logs of 1.3.2, 1.3.3 and 1.3.19 whose fork child died, "
+        "not for every step",
+        "death by TerminateProcess or access violation; a child that hangs is not asked after",
+    ),
 )
 
 

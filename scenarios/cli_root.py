@@ -23,6 +23,7 @@ COMMANDS = (
     ("machine", "cli_machine", "machine", "Hold the machine against the real Win32 API."),
     ("order", "cli_order", "order", "Hold creations against call logs of real DLLs."),
     ("layout", "cli_layout", "layout", "Addresses of DLLs: check, compute, estimate."),
+    ("report", "cli_report", "report", "Report a finished run (STRESS-DES)."),
     ("demo", "cli_run", "demo", "Run recorded workloads under both handshakes."),
 )
 

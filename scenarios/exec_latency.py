@@ -44,7 +44,15 @@ from scenarios.latency_words import (
 )
 from scenarios.one_of_each import one_of_each
 from scenarios.parameters import check, parameter
-from scenarios.spec import Measured, Outcome, Replicated, Spec, each_in_words, systems_in
+from scenarios.spec import (
+    ASSUMED_TIMES,
+    Measured,
+    Outcome,
+    Replicated,
+    Spec,
+    each_in_words,
+    systems_in,
+)
 from sim.engine import Steps
 from sim.estimators import mean_interval, quantile, summary
 from sim.streams import Replication
@@ -83,6 +91,13 @@ SPEC = Spec(
     parameters=Parameters(),
     quick=(("heap_kib", (16, 155, 1024, 4096)), ("sockets", (0, 8)), ("creations", 12)),
     system="nt+9x",
+    limits=(
+        ASSUMED_TIMES,
+        "measured creations have no disk, paging or cache; a program's image is found at once",
+        "asked about are 16 to 4,096 KiB of heap, up to 256 files and 60 sockets; "
+        "program data and user heap are the profile's",
+        "one process makes children one by one; server_load has several at once",
+    ),
 )
 
 

@@ -94,6 +94,13 @@ SPEC = Spec(
     quick=(("dlls", (1, 10, 20)), ("trees", 4000)),
     replications=5,
     quick_replications=2,
+    limits=(
+        "DLLs are placed by ld's rule alone; rebased DLLs, stacks and mappings are left out",
+        "that XP moves three allocations is assumed, and so are the sizes of DLLs",
+        "a tree of a first process, a fork and an exec; larger trees die more often",
+        "what overlaps is checked against reported failures that name addresses, how often "
+        "against no data",
+    ),
 )
 
 

@@ -114,8 +114,9 @@ def _scenario(folder: Path, manifest: Mapping[str, Any], asked: HeapOptions) -> 
     machine = module.watched(place, point, scheme, system, profile, replication, watch)
     if asked.pid not in watch.seen:
         raise _no_such_process(asked, list(watch.seen))
-    blocked = any(process.alive for process in machine.kernel.processes.values())
-    outcome = "blocked" if blocked else "finished"
+    alive = any(process.alive for process in machine.kernel.processes.values())
+    stopped = "blocked" if machine.kernel.engine.peek() == float("inf") else "cut"
+    outcome = stopped if alive else "finished"
     title = f"{name}, {shown}"
     return Repeated(title, scheme, number, outcome, watch, machine.kernel)
 

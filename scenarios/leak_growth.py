@@ -104,6 +104,13 @@ SPEC = Spec(
     paragraph="arguments",
     parameters=Parameters(),
     quick=(("execs", 120), ("images", 12)),
+    limits=(
+        "heaps of eras A, B and C are checked byte for byte against golden traces, R against "
+        "call logs of 1.3.3",
+        "what an image allocates besides argv, environment and descriptors is left out",
+        "sizes of the argument sets are those of recorded workloads of today, or chosen",
+        "the eras' 32-bit heaps; Cygwin 3.6 is in short_strings",
+    ),
 )
 
 

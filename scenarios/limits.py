@@ -86,6 +86,13 @@ SPEC = Spec(
     paragraph="background",
     parameters=Parameters(),
     quick=(("heap_kib", (16, 155, 1024)), ("commit_mib", 32)),
+    limits=(
+        "limits on a process's handles, desktop heap and paging are not modelled; memory is "
+        "one commit limit",
+        "62 children follow from PSIZE, 256 zombies are known from 2003 on (assumed for 2001)",
+        "what a process commits (process_commit) is assumed, and so is how many natives fit",
+        "one process asks; limits of a whole machine other than its commit are left out",
+    ),
 )
 
 

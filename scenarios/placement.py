@@ -97,6 +97,12 @@ SPEC = Spec(
     question=__doc__.splitlines()[0],
     paragraph="place",
     parameters=Parameters(),
+    limits=(
+        "bytes, counts and addresses; no time, and nothing said of how often a heap moves",
+        "pointers are followed up to main(); what the program does later is not asked",
+        "the places of later releases are taken from their sources, with the layouts that are "
+        "assumed there",
+    ),
 )
 
 

@@ -75,6 +75,12 @@ SPEC = Spec(
     parameters=Parameters(),
     schemes=("blocking", "shared-memory-1.3.3", "shared-memory", "msys-1.0"),
     own_machine=True,
+    limits=(
+        "order, flags, sizes and objects of calls are compared; times are not",
+        "the four samples, or logs that are given; calls that no request determines are left "
+        "out, as `cygsim order check` says",
+        "a log has one machine and one lineage of processes",
+    ),
 )
 
 

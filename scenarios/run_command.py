@@ -198,6 +198,7 @@ def _document(
             {"text": text, "label": label}
             for text, label in module.conclusions(results, task.point)
         ],
+        "limits": list(spec.limits),
         "notes": [note for replicated in results.values() for note in replicated.notes],
     }
 
@@ -259,6 +260,9 @@ def _print(
     for name in document["counterfactual"]:
         text = f"{name}, profile {document['profile']}: no such machine ever ran it"
         print_wrapped(f"[counterfactual] {text}", "  ")
+    if spec.limits:
+        more = f" ({len(spec.limits) - 1} more: --json)" if spec.limits[1:] else ""
+        print_wrapped(f"limits of validity: {spec.limits[0]}{more}", "  ")
     if document["notes"]:
         print("\nblocked or failed:")
         for note in document["notes"]:

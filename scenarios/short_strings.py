@@ -97,6 +97,13 @@ SPEC = Spec(
     schemes=("child-copy",),
     profile="desktop-w11",
     heap_only=True,
+    limits=(
+        "the heap alone: no process and no time",
+        "era M is checked byte for byte against golden traces of the real 3.6; other builds "
+        "of 3.x are not",
+        "the built-in environment is one that was chosen; give your own with lengths=@FILE",
+        "what programs of a chain do besides their exec, fork or spawn is left out",
+    ),
 )
 
 

@@ -20,6 +20,11 @@ PARAGRAPHS = {  # of the document, in its order -> how each begins
     "place": "In Cygwin 1.3.3 (and presumably beyond) the location of the cygwin heap",
 }
 
+ASSUMED_TIMES = (
+    "times rest on assumed and derived costs of the profile: no measured fork or CreateProcess of "
+    "2001 was found"
+)  # a limit of every scenario that is about time; COSTS.md §0
+
 
 class Measured(NamedTuple):
     """One measure at one design point of one run."""
@@ -149,6 +154,11 @@ class Spec:
     neither scheme nor system nor profile can be chosen, and there are no `places` and nothing to be
     `watched`.  `own_machine`: system and costs follow from what is read, so those two cannot be
     chosen, and there are no `places` either.
+
+    `limits`: within which bounds a result holds, each a clause: what is not modelled, on what it
+    was checked; the one that matters most comes first.  They stand in every document.
+    `steady_state`: how warm-up and length of a run that would go on for ever are chosen, and
+    `arrivals`: what enters it from outside, and how that queues; both "" where runs end.
     """
 
     name: str
@@ -163,6 +173,9 @@ class Spec:
     heap_only: bool = False
     own_machine: bool = False
     paragraph: str = ""
+    limits: tuple[str, ...] = ()
+    steady_state: str = ""
+    arrivals: str = ""
 
     def __post_init__(self) -> None:
         if self.paragraph not in ("", *PARAGRAPHS):

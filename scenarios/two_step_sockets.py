@@ -83,6 +83,14 @@ SPEC = Spec(
     schemes=("blocking", "shared-memory-1.3.3", "1.3.3-two-step", "shared-memory"),
     replications=5,
     quick_replications=2,
+    limits=(
+        "time of a Winsock call is assumed (winsock_call); calls, bytes and errors follow "
+        "from the model and the logs",
+        "error 10022 is checked against the call logs; that a child of an exec has nobody to "
+        "fetch the socket from follows from the sources",
+        "Winsock 2 on NT; what a provider does inside a call is not modelled",
+        "up to 60 sockets; none has traffic",
+    ),
 )
 
 

@@ -113,6 +113,14 @@ SPEC = Spec(
     question=__doc__.splitlines()[0],
     paragraph="inheritance",
     parameters=Parameters(),
+    limits=(
+        "strings are as long as the profile's workload assumes; their contents are not those "
+        "of a real session",
+        "heap and handles are checked against golden traces of the real allocators and call "
+        "logs of 1.3.2, 1.3.3 and 1.3.19",
+        "layout of pinfo and of the words of child_info beyond the heap's is assumed",
+        "one small tree; threads of the program's own and signals are left out",
+    ),
 )
 
 

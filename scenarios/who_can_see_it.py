@@ -69,6 +69,12 @@ SPEC = Spec(
     parameters=Parameters(),
     schemes=("shared-memory-1.3.3", "shared-memory", "blocking"),
     system="nt+9x",
+    limits=(
+        "how long a view lasts rests on assumed costs; who has it, and in which order, on the "
+        "calls alone",
+        "order and flags of the calls are checked against call logs of 1.3.2, 1.3.3 and 1.3.19",
+        "one creation of each kind, on an idle machine",
+    ),
 )
 
 

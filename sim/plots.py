@@ -80,8 +80,7 @@ def latency_ecdf(
             axes.step(came, share, where="post", label=name, **_line(i))
         axes.set(xlabel=xlabel, ylabel="share of creations [1]", ylim=(0, 1.02))
         _logarithmic_if_wide(axes, [line.get_xdata() for line in axes.get_lines()])
-        if groups:
-            axes.legend(loc="lower right")
+        _legend_below(figure, axes)
         return figure
 
 
