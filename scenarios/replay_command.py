@@ -8,7 +8,8 @@ from __future__ import annotations
 
 import gc
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -30,6 +31,7 @@ from scenarios.replay_compare import compare
 from scenarios.replay_tables import print_report
 from scenarios.run_sources import sources
 from scenarios.tasks import Tasks
+from sim.mapped import Mapped
 from sim.results import Manifest, ResultRow, content_digest, input_digest, open_run
 from sim.streams import Replication
 
@@ -49,22 +51,36 @@ _MEASURES = {
 
 def run(options: ReplayOptions) -> int:
     """Run the command; its exit code. Raises InputError for bad input."""
-    outcomes = {run["outcome"] for run in report(options)["runs"]}
-    return 1 if options.expect is not None and outcomes != {options.expect} else 0
+    with _carried(options) as document:
+        _show(options, document)
+        if options.expect is None:
+            return 0
+        return 1 if any(run["outcome"] != options.expect for run in document["runs"]) else 0
 
 
 def report(options: ReplayOptions) -> dict[str, Any]:
     """Carry out all runs, with the document or a table on stdout; the document."""
-    document = results_of(options)
-    if options.json:
-        print_json(document)
-    else:
-        print_report(document)
-    return document
+    with _carried(options) as document:
+        _show(options, document)
+        return {**document, "runs": list(document["runs"])}
 
 
 def results_of(options: ReplayOptions) -> dict[str, Any]:
     """Carry out all runs, with what `out` asks for; the document. Raises InputError."""
+    with _carried(options) as document:
+        return {**document, "runs": list(document["runs"])}
+
+
+def _show(options: ReplayOptions, document: dict[str, Any]) -> None:
+    if options.json:
+        print_json(document)
+    else:
+        print_report(document)
+
+
+@contextmanager
+def _carried(options: ReplayOptions) -> Iterator[dict[str, Any]]:
+    """The document of all runs, whose `runs` are read from the journal when asked for."""
     began = time.perf_counter()
     # NOTE: for speed: passes of the collector over a large workload take a tenth of the time and
     # find nothing; what a run leaves behind goes before the next one
@@ -77,21 +93,27 @@ def results_of(options: ReplayOptions) -> dict[str, Any]:
     directory = None
     if options.out is not None:
         directory = open_run(Path(options.out), _manifest(options, workload, profile))
-    tasks = [(name, number) for name in options.schemes for number in range(options.replications)]
+    tasks = Mapped(partial(_task, options), range(len(options.schemes) * options.replications))
     runs = Tasks(
-        partial(one_run, workload, profile, options), tasks,
-        [f"{name} {number}" for name, number in tasks], options.jobs, options.progress,
+        partial(one_run, workload, profile, options), tasks, Mapped("{0[0]} {0[1]}".format, tasks),
+        options.jobs, options.progress, options.cluster,
     )  # fmt: skip
-    results = runs.results(directory)
-    document = _document(options, workload, profile, results)
-    document["ran"] = {"wall_s": round(time.perf_counter() - began, 3), "jobs": options.jobs}
-    if directory is not None:
-        from scenarios.replay_figures import write_figures
+    with runs.results(directory) as results:
+        document = _document(options, workload, profile, results)
+        document["ran"] = {"wall_s": round(time.perf_counter() - began, 3), "jobs": options.jobs}
+        if directory is not None:
+            from scenarios.replay_figures import write_figures
 
-        directory.write_results(rows(options, workload, profile, results))
-        write_figures(Path(options.out or "."), workload, results)
-        directory.finish({**document["ran"], "from": sources(options.trace, options.profile)})
-    return document
+            directory.write_results(rows(options, workload, profile, results))
+            first = list(results[:: options.replications])
+            write_figures(Path(options.out or "."), workload, first)
+            directory.finish({**document["ran"], "from": sources(options.trace, options.profile)})
+        yield document
+
+
+def _task(options: ReplayOptions, number: int) -> tuple[str, int]:
+    """(scheme, replication) of a task: scheme by scheme, each with all its replications."""
+    return options.schemes[number // options.replications], number % options.replications
 
 
 def loaded(options: ReplayOptions) -> Workload:
@@ -135,7 +157,7 @@ def carried_out(
 
 
 def _document(
-    options: ReplayOptions, workload: Workload, profile: Profile, results: list[ReplayResult]
+    options: ReplayOptions, workload: Workload, profile: Profile, results: Sequence[ReplayResult]
 ) -> dict[str, Any]:
     counts = workload.counts
     return {
@@ -155,7 +177,7 @@ def _document(
         "processors": options.processors or workload.cpus,
         "vfork": options.vfork,
         "seed": options.seed,
-        "runs": [r.document for r in results],
+        "runs": Mapped(lambda r: r.document, results),
         "compare": [
             {**row, "counterfactual": not all(met(row[s], profile, options.system) for s in "ab")}
             for row in compare(results, options.schemes)
@@ -184,7 +206,7 @@ def _manifest(options: ReplayOptions, workload: Workload, profile: Profile) -> M
 
 
 def rows(
-    options: ReplayOptions, workload: Workload, profile: Profile, results: list[ReplayResult]
+    options: ReplayOptions, workload: Workload, profile: Profile, results: Sequence[ReplayResult]
 ) -> Iterator[ResultRow]:
     """The rows of results.csv."""
     for r in results:

@@ -1,7 +1,9 @@
 """What a run has finished so far, in a file that survives the end of the process at any moment.
 
-A result counts only once it is in the journal.  Each is one transaction and carries its own digest,
-so a record is whole or is not there; what another run wrote is never taken for this one's.
+A result counts only once it is in the journal.  What is added at a time is one transaction, and
+each record carries its own digest, so that it is whole or is not there; what another run wrote is
+never taken for this one's.  Results are read back from here and nowhere else: a long run needs no
+more memory than a short one.
 
 The journal is SQLite's, in the run's folder.  Its lock goes with the process that holds it: a
 killed run leaves nothing that has to be cleared away, and two runs cannot share a folder.
@@ -14,6 +16,7 @@ import io
 import pickle
 import sqlite3
 import zlib
+from collections.abc import Iterable
 from pathlib import Path
 from typing import Any, Self
 
@@ -43,20 +46,21 @@ _FOREIGN = frozenset(
 class Journal:
     """The journal of one run.
 
-    path: the file -- constant
+    path: the file; None for a journal that ends with its process -- constant
     damaged: records that were there and not whole, by name; they count as missing -- output
     """
 
-    def __init__(self, folder: Path, run: str) -> None:
+    def __init__(self, folder: Path | None, run: str) -> None:
         """Open the journal of the run with the digest `run` in `folder`, or begin one.
 
-        Raises InputError if another process has it open, if it belongs to another run, or if it
-        is no journal.
+        Without a folder it is in memory while it is small, else in a file without a name, which
+        the system takes back whatever happens.  Raises InputError if another process has it open,
+        if it belongs to another run, or if it is no journal.
         """
-        self.path = folder / FILE
+        self.path = None if folder is None else folder / FILE
         self.damaged: list[str] = []
         try:
-            self._base = sqlite3.connect(self.path, timeout=0, isolation_level=None)
+            self._base = sqlite3.connect(self.path or "", timeout=0, isolation_level=None)
             self._begin(run)
         except sqlite3.Error as error:
             raise self._refused(error) from None
@@ -67,35 +71,51 @@ class Journal:
     def __exit__(self, *error: object) -> None:
         self._base.close()
 
-    def add(self, name: str, content: bytes) -> None:
-        """Keep the result of the task `name`; it is safe when this returns.
+    def add(self, records: Iterable[tuple[str, bytes]]) -> None:
+        """Keep results, each (name of its task, content); all are safe when this returns.
 
-        Raises InputError if it cannot be written: what was added before stays.
+        Raises InputError if they cannot be written: what was added before stays.
         """
-        digest = _digest(name, content)
+        rows = [(name, _digest(name, content), content) for name, content in records]
+        base = self._base
         try:
-            self._base.execute("INSERT OR REPLACE INTO record VALUES (?, ?, ?)",
-                               (name, digest, content))  # fmt: skip
+            base.execute("BEGIN")
+            base.executemany("INSERT OR REPLACE INTO record VALUES (?, ?, ?)", rows)
+            base.execute("COMMIT")
         except sqlite3.Error as error:
             raise self._refused(error) from None
 
-    def keep(self, name: str, result: Any) -> None:
-        """`add` for a result that is not encoded yet."""
-        self.add(name, encoded(result))
-
-    def finished(self) -> dict[str, bytes]:
-        """What `add` was given, by name. Raises InputError if the file cannot be read."""
-        found: dict[str, bytes] = {}
+    def finished(self) -> set[str]:
+        """Names of the records that are whole. Raises InputError if the file cannot be read."""
+        found: set[str] = set()
         self.damaged = []
         try:
             for name, digest, content in self._base.execute("SELECT * FROM record"):
                 if digest == _digest(name, content):
-                    found[name] = content
+                    found.add(name)
                 else:
                     self.damaged.append(name)
         except sqlite3.Error as error:
             raise self._refused(error) from None
         return found
+
+    def content(self, name: str) -> bytes:
+        """What was added under a name.
+
+        Raises KeyError if nothing was, InputError if it is not what was added.
+        """
+        asked = "SELECT digest, content FROM record WHERE name = ?"
+        try:
+            row = self._base.execute(asked, (name,)).fetchone()
+        except sqlite3.Error as error:
+            raise self._refused(error) from None
+        if row is None:
+            raise KeyError(name)
+        digest, content = row
+        if digest != _digest(name, content):
+            raise InputError(str(self.path), f"{name} is damaged", "run the same command again")
+        assert isinstance(content, bytes)
+        return content
 
     def _begin(self, run: str) -> None:
         base = self._base

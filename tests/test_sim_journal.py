@@ -16,35 +16,38 @@ from sim.journal import FILE, Journal, decoded, encoded
 
 def test_what_was_added_is_there_when_it_is_opened_again(tmp_path):
     with Journal(tmp_path, "this") as journal:
-        journal.add("a 0", b"first")
-        journal.add("a 1", b"second")
+        journal.add([("a 0", b"first")])
+        journal.add([("a 1", b"second")])
     with Journal(tmp_path, "this") as journal:
-        assert journal.finished() == {"a 0": b"first", "a 1": b"second"}
+        assert journal.finished() == {"a 0", "a 1"}
+        assert journal.content("a 1") == b"second"
         assert journal.damaged == []
 
 
 def test_a_record_that_was_changed_is_missing_and_named(tmp_path):
     with Journal(tmp_path, "this") as journal:
-        journal.add("a 0", b"first")
-        journal.add("a 1", b"second")
+        journal.add([("a 0", b"first")])
+        journal.add([("a 1", b"second")])
     base = sqlite3.connect(tmp_path / FILE)
     base.execute("UPDATE record SET content = ? WHERE name = 'a 0'", (b"fir",))
     base.commit()
     base.close()
     with Journal(tmp_path, "this") as journal:
-        assert journal.finished() == {"a 1": b"second"}
+        assert journal.finished() == {"a 1"}
         assert journal.damaged == ["a 0"]
+        with pytest.raises(InputError, match="a 0 is damaged"):
+            journal.content("a 0")
 
 
 def test_a_record_does_not_pass_for_another(tmp_path):
     with Journal(tmp_path, "this") as journal:
-        journal.add("a 0", b"first")
+        journal.add([("a 0", b"first")])
     base = sqlite3.connect(tmp_path / FILE)
     base.execute("UPDATE record SET name = 'a 1'")
     base.commit()
     base.close()
     with Journal(tmp_path, "this") as journal:
-        assert journal.finished() == {}
+        assert journal.finished() == set()
 
 
 def test_another_runs_journal_is_refused(tmp_path):
@@ -68,13 +71,13 @@ def test_a_file_that_is_no_journal_is_refused(tmp_path):
 def test_a_torn_journal_is_refused_or_whole(tmp_path):
     with Journal(tmp_path, "this") as journal:
         for number in range(50):
-            journal.add(f"a {number}", bytes([number]) * 1000)
+            journal.add([(f"a {number}", bytes([number]) * 1000)])
     whole = (tmp_path / FILE).read_bytes()
     for size in (100, 4096, 20000, len(whole) - 1):
         (tmp_path / FILE).write_bytes(whole[:size])
         try:
             with Journal(tmp_path, "this") as journal:
-                found = journal.finished()
+                found = {name: journal.content(name) for name in journal.finished()}
         except InputError:
             continue
         assert all(content == bytes([int(name[2:])]) * 1000 for name, content in found.items())
