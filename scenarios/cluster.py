@@ -51,7 +51,9 @@ def _client(address: str) -> Client:
         raise InputError(
             "--cluster", "Dask distributed is not installed", "pip install 'cygsim[cluster]'"
         ) from None
-    logging.getLogger("distributed").setLevel(logging.CRITICAL)  # errors are told in one line
+    for name in list(logging.root.manager.loggerDict):
+        if name.split(".")[0] == "distributed":
+            logging.getLogger(name).setLevel(logging.CRITICAL)  # errors are told in one line
     dask.config.set({"distributed.comm.timeouts.connect": _PATIENCE_S})
     try:
         asyncio.run(_knock(address))
