@@ -90,7 +90,7 @@ class Tasks(Generic[Task, Result]):
         if start is not None:
             yield from self._with_workers(start, missing, journal)
             return
-        from sim.journal import encoded
+        from sim.encoded import encoded
 
         for number in missing:
             journal.add([(self.names[number], encoded(self.work(self.tasks[number])))])
@@ -148,11 +148,14 @@ class Tasks(Generic[Task, Result]):
 
 def _tell(journal: Journal) -> None:
     """Say on stderr what of the journal could not be used."""
+    said = []
+    if journal.set_aside is not None:
+        said.append(f"damaged, now {journal.set_aside.name}; what cannot be read is run again")
     if journal.damaged:
         shown = ", ".join(journal.damaged[:3]) + (", …" if len(journal.damaged) > 3 else "")
-        sys.stderr.write(
-            f"cygsim: note: {journal.path}: {len(journal.damaged)} damaged ({shown}); run again\n"
-        )
+        said.append(f"{len(journal.damaged)} damaged ({shown}); run again")
+    for words in said:
+        sys.stderr.write(f"cygsim: note: {journal.path}: {words}\n")
 
 
 class _NoBar(nullcontext[Any]):

@@ -6,8 +6,9 @@ import pickle
 from collections.abc import Sequence
 from typing import Any, Generic, TypeVar, overload
 
+from sim.encoded import decoded
 from sim.errors import InputError
-from sim.journal import Journal, decoded
+from sim.journal import Journal
 
 Result = TypeVar("Result")
 

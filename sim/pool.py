@@ -12,18 +12,18 @@ Source: PEERS.md §e (how the usual pools fail).
 from __future__ import annotations
 
 import os
+import pickle
 import signal
 import threading
 from collections import Counter, deque
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import BrokenExecutor, CancelledError, Executor, Future, ProcessPoolExecutor
-from dataclasses import dataclass
 from multiprocessing import get_context, parent_process
 from multiprocessing.connection import wait as wait_for_any
 from queue import Empty, SimpleQueue
-from typing import Any
+from typing import Any, NamedTuple
 
-from sim.journal import encoded
+from sim.encoded import encoded
 
 _AHEAD = 2  # tasks given out for each worker: one runs, one waits behind it
 _DEATHS = 2  # of its worker with a task alone, after which the task is given up
@@ -34,8 +34,7 @@ Work = Callable[[Any], Any]
 Batch = list[tuple[int, bytes]]
 
 
-@dataclass(frozen=True)
-class Workers:
+class Workers(NamedTuple):
     """Workers for one function.
 
     executor: takes the tasks -- input
@@ -54,9 +53,11 @@ def processes(jobs: int, method: str | None = None) -> Callable[[Work], Workers]
     """What starts so many processes of this machine; `method` as in multiprocessing."""
 
     def start(work: Work) -> Workers:
-        executor = ProcessPoolExecutor(
-            jobs, get_context(method), initializer=_begin, initargs=(work,)
-        )
+        context = get_context(method)
+        forked = context.get_start_method() == "fork"
+        # a new interpreter is ready soon, and imports what the function needs with its first task
+        given = work if forked else pickle.dumps(work, protocol=5)
+        executor = ProcessPoolExecutor(jobs, context, initializer=_begin, initargs=(given,))
         return Workers(executor, None, _AHEAD * jobs)
 
     return start
@@ -180,10 +181,10 @@ def _why_not(future: Future[bytes]) -> BaseException | None:
         return error
 
 
-_work: Work | None = None  # of a worker process
+_work: Work | bytes | None = None  # of a worker process; bytes before its first task
 
 
-def _begin(work: Work) -> None:
+def _begin(work: Work | bytes) -> None:
     """Set a worker process up."""
     global _work
     _work = work
@@ -200,6 +201,13 @@ def _end_with_parent() -> None:
 
 
 def _do(held: Work | None, task: Any) -> bytes:
-    work = held or _work
-    assert work is not None
+    work = held or _own_work()
     return encoded(work(task))
+
+
+def _own_work() -> Work:
+    global _work
+    if isinstance(_work, bytes):
+        _work = pickle.loads(_work)
+    assert callable(_work)
+    return _work

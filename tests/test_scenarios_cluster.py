@@ -24,7 +24,7 @@ pytest.importorskip("distributed", reason="needs the extra `cluster`")
 
 from scenarios.cluster import workers
 
-RUN = ["run", "background_native", "--quick", "--replications", "4", "--seed", "5", "--json"]
+RUN = ["run", "fixed_address", "--quick", "--replications", "4", "--seed", "5", "--json"]
 
 
 @contextmanager

@@ -14,7 +14,8 @@ import pytest
 from conftest import ROOT
 
 from scenarios.tasks import Tasks
-from sim.journal import FILE, Journal, encoded
+from sim.encoded import encoded
+from sim.journal import FILE, Journal
 from sim.results import Manifest, RunDirectory, open_run
 from sim.streams import Replication
 

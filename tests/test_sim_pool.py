@@ -12,7 +12,7 @@ from pathlib import Path
 
 import pytest
 
-from sim.journal import decoded
+from sim.encoded import decoded
 from sim.pool import Pool, processes
 
 
