@@ -20,7 +20,8 @@ from sim.results import program_versions
 if TYPE_CHECKING:
     from distributed import Client
 
-_PATIENCE_S = 3.0  # for an answer of the scheduler, and for its first worker [s] -- chosen
+_PATIENCE_S = 10.0  # for an answer of the scheduler [s] -- chosen
+_FIRST_WORKER_S = 3.0  # until a scheduler that answers has a worker [s] -- chosen
 _AHEAD = 4  # tasks given out for each thread: Dask takes 1 to 3 ms to hand one on (PEERS.md §e)
 
 
@@ -31,7 +32,7 @@ def workers(address: str, work: Work) -> Workers:
     """
     client = _client(address)
     try:
-        client.wait_for_workers(1, timeout=_PATIENCE_S)
+        client.wait_for_workers(1, timeout=_FIRST_WORKER_S)
     except TimeoutError:
         client.close()
         raise _refused(address, "the scheduler has no worker", f"dask worker {address}") from None
@@ -65,9 +66,13 @@ def _client(address: str) -> Client:
 
 async def _knock(address: str) -> None:
     """Raise what keeps a client from the scheduler; a client that fails is hard to be rid of."""
+    from distributed.comm import get_address_host_port, parse_address
     from distributed.core import connect
     from distributed.security import Security
 
+    if parse_address(address)[0] in ("tcp", "tls"):  # a refusal comes at once, and Dask would wait
+        _, writer = await asyncio.open_connection(*get_address_host_port(address))
+        writer.close()
     how = Security().get_connection_args("client")
     comm = await connect(address, timeout=_PATIENCE_S, **how)
     await comm.close()

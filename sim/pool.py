@@ -4,7 +4,8 @@ Workers are any `concurrent.futures.Executor`; by default processes of this mach
 only a few tasks are with them.  When one dies a pool of processes is lost (`ProcessPoolExecutor`
 fails everything that is pending); it is built again, and the tasks that were with it are run again
 one at a time, so that a task which kills its worker is found: after the second time alone it is
-given up and named, and all the others still run.
+given up and named, and all the others still run.  An executor that replaces its workers itself
+(Dask's) gives tasks up, and may mean one that only waited beside; that one too runs again alone.
 
 Source: PEERS.md §e (how the usual pools fail).
 """
@@ -40,7 +41,7 @@ class Workers(NamedTuple):
     executor: takes the tasks -- input
     held: what the executor hands to each task in place of the function; None where they have it
     ahead: tasks that are with the workers at a time
-    killed: what a task raises that the executor itself has given up, since its workers died of it
+    killed: what a task raises that the executor has given up, since its workers died with it
     """
 
     executor: Executor
@@ -147,13 +148,21 @@ class Pool:
             elif isinstance(error, _LOST):
                 lost.append(number)
             elif isinstance(error, killed):
-                self.given_up.append(number)
+                self._suspect(number)
             else:
                 failed = failed or error
         if found:
             yield found
         if failed is not None:
             raise failed
+
+    def _suspect(self, number: int) -> None:
+        """Workers died with a task: of it if it was alone, perhaps of another if it was not."""
+        if number in self._deaths:
+            self.given_up.append(number)
+        else:
+            self._deaths[number] = 0
+            self._alone.append(number)
 
     def _rebuild(self, lost: list[int]) -> None:
         """The workers are lost: note who has to run again, and by itself."""

@@ -22,9 +22,14 @@ from sim.pool import Pool
 
 pytest.importorskip("distributed", reason="needs the extra `cluster`")
 
+from distributed import Client
+
 from scenarios.cluster import workers
 
-RUN = ["run", "fixed_address", "--quick", "--replications", "4", "--seed", "5", "--json"]
+RUN = ["run", "fixed_address", "--set", "trees=50", "--set", "dlls=1,5", "--seed", "5"]
+RUN += ["--replications", "4", "--json"]
+REPLAY = ["replay", str(next((ROOT / "tests" / "data" / "traces").glob("*mini*"))), "--json"]
+REPLAY += ["--replications", "3", "--seed", "5"]
 
 
 @contextmanager
@@ -60,6 +65,8 @@ def address(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
     with scheduler(folder) as found:
         one = [found, "--nthreads", "1", "--no-dashboard", "--local-directory", str(folder)]
         with dask("worker", *one), dask("worker", *one):
+            with Client(found, timeout=120, set_as_default=False) as client:
+                client.wait_for_workers(2, timeout=120)
             yield found
 
 
@@ -67,14 +74,13 @@ def unwalled(document: bytes) -> bytes:
     return re.sub(rb'"ran": .*', b"", document, flags=re.DOTALL)
 
 
-def test_a_cluster_writes_what_one_process_writes(cygsim, tmp_path, address):
-    here = cygsim(*RUN, "--out", tmp_path / "here")
-    there = cygsim(*RUN, "--out", tmp_path / "there", "--cluster", address)
+@pytest.mark.parametrize("words", [RUN, REPLAY], ids=["run", "replay"])
+def test_a_cluster_writes_what_one_process_writes(cygsim, address, words):
+    here = cygsim(*words)
+    there = cygsim(*words, "--cluster", address)
     assert there.returncode == 0, there.stderr
     assert there.stderr == b""
     assert unwalled(there.stdout) == unwalled(here.stdout)
-    results = [(tmp_path / out / "results.csv").read_bytes() for out in ("here", "there")]
-    assert results[0] == results[1]
 
 
 def test_a_worker_that_dies_costs_nothing(tmp_path, address):
