@@ -23,6 +23,7 @@ COMMANDS = (
     ("machine", "cli_machine", "machine", "Hold the machine against the real Win32 API."),
     ("order", "cli_order", "order", "Hold creations against call logs of real DLLs."),
     ("layout", "cli_layout", "layout", "Addresses of DLLs: check, compute, estimate."),
+    ("export", "cli_export", "export", "Write a run's results as CSV or Parquet."),
     ("demo", "cli_run", "demo", "Run recorded workloads under both handshakes."),
 )
 

@@ -20,7 +20,7 @@ from models.cygwin.conversion import convert
 from models.cygwin.installation import Watch
 from models.cygwin.replay import ReplayRun, prepare
 from models.cygwin.replay import run as carry_out
-from models.cygwin.replay_result import KINDS, ReplayResult, result
+from models.cygwin.replay_result import ReplayResult, result
 from models.cygwin.workload import Conversion, Workload
 from models.win32.cost_profile import Profile, describe, load_profile
 from models.win32.system import SYSTEMS
@@ -29,24 +29,14 @@ from scenarios.history import met
 from scenarios.options import ReplayOptions
 from scenarios.replay_compare import compare
 from scenarios.replay_tables import print_report
+from scenarios.result_rows import replay_rows
 from scenarios.run_sources import sources
 from scenarios.tasks import Tasks
 from sim.mapped import Mapped
-from sim.results import Manifest, ResultRow, content_digest, input_digest, open_run
+from sim.results import Manifest, content_digest, input_digest, open_run
 from sim.streams import Replication
 
 SCHEMA = "cygsim/replay/1"
-_MEASURES = {
-    "makespan_us": "us",
-    "handshake_wait_us": "us",
-    "bytes_copied": "bytes",
-    "read_process_memory_bytes": "bytes",
-    "write_process_memory_bytes": "bytes",
-    "committed_peak_bytes": "bytes",
-    "creations": "1",
-    "creations_one_step": "1",
-    "creations_two_step": "1",
-}
 
 
 def run(options: ReplayOptions) -> int:
@@ -104,7 +94,11 @@ def _carried(options: ReplayOptions) -> Iterator[dict[str, Any]]:
         if directory is not None:
             from scenarios.replay_figures import write_figures
 
-            directory.write_results(rows(options, workload, profile, results))
+            directory.write_results(
+                row
+                for found in results
+                for row in replay_rows(found, options.system, profile.name, workload.name)
+            )
             first = list(results[:: options.replications])
             write_figures(Path(options.out or "."), workload, first)
             directory.finish({**document["ran"], "from": sources(options.trace, options.profile)})
@@ -203,25 +197,3 @@ def _manifest(options: ReplayOptions, workload: Workload, profile: Profile) -> M
     if options.trace != "-":
         inputs[Path(options.trace).name] = input_digest(Path(options.trace))
     return Manifest(["replay", workload.name], options.seed, named, inputs)
-
-
-def rows(
-    options: ReplayOptions, workload: Workload, profile: Profile, results: Sequence[ReplayResult]
-) -> Iterator[ResultRow]:
-    """The rows of results.csv."""
-    for r in results:
-        document = r.document
-        whose = ("replay", document["scheme"], options.system, profile.name, workload.name,
-                 document["replication"])  # fmt: skip
-        yield ResultRow(*whose, "outcome", "", document["outcome"], 0)
-        for measure, unit in _MEASURES.items():
-            yield ResultRow(*whose, measure, unit, document[measure], 0)
-        for measure in ("peak_bytes", "end_bytes", "leaked_bytes", "pending_bytes"):
-            value = document["cygheap"][measure]
-            yield ResultRow(*whose, f"cygheap_{measure}", "bytes", value, 0)
-        for kind in KINDS:
-            latency = document[f"{kind}_latency_us"]
-            for part in ("n", "mean", "p50", "p95", "p99", "max"):
-                unit = "1" if part == "n" else "us"
-                name = f"{kind}_latency_{part}"
-                yield ResultRow(*whose, name, unit, latency[part], latency["censored"])

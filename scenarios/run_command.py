@@ -22,6 +22,7 @@ from scenarios.cli_words import check_names, unknown_name
 from scenarios.history import met
 from scenarios.options import RunOptions
 from scenarios.parameters import changed
+from scenarios.result_rows import outcome_rows
 from scenarios.run_sources import sources
 from scenarios.spec import Outcome, Replicated, Spec
 from scenarios.tasks import Tasks
@@ -173,12 +174,9 @@ def _plain(value: Any) -> Any:
 
 
 def _rows(tasks: Sequence[Task], outcomes: Sequence[Outcome]) -> Iterator[ResultRow]:
-    for task, outcome in zip(tasks, outcomes, strict=True):
-        for row in outcome.rows:
-            yield ResultRow(
-                task.scenario, task.scheme, row.system or task.system, task.profile.name,
-                row.point, task.replication, row.measure, row.unit, row.value, row.censored,
-            )  # fmt: skip
+    for t, outcome in zip(tasks, outcomes, strict=True):
+        whose = t.scenario, t.scheme, t.system, t.profile.name, t.replication
+        yield from outcome_rows(outcome, *whose)
 
 
 def _document(

@@ -71,7 +71,7 @@ class Tasks(Generic[Task, Result]):
             path, run = directory.path, directory.manifest.digest()
         with Journal(path, run) as journal:
             kept = journal.finished() if path else set()
-            _tell(journal)
+            tell(journal)
             missing = [at for at, name in enumerate(self.names) if name not in kept]
             count = len(self.tasks) - len(missing)
             del kept
@@ -146,7 +146,7 @@ class Tasks(Generic[Task, Result]):
         )
 
 
-def _tell(journal: Journal) -> None:
+def tell(journal: Journal) -> None:
     """Say on stderr what of the journal could not be used."""
     said = []
     if journal.set_aside is not None:

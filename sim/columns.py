@@ -17,7 +17,7 @@ _INT64 = range(-(2**63), 2**63)
 
 
 class Column(Sequence[Any]):
-    """Values in the order of `append`: finite or infinite floats, ints, words, None."""
+    """Values in the order of `append`: numbers, words, None."""
 
     def __init__(self) -> None:
         self._count = 0
@@ -49,12 +49,14 @@ class Column(Sequence[Any]):
             return [self[i] for i in range(*at.indices(self._count))]
         if not -self._count <= at < self._count:
             raise IndexError(at)
-        return self._alike if self._many is None else _out(self._many[at])
+        if self._many is None:
+            return self._alike
+        return self._many[at] if isinstance(self._many, list) else _out(self._many[at])
 
     def __iter__(self) -> Iterator[Any]:
         if self._many is None:
             return iter([self._alike] * self._count)
-        return map(_out, self._many)
+        return iter(self._many) if isinstance(self._many, list) else map(_out, self._many)
 
     def __contains__(self, value: object) -> bool:
         return any(value == one for one in self)
@@ -80,5 +82,5 @@ def _same(one: Any, other: Any) -> bool:
 
 
 def _out(value: Any) -> Any:
-    """NaN stands for None among machine numbers; a column never holds it otherwise."""
+    """What a machine number stands for: NaN for None, since a column with NaN is of objects."""
     return None if isinstance(value, float) and math.isnan(value) else value
