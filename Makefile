@@ -7,7 +7,7 @@ BIN := $(VENV)/bin
 CORE := $(VENV)/core.stamp
 DEV := $(VENV)/dev.stamp
 
-.PHONY: demo test lint check-all bench golden order fuzz coverage coverage-table clean
+.PHONY: demo test lint check-all bench golden order fuzz kills coverage coverage-table clean
 
 demo: $(CORE)
 	$(BIN)/python -m scenarios demo
@@ -20,7 +20,7 @@ lint: $(DEV)
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
 
-check-all: test demo bench golden order fuzz coverage
+check-all: test demo bench golden order fuzz kills coverage
 
 # every golden file that is there: the copies beside the tests, and GOLDEN=DIR for more
 GOLDEN ?= tests/data/golden
@@ -36,6 +36,11 @@ order: $(DEV)
 FUZZ ?= 10000
 fuzz: $(DEV)
 	$(BIN)/python tests/fuzz_run.py --count $(FUZZ)
+
+# runs and workers killed at random moments, their journals harmed: nothing lost, nothing doubled
+KILLS ?= 200
+kills: $(DEV)
+	$(BIN)/python tests/kill_run.py --count $(KILLS)
 
 bench: $(DEV)
 	$(BIN)/python -m tests.benchmarks.run

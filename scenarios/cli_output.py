@@ -7,7 +7,7 @@ import textwrap
 from collections.abc import Sequence
 from typing import Any
 
-from sim.results import json_text
+from sim.documents import json_pieces
 
 WIDTH = 80  # columns of a report -- chosen
 _LEAST = 20  # columns below which a column is not broken into lines -- chosen
@@ -20,13 +20,15 @@ def print_json(document: object) -> None:
     ValueError for NaN and infinity: unset is null. A lone surrogate (a file name that is not
     UTF-8) becomes its JSON escape.
     """
-    raw = json_text(document).encode("utf-8", "backslashreplace")
     sys.stdout.flush()
     buffer = getattr(sys.stdout, "buffer", None)
-    if buffer is None:  # a text-only stand-in for stdout
-        sys.stdout.write(raw.decode("utf-8"))
-    else:
-        buffer.write(raw)
+    for piece in json_pieces(document):
+        raw = piece.encode("utf-8", "backslashreplace")
+        if buffer is None:  # a text-only stand-in for stdout
+            sys.stdout.write(raw.decode("utf-8"))
+        else:
+            buffer.write(raw)
+    if buffer is not None:
         buffer.flush()
 
 

@@ -74,6 +74,7 @@ from scenarios.cli_words import NOT_NEGATIVE, OUTCOME, POSITIVE, SECONDS, SETTIN
 @click.option(
     "--jobs", type=POSITIVE, default=1, show_default=True, metavar="N", help="Processes to use."
 )
+@click.option("--cluster", metavar="ADDRESS", help="Workers of the Dask scheduler there instead.")
 @click.option("--out", metavar="DIR", help="Write manifest, results and figures there.")
 @click.option("--json", is_flag=True, help="Write one JSON document to stdout.")
 @click.option(

@@ -24,6 +24,7 @@ COMMANDS = (
     ("order", "cli_order", "order", "Hold creations against call logs of real DLLs."),
     ("layout", "cli_layout", "layout", "Addresses of DLLs: check, compute, estimate."),
     ("report", "cli_report", "report", "Report a finished run (STRESS-DES)."),
+    ("export", "cli_export", "export", "Write a run's results as CSV or Parquet."),
     ("demo", "cli_run", "demo", "Run recorded workloads under both handshakes."),
 )
 

@@ -20,6 +20,7 @@ from models.win32.kernel import Kernel
 from scenarios import heap_picture, replay_command, run_command
 from scenarios.cli_words import check_names
 from scenarios.options import HeapOptions, ReplayOptions, RunOptions
+from scenarios.result_rows import replay_rows
 from scenarios.run_sources import found_profile, found_trace
 from sim.errors import InputError
 from sim.results import ResultRow, csv_text, read_manifest, read_rows
@@ -80,7 +81,8 @@ def _replay(folder: Path, manifest: Mapping[str, Any], asked: HeapOptions) -> Re
     watch = HeapWatch(asked.pid)
     run = replay_command.carried_out(workload, profile, options, (scheme, number), watch)
     found = result(run, number)
-    _same_results(folder, list(replay_command.rows(options, workload, profile, [found])))
+    now = replay_rows(found, options.system, profile.name, workload.name)
+    _same_results(folder, list(now))
     return Repeated(workload.name, scheme, number, run.outcome, watch, run.kernel)
 
 

@@ -31,6 +31,7 @@ class ReplayOptions:
     replications: int = 1
     seed: int = 1
     jobs: int = 1
+    cluster: str | None = None  # address of a Dask scheduler; None: processes of this machine
     out: str | None = None  # folder for manifest, results and figures
     json: bool = False
     progress: bool | None = None  # None: only where stderr is a terminal
@@ -48,6 +49,7 @@ class RunOptions:
     replications: int | None = None
     seed: int = 1
     jobs: int = 1
+    cluster: str | None = None  # address of a Dask scheduler; None: processes of this machine
     quick: bool = False
     out: str | None = None
     json: bool = False

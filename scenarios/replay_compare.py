@@ -6,10 +6,12 @@ only one run reached are counted, not averaged.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, field
 from typing import Any
 
 from models.cygwin.replay_result import KINDS, ReplayResult
+from sim.columns import Column
 from sim.comparisons import matched
 from sim.estimators import paired_difference
 
@@ -24,56 +26,75 @@ _HEAP = ("peak_bytes", "end_bytes", "leaked_bytes", "pending_bytes")
 
 
 def compare(results: Sequence[ReplayResult], names: Sequence[str]) -> list[dict[str, Any]]:
-    """Every later scheme against the first: rows of `compare` (CONTRACT §5), b minus a."""
-    by_scheme = {name: [r for r in results if r.document["scheme"] == name] for name in names}
+    """Every later scheme against the first: rows of `compare` (CONTRACT §5), b minus a.
+
+    `results` has the replications of the first scheme, then those of the next, and so on.
+    """
+    count = len(results) // len(names)
+    of_a = results[:count]
     rows = []
-    for name in names[1:]:
-        pairs = list(zip(by_scheme[names[0]], by_scheme[name], strict=True))
-        rows += [_row(names[0], name, *found) for found in _differences(pairs)]
+    for number, name in enumerate(names[1:], start=1):
+        of_b = results[number * count : (number + 1) * count]
+        rows += [
+            _row(names[0], name, found) for found in _differences(zip(of_a, of_b, strict=True))
+        ]
     return rows
 
 
-Found = tuple[str, str, str, list[float], list[float], int]
+@dataclass
+class _Found:
+    """One measure in the pairs that have it on both sides."""
+
+    measure: str
+    unit: str
+    label: str
+    of_a: Column = field(default_factory=Column)
+    of_b: Column = field(default_factory=Column)
+    unmatched: int = 0
 
 
-def _differences(pairs: list[tuple[ReplayResult, ReplayResult]]) -> list[Found]:
-    found: list[Found] = []
-    for kind in KINDS:
-        each = [matched(a.latencies[kind], b.latencies[kind]) for a, b in pairs]
-        unmatched = sum(m.unmatched for m in each)
-        usable = [m for m in each if m.a]
-        if usable or unmatched:
-            found.append((f"{kind}_latency_us", "us", "assumed", [_mean(m.a) for m in usable],
-                          [_mean(m.b) for m in usable], unmatched))  # fmt: skip
-    ended = [p for p in pairs if all(r.document["outcome"] == "finished" for r in p)]
-    sides = [a for a, _ in ended], [b for _, b in ended]
-    lost = len(pairs) - len(ended)
-    for measure, (unit, label) in _WHOLE.items():
-        of_a, of_b = ([run.document[measure] for run in side] for side in sides)
-        found.append((measure, unit, label, of_a, of_b, lost))
-    for measure in _HEAP:
-        of_a, of_b = ([run.document["cygheap"][measure] for run in side] for side in sides)
-        found.append((f"cygheap_{measure}", "bytes", "exact", of_a, of_b, lost))
-    return found
+def _differences(pairs: Iterable[tuple[ReplayResult, ReplayResult]]) -> list[_Found]:
+    latencies = {kind: _Found(f"{kind}_latency_us", "us", "assumed") for kind in KINDS}
+    whole = [_Found(measure, *of) for measure, of in _WHOLE.items()]
+    heap = [_Found(f"cygheap_{measure}", "bytes", "exact") for measure in _HEAP]
+    for a, b in pairs:
+        for kind, found in latencies.items():
+            each = matched(a.latencies[kind], b.latencies[kind])
+            found.unmatched += each.unmatched
+            if each.a:
+                found.of_a.append(_mean(each.a))
+                found.of_b.append(_mean(each.b))
+        ended = all(r.document["outcome"] == "finished" for r in (a, b))
+        for found in (*whole, *heap):
+            found.unmatched += not ended
+            if ended:
+                found.of_a.append(_value(a, found.measure))
+                found.of_b.append(_value(b, found.measure))
+    return [f for f in latencies.values() if f.of_a or f.unmatched] + whole + heap
+
+
+def _value(result: ReplayResult, measure: str) -> float:
+    document = result.document
+    if measure in document:
+        return float(document[measure])
+    return float(document["cygheap"][measure.removeprefix("cygheap_")])
 
 
 def _mean(values: list[float]) -> float:
     return sum(values) / len(values)
 
 
-def _row(
-    a: str, b: str, measure: str, unit: str, label: str, of_a: list[float], of_b: list[float],
-    unmatched: int,
-) -> dict[str, Any]:  # fmt: skip
+def _row(a: str, b: str, found: _Found) -> dict[str, Any]:
+    of_a, of_b = list(found.of_a), list(found.of_b)
     interval = paired_difference(of_a, of_b) if of_a else None
     return {
-        "measure": measure,
-        "unit": unit,
+        "measure": found.measure,
+        "unit": found.unit,
         "a": a,
         "b": b,
         "mean_difference": None if interval is None else interval.mean,
         "ci95": None if interval is None else interval.limits(),
         "replications": len(of_a),
-        "unmatched": unmatched,
-        "label": label,
+        "unmatched": found.unmatched,
+        "label": found.label,
     }

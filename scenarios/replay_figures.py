@@ -11,9 +11,8 @@ from models.cygwin.workload import Workload
 from sim import plots
 
 
-def write_figures(folder: Path, workload: Workload, results: Sequence[ReplayResult]) -> None:
+def write_figures(folder: Path, workload: Workload, first: Sequence[ReplayResult]) -> None:
     """Write them into `folder` as PNG and SVG, from the first replication of each scheme."""
-    first = [r for r in results if r.document["replication"] == 0]
     for kind in KINDS:
         groups = {
             r.document["scheme"]: list(r.latencies[kind].values())

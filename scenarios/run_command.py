@@ -8,8 +8,9 @@ from __future__ import annotations
 
 import importlib
 import time
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, fields
+from functools import partial
 from pathlib import Path
 from types import ModuleType
 from typing import Any
@@ -21,11 +22,13 @@ from scenarios.cli_words import check_names, unknown_name
 from scenarios.history import met
 from scenarios.options import RunOptions
 from scenarios.parameters import changed
+from scenarios.result_rows import outcome_rows
 from scenarios.run_sources import sources
 from scenarios.spec import Outcome, Replicated, Spec
 from scenarios.tasks import Tasks
 from sim.errors import InputError
 from sim.estimators import mean_interval
+from sim.mapped import Mapped
 from sim.results import Manifest, ResultRow, content_digest, open_run
 from sim.streams import Replication
 
@@ -69,33 +72,30 @@ def report(options: RunOptions) -> dict[str, Any]:
         directory = open_run(
             Path(options.out), _manifest(options, point, system, profile, names, count, module)
         )
-    tasks = [
-        Task(options.scenario, point, system, profile, options.seed, name, number)
-        for name in names
-        for number in range(count)
-    ]
-    words = [f"{task.scheme} {task.replication}" for task in tasks]
-    runs = Tasks(one_run, tasks, words, options.jobs, options.progress)
-    outcomes = runs.results(directory)
-    results = {
-        name: Replicated(tuple(o for t, o in zip(tasks, outcomes, strict=True) if t.scheme == name))
-        for name in names
-    }
-    document = _document(spec, module, tasks, outcomes, results)
-    document["ran"] = {"wall_s": round(time.perf_counter() - began, 3), "jobs": options.jobs}
-    if directory is not None:
-        from sim import plots
+    at = partial(_task, options, point, system, profile, names, count)
+    tasks = Mapped(at, range(len(names) * count))
+    words = Mapped(lambda task: f"{task.scheme} {task.replication}", tasks)
+    runs = Tasks(one_run, tasks, words, options.jobs, options.progress, options.cluster)
+    with runs.results(directory) as outcomes:
+        results = {
+            name: Replicated(outcomes[number * count : (number + 1) * count])
+            for number, name in enumerate(names)
+        }
+        document = _document(spec, module, tasks, results)
+        document["ran"] = {"wall_s": round(time.perf_counter() - began, 3), "jobs": options.jobs}
+        if directory is not None:
+            from sim import plots
 
-        directory.write_results(_rows(tasks, outcomes))
-        drawn = module.figures(results, point, system, profile, options.seed, options.quick)
-        for stem, figure in drawn:
-            plots.save(figure, Path(options.out or ".") / stem)
-        where = sources(None, options.profile or spec.profile)
-        directory.finish({**document["ran"], "from": where})
-    if options.json:
-        print_json(document)
-    else:
-        _print(document, module, results, point, spec)
+            directory.write_results(_rows(tasks, outcomes))
+            drawn = module.figures(results, point, system, profile, options.seed, options.quick)
+            for stem, figure in drawn:
+                plots.save(figure, Path(options.out or ".") / stem)
+            where = sources(None, options.profile or spec.profile)
+            directory.finish({**document["ran"], "from": where})
+        if options.json:
+            print_json(document)
+        else:
+            _print(document, module, results, point, spec)
     return document
 
 
@@ -113,6 +113,15 @@ def _check_choices(spec: Spec, options: RunOptions) -> None:
             raise InputError(f"--{name.removesuffix('s')}", what, "leave it out")
     known = [*schemes.names(), *spec.schemes]  # a scenario may be about a variant
     check_names("--scheme", "scheme", options.schemes or (), list(dict.fromkeys(known)))
+
+
+def _task(
+    options: RunOptions, point: Any, system: str, profile: Profile, names: tuple[str, ...],
+    count: int, number: int,
+) -> Task:  # fmt: skip
+    """The task with a number: scheme by scheme, each with all its replications."""
+    scheme, replication = names[number // count], number % count
+    return Task(options.scenario, point, system, profile, options.seed, scheme, replication)
 
 
 def one_run(task: Task) -> Outcome:
@@ -164,20 +173,16 @@ def _plain(value: Any) -> Any:
     return "never" if value == float("inf") else value
 
 
-def _rows(tasks: list[Task], outcomes: list[Outcome]) -> Iterator[ResultRow]:
-    for task, outcome in zip(tasks, outcomes, strict=True):
-        for row in outcome.rows:
-            yield ResultRow(
-                task.scenario, task.scheme, row.system or task.system, task.profile.name,
-                row.point, task.replication, row.measure, row.unit, row.value, row.censored,
-            )  # fmt: skip
+def _rows(tasks: Sequence[Task], outcomes: Sequence[Outcome]) -> Iterator[ResultRow]:
+    for t, outcome in zip(tasks, outcomes, strict=True):
+        whose = t.scenario, t.scheme, t.system, t.profile.name, t.replication
+        yield from outcome_rows(outcome, *whose)
 
 
 def _document(
     spec: Spec,
     module: ModuleType,
-    tasks: list[Task],
-    outcomes: list[Outcome],
+    tasks: Sequence[Task],
     results: dict[str, Replicated],
 ) -> dict[str, Any]:
     task = tasks[0]
@@ -189,11 +194,11 @@ def _document(
         "system": task.system,
         "profile": task.profile.name,
         "seed": task.seed,
-        "replications": 1 + max(t.replication for t in tasks),
+        "replications": 1 + tasks[-1].replication,
         "counterfactual": []
         if spec.heap_only or spec.own_machine
         else list(_counterfactual(results, task)),
-        "results": list(_means(tasks, outcomes)),
+        "results": list(_means(task, results)),
         "conclusions": [
             {"text": text, "label": label}
             for text, label in module.conclusions(results, task.point)
@@ -212,27 +217,25 @@ def _counterfactual(names: Iterable[str], task: Task) -> Iterator[str]:
                 yield name if len(systems) == 1 else f"{name} on {system}"
 
 
-def _means(tasks: list[Task], outcomes: list[Outcome]) -> Iterator[dict[str, Any]]:
+def _means(task: Task, results: Mapping[str, Replicated]) -> Iterator[dict[str, Any]]:
     """Each measure over its replications: the mean with its interval where all have come."""
-    values: dict[tuple[str, str, str, str, str], list[Any]] = {}
-    for task, outcome in zip(tasks, outcomes, strict=True):
-        for row in outcome.rows:
-            key = (task.scheme, row.system or task.system, row.point, row.measure, row.unit)
-            values.setdefault(key, []).append(row.value)
-    for (scheme, system, point, measure, unit), found in values.items():
-        what = {"scheme": scheme, "system": system, "point": point, "measure": measure,
-                "unit": unit}  # fmt: skip
-        if any(isinstance(v, str) for v in found):
-            yield {**what, "value": found[0], "ci95": None, "censored": 0}
-            continue
-        censored = sum(v is None for v in found)
-        interval = None if censored else mean_interval([float(v) for v in found])
-        yield {
-            **what,
-            "value": interval.mean if interval else None,
-            "ci95": interval.limits() if interval else None,
-            "censored": censored,
-        }
+    for scheme, replicated in results.items():
+        for (point, measure, system, unit), found in replicated.columns.items():
+            what = {"scheme": scheme, "system": system or task.system, "point": point,
+                    "measure": measure, "unit": unit}  # fmt: skip
+            yield {**what, **_mean(list(found))}
+
+
+def _mean(found: list[Any]) -> dict[str, Any]:
+    if any(isinstance(v, str) for v in found):
+        return {"value": found[0], "ci95": None, "censored": 0}
+    censored = sum(v is None for v in found)
+    interval = None if censored else mean_interval([float(v) for v in found])
+    return {
+        "value": interval.mean if interval else None,
+        "ci95": interval.limits() if interval else None,
+        "censored": censored,
+    }
 
 
 def _print(

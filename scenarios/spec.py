@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from functools import cached_property
 from typing import Any, NamedTuple
 
 from scenarios.options import DEFAULT_PROFILE, DEFAULT_SCHEMES, DEFAULT_SYSTEM
+from sim.columns import Column
 from sim.estimators import Interval, mean_interval
+from sim.mapped import Mapped
 
 PARAGRAPHS = {  # of the document, in its order -> how each begins
     "inheritance": 'Cygwin has recently adopted something called the "cygwin heap"',
@@ -63,13 +65,31 @@ class Outcome:
 
 @dataclass(frozen=True)
 class Replicated:
-    """What one scheme gave in all its replications."""
+    """What one scheme gave in all its replications.
 
-    outcomes: tuple[Outcome, ...]
+    `outcomes` may be read anew from where they are kept; measures are gathered once, as columns.
+    """
+
+    outcomes: Sequence[Outcome]
 
     def values(self, point: str, measure: str, system: str = "") -> list[Any]:
         """A measure in each replication. Raises KeyError if it was not measured."""
+        for row, column in self.columns.items():
+            if row[:3] == (point, measure, system) and len(column) == len(self.outcomes):
+                return list(column)
         return [outcome.value(point, measure, system) for outcome in self.outcomes]
+
+    @cached_property
+    def columns(self) -> dict[tuple[str, str, str, str], Column]:
+        """(point, measure, system, unit) -> its values over the replications, in their order."""
+        found: dict[tuple[str, str, str, str], Column] = {}
+        for outcome in self.outcomes:
+            for row in outcome.rows:
+                key = row.point, row.measure, row.system, row.unit
+                if (column := found.get(key)) is None:
+                    column = found[key] = Column()
+                column.append(row.value)
+        return found
 
     def mean(self, point: str, measure: str, system: str = "") -> Interval | None:
         """Mean and interval over the replications; None if it never came in one of them."""
@@ -94,9 +114,9 @@ class Replicated:
         """What was measured where, with the values of the first replication."""
         return self.outcomes[0].rows
 
-    def drawn(self, name: str) -> list[Any]:
-        """What each replication kept for the figures under a name."""
-        return [outcome.drawn[name] for outcome in self.outcomes]
+    def drawn(self, name: str) -> Sequence[Any]:
+        """What each replication kept for the figures under a name, read when it is asked for."""
+        return Mapped(lambda outcome: outcome.drawn[name], self.outcomes)
 
     @property
     def notes(self) -> list[str]:

@@ -1,22 +1,24 @@
-"""The runs of one command, each a task of its own: here or in a pool, new or from the journal.
+"""The runs of one command, each a task of its own: here or with workers, new or from the journal.
 
-Results come back in the order of the tasks whatever ran where, so `--jobs` and an interruption
-change nothing but the time.
+Results come back in the order of the tasks whatever ran where, so `--jobs`, `--cluster` and an
+interruption change nothing but the time.
 """
 
 from __future__ import annotations
 
-import pickle
 import sys
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import ExitStack, nullcontext
+from contextlib import AbstractContextManager, contextmanager, nullcontext
+from functools import partial
 from typing import TYPE_CHECKING, Any, Generic, TypeVar
 
 from sim.errors import InputError
 from sim.results import RunDirectory
 
 if TYPE_CHECKING:
+    from sim.finished import Finished
     from sim.journal import Journal
+    from sim.pool import Work, Workers
 
 Task = TypeVar("Task")
 Result = TypeVar("Result")
@@ -33,6 +35,7 @@ class Tasks(Generic[Task, Result]):
     tasks, names: what is carried out, and how journal and messages call each -- constant
     jobs: processes to use -- constant
     progress: show a bar on stderr; None where that is a terminal -- constant
+    cluster: address of a Dask scheduler whose workers carry them out; None for this machine
     """
 
     def __init__(
@@ -42,92 +45,97 @@ class Tasks(Generic[Task, Result]):
         names: Sequence[str],
         jobs: int,
         progress: bool | None = None,
+        cluster: str | None = None,
     ) -> None:
+        if cluster is not None and jobs > 1:
+            raise InputError("--jobs", "counts processes of this machine", "or --cluster, not both")
         self.work = work
         self.tasks = tasks
         self.names = names
         self.jobs = jobs
         self.progress = progress
+        self.cluster = cluster
 
-    def results(self, directory: RunDirectory | None) -> list[Result]:
+    @contextmanager
+    def results(self, directory: RunDirectory | None) -> Iterator[Finished[Result]]:
         """All results, in order; those that `directory` has a record of are not run again.
 
+        They are read from the journal when asked for, and that is open as long as the context.
         Raises what a run raises, InputError if a run killed its process twice, and Interrupted.
         """
-        found: dict[int, Result] = {}
-        with ExitStack() as stack:
-            journal = None
-            if directory is not None:
-                from sim.journal import Journal
+        from sim.finished import Finished
+        from sim.journal import Journal
 
-                journal = stack.enter_context(Journal(directory.path, directory.manifest.digest()))
-                found = self._kept(journal)
-            bar = stack.enter_context(self._bar(len(found)))
+        path, run = None, ""
+        if directory is not None:
+            path, run = directory.path, directory.manifest.digest()
+        with Journal(path, run) as journal:
+            kept = journal.finished() if path else set()
+            tell(journal)
+            missing = [at for at, name in enumerate(self.names) if name not in kept]
+            count = len(self.tasks) - len(missing)
+            del kept
             try:
-                for number, result in self._new(found, journal):
-                    found[number] = result
-                    bar.update()
+                with self._bar(count) as bar:
+                    for number in self._new(missing, journal):
+                        count += number
+                        bar.update(number)
             except KeyboardInterrupt:
-                raise Interrupted(self._what_is_kept(len(found), directory)) from None
-        return [found[number] for number in range(len(self.tasks))]
+                raise Interrupted(self._what_is_kept(count, directory)) from None
+            yield Finished(journal, self.names)
 
-    def _kept(self, journal: Journal) -> dict[int, Result]:
-        """What the journal has, by the number of the task."""
-        from sim.journal import decoded
-
-        records = journal.finished()
-        found: dict[int, Result] = {}
-        for number, name in enumerate(self.names):
-            if name in records:
-                try:
-                    found[number] = decoded(records[name])
-                except (pickle.UnpicklingError, AttributeError, ImportError, TypeError) as error:
-                    raise InputError(
-                        str(journal.path), f"{name}: {error}", "delete it to begin anew"
-                    ) from None
-        return found
-
-    def _new(
-        self, found: dict[int, Result], journal: Journal | None
-    ) -> Iterator[tuple[int, Result]]:
-        """What is missing, as it comes; in the journal before it counts."""
-        missing = [number for number in range(len(self.tasks)) if number not in found]
-        if self.jobs > 1 and len(missing) > 1:
-            yield from self._in_pool(missing, journal)
+    def _new(self, missing: list[int], journal: Journal) -> Iterator[int]:
+        """How many more are in the journal, each time some are."""
+        start = self._workers(len(missing))
+        if start is not None:
+            yield from self._with_workers(start, missing, journal)
             return
-        for number in missing:
-            result = self.work(self.tasks[number])
-            if journal is not None:
-                journal.keep(self.names[number], result)
-            yield number, result
+        from sim.encoded import encoded
 
-    def _in_pool(self, missing: list[int], journal: Journal | None) -> Iterator[tuple[int, Result]]:
-        from sim.journal import decoded  # imported here, since most commands need neither
+        for number in missing:
+            journal.add([(self.names[number], encoded(self.work(self.tasks[number])))])
+            yield 1
+
+    def _workers(self, count: int) -> Callable[[Work], Workers] | None:
+        """What starts the workers that the command asks for; None to do without."""
+        if self.cluster is not None and count:
+            from scenarios.cluster import workers
+
+            return partial(workers, self.cluster)
+        if self.jobs > 1 and count > 1:
+            from sim.pool import processes
+
+            return processes(min(self.jobs, count))
+        return None
+
+    def _with_workers(
+        self, start: Callable[[Work], Workers], missing: list[int], journal: Journal
+    ) -> Iterator[int]:
         from sim.pool import Pool
 
-        pool = Pool(self.work, min(self.jobs, len(missing)))
-        for at, content in pool.run([self.tasks[number] for number in missing]):
-            number = missing[at]
-            if journal is not None:
-                journal.add(self.names[number], content)
-            yield number, decoded(content)
+        pool = Pool(self.work, start)
+        for batch in pool.run(self.tasks, missing):
+            journal.add((self.names[number], content) for number, content in batch)
+            yield len(batch)
         if pool.given_up:
-            names = ", ".join(self.names[missing[at]] for at in sorted(pool.given_up))
             kept = "the same command tries again, and runs only what is missing"
             raise InputError(
-                names,
+                ", ".join(self.names[number] for number in sorted(pool.given_up)),
                 "killed its process twice (out of memory?)",
-                kept if journal is not None else "with --out DIR the other results are kept",
+                kept if journal.path is not None else "with --out DIR the other results are kept",
             )
 
-    def _bar(self, done: int) -> Any:
+    def _bar(self, done: int) -> AbstractContextManager[Any]:
         """A progress bar on stderr, with the time that is left; or one that shows nothing."""
         shown = sys.stderr.isatty() if self.progress is None else self.progress
         if not shown or len(self.tasks) == 1:
             return _NoBar()
         from tqdm import tqdm
 
-        return tqdm(total=len(self.tasks), initial=done, file=sys.stderr, unit="run", leave=False)
+        bar: AbstractContextManager[Any] = tqdm(
+            total=len(self.tasks), initial=done, file=sys.stderr, unit="run", leave=False
+        )
+        return bar
 
     def _what_is_kept(self, count: int, directory: RunDirectory | None) -> str:
         if directory is None:
@@ -138,9 +146,21 @@ class Tasks(Generic[Task, Result]):
         )
 
 
+def tell(journal: Journal) -> None:
+    """Say on stderr what of the journal could not be used."""
+    said = []
+    if journal.set_aside is not None:
+        said.append(f"damaged, now {journal.set_aside.name}; what cannot be read is run again")
+    if journal.damaged:
+        shown = ", ".join(journal.damaged[:3]) + (", …" if len(journal.damaged) > 3 else "")
+        said.append(f"{len(journal.damaged)} damaged ({shown}); run again")
+    for words in said:
+        sys.stderr.write(f"cygsim: note: {journal.path}: {words}\n")
+
+
 class _NoBar(nullcontext[Any]):
     def __enter__(self) -> Any:
         return self
 
-    def update(self) -> None:
+    def update(self, count: int) -> None:
         """Show nothing."""

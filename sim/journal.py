@@ -1,7 +1,9 @@
 """What a run has finished so far, in a file that survives the end of the process at any moment.
 
-A result counts only once it is in the journal.  Each is one transaction and carries its own digest,
-so a record is whole or is not there; what another run wrote is never taken for this one's.
+A result counts only once it is in the journal.  What is added at a time is one transaction, and
+each record carries its own digest, so that it is whole or is not there; what another run wrote is
+never taken for this one's.  Results are read back from here and nowhere else: a long run needs no
+more memory than a short one.
 
 The journal is SQLite's, in the run's folder.  Its lock goes with the process that holds it: a
 killed run leaves nothing that has to be cleared away, and two runs cannot share a folder.
@@ -10,54 +12,43 @@ killed run leaves nothing that has to be cleared away, and two runs cannot share
 from __future__ import annotations
 
 import hashlib
-import io
-import pickle
+import os
 import sqlite3
-import zlib
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import Any, Self
 
+from sim.documents import PARTIAL
 from sim.errors import InputError
 
 FILE = "journal.sqlite"
-_OWN = ("sim", "models", "scenarios")  # whose classes a record may hold
-_FOREIGN = frozenset(
-    [
-        ("builtins", "set"),
-        ("builtins", "frozenset"),
-        ("builtins", "bytearray"),
-        ("builtins", "range"),
-        ("builtins", "complex"),
-        ("collections", "deque"),
-        ("collections", "Counter"),
-        ("collections", "OrderedDict"),
-        ("numpy", "ndarray"),
-        ("numpy", "dtype"),
-        ("numpy._core.multiarray", "_reconstruct"),
-        ("numpy._core.multiarray", "scalar"),
-        ("numpy._core.numeric", "_frombuffer"),
-    ]
-)
+_RUN = "CREATE TABLE IF NOT EXISTS run (digest TEXT)"
+_RECORD = "CREATE TABLE IF NOT EXISTS record (name TEXT PRIMARY KEY, digest BLOB, content BLOB)"
+_INSERT = "INSERT OR REPLACE INTO record VALUES (?, ?, ?)"
 
 
 class Journal:
     """The journal of one run.
 
-    path: the file -- constant
+    path: the file; None for a journal that ends with its process -- constant
     damaged: records that were there and not whole, by name; they count as missing -- output
+    set_aside: where the file was put that was damaged itself; what could be read of it is here
     """
 
-    def __init__(self, folder: Path, run: str) -> None:
+    def __init__(self, folder: Path | None, run: str) -> None:
         """Open the journal of the run with the digest `run` in `folder`, or begin one.
 
-        Raises InputError if another process has it open, if it belongs to another run, or if it
-        is no journal.
+        Without a folder it is in memory while it is small, else in a file without a name, which
+        the system takes back whatever happens.  Raises InputError if another process has it open,
+        if it belongs to another run, or if it is no journal.
         """
-        self.path = folder / FILE
+        self.path = None if folder is None else folder / FILE
         self.damaged: list[str] = []
+        self.set_aside: Path | None = None
         try:
-            self._base = sqlite3.connect(self.path, timeout=0, isolation_level=None)
-            self._begin(run)
+            if not self._open_sound(run):
+                assert self.path is not None  # what has no file was made just now
+                self._begin_anew(self.path, run)
         except sqlite3.Error as error:
             raise self._refused(error) from None
 
@@ -67,46 +58,72 @@ class Journal:
     def __exit__(self, *error: object) -> None:
         self._base.close()
 
-    def add(self, name: str, content: bytes) -> None:
-        """Keep the result of the task `name`; it is safe when this returns.
+    def add(self, records: Iterable[tuple[str, bytes]]) -> None:
+        """Keep results, each (name of its task, content); all are safe when this returns.
 
-        Raises InputError if it cannot be written: what was added before stays.
+        Raises InputError if they cannot be written: what was added before stays.
         """
-        digest = _digest(name, content)
+        rows = [(name, _digest(name, content), content) for name, content in records]
+        base = self._base
         try:
-            self._base.execute("INSERT OR REPLACE INTO record VALUES (?, ?, ?)",
-                               (name, digest, content))  # fmt: skip
+            base.execute("BEGIN")
+            base.executemany(_INSERT, rows)
+            base.execute("COMMIT")
         except sqlite3.Error as error:
             raise self._refused(error) from None
 
-    def keep(self, name: str, result: Any) -> None:
-        """`add` for a result that is not encoded yet."""
-        self.add(name, encoded(result))
-
-    def finished(self) -> dict[str, bytes]:
-        """What `add` was given, by name. Raises InputError if the file cannot be read."""
-        found: dict[str, bytes] = {}
+    def finished(self) -> set[str]:
+        """Names of the records that are whole. Raises InputError if the file cannot be read."""
+        found: set[str] = set()
         self.damaged = []
         try:
             for name, digest, content in self._base.execute("SELECT * FROM record"):
-                if digest == _digest(name, content):
-                    found[name] = content
+                if _is_whole(name, digest, content):
+                    found.add(name)
                 else:
-                    self.damaged.append(name)
+                    self.damaged.append(str(name))
         except sqlite3.Error as error:
             raise self._refused(error) from None
         return found
 
-    def _begin(self, run: str) -> None:
-        base = self._base
+    def content(self, name: str) -> bytes:
+        """What was added under a name.
+
+        Raises KeyError if nothing was, InputError if it is not what was added.
+        """
+        asked = "SELECT digest, content FROM record WHERE name = ?"
+        try:
+            row = self._base.execute(asked, (name,)).fetchone()
+        except sqlite3.Error as error:
+            raise self._refused(error) from None
+        if row is None:
+            raise KeyError(name)
+        digest, content = row
+        if not _is_whole(name, digest, content):
+            raise InputError(str(self.path), f"{name} is damaged", "run the same command again")
+        assert isinstance(content, bytes)
+        return content
+
+    def _open_sound(self, run: str) -> bool:
+        """Open the file; whether it is as SQLite wrote it. What records hold is not looked at."""
+        try:
+            self._open(run)
+            found = self._base.execute("PRAGMA integrity_check(1)").fetchone()
+        except sqlite3.DatabaseError as error:
+            if not error.sqlite_errorname.startswith("SQLITE_CORRUPT"):
+                raise
+            return False
+        return bool(found == ("ok",))
+
+    def _open(self, run: str) -> None:
+        self._base = base = sqlite3.connect(self.path or "", timeout=0, isolation_level=None)
+        base.text_factory = _text
         base.execute("PRAGMA locking_mode = EXCLUSIVE")
         base.execute("PRAGMA journal_mode = WAL")
         base.execute("PRAGMA synchronous = NORMAL")
         base.execute("BEGIN IMMEDIATE")  # takes the lock, and keeps it
-        base.execute("CREATE TABLE IF NOT EXISTS run (digest TEXT)")
-        base.execute(
-            "CREATE TABLE IF NOT EXISTS record (name TEXT PRIMARY KEY, digest BLOB, content BLOB)"
-        )
+        base.execute(_RUN)
+        base.execute(_RECORD)
         whose = base.execute("SELECT digest FROM run").fetchone()
         if whose is None:
             base.execute("INSERT INTO run VALUES (?)", (run,))
@@ -117,39 +134,56 @@ class Journal:
                 str(self.path), "the journal of another run", "delete it, or take a new folder"
             )
 
+    def _begin_anew(self, path: Path, run: str) -> None:
+        """Put a damaged file aside, and take over what records of this run in it are whole."""
+        self.set_aside = path.with_name(path.name + ".damaged")
+        partial = path.with_name(path.name + PARTIAL)
+        partial.unlink(missing_ok=True)
+        new = sqlite3.connect(partial, isolation_level=None)
+        new.execute("BEGIN")
+        new.execute(_RUN)
+        new.execute("INSERT INTO run VALUES (?)", (run,))
+        new.execute(_RECORD)
+        new.executemany(_INSERT, _whole(self._base, run))
+        new.execute("COMMIT")
+        new.close()
+        self._base.close()
+        path.with_name(path.name + "-wal").unlink(missing_ok=True)  # it is of the old file
+        os.replace(path, self.set_aside)
+        os.replace(partial, path)
+        self._open(run)
+
     def _refused(self, error: sqlite3.Error) -> InputError:
-        if isinstance(error, sqlite3.OperationalError) and "locked" in str(error):
-            return InputError(
-                str(self.path), "the same run is going on there", "wait for it, or stop it"
-            )
-        return InputError(
-            str(self.path), f"no journal that can be used ({error})", "delete it to begin anew"
-        )
+        where = "temporary journal" if self.path is None else str(self.path)
+        name = getattr(error, "sqlite_errorname", "")
+        if name.startswith("SQLITE_BUSY"):
+            what = "the same run is going on there", "wait for it, or stop it"
+        elif name.startswith(("SQLITE_NOTADB", "SQLITE_CORRUPT")):
+            what = f"no journal that can be used ({error})", "delete it to begin anew"
+        else:
+            what = f"cannot be used ({error})", "a folder with room that can be written"
+        return InputError(where, *what)
 
 
-def encoded(result: Any) -> bytes:
-    """A result as a journal keeps it."""
-    return zlib.compress(pickle.dumps(result, protocol=5), 1)
+def _whole(base: sqlite3.Connection, run: str) -> Iterator[tuple[str, bytes, bytes]]:
+    """Records of a damaged file of this run, up to where it cannot be read."""
+    try:
+        if base.execute("SELECT digest FROM run").fetchone() != (run,):
+            return
+        for name, digest, content in base.execute("SELECT * FROM record NOT INDEXED"):
+            if _is_whole(name, digest, content):
+                yield name, digest, content
+    except sqlite3.DatabaseError:
+        return
 
 
-def decoded(content: bytes) -> Any:
-    """The result in a record.
-
-    Only plain values and classes of this program are made from it, so that a folder of somebody
-    else's cannot run code here.  Raises pickle.UnpicklingError for anything else.
-    """
-    return _Reader(io.BytesIO(zlib.decompress(content))).load()
+def _is_whole(name: Any, digest: Any, content: Any) -> bool:
+    words = isinstance(name, str) and isinstance(content, bytes)
+    return words and digest == _digest(name, content)
 
 
-class _Reader(pickle.Unpickler):
-    def find_class(self, module: str, name: str) -> Any:
-        if (module, name) in _FOREIGN:
-            return super().find_class(module, name)
-        if module.split(".")[0] in _OWN:
-            found = super().find_class(module, name)
-            if isinstance(found, type):
-                return found
-        raise pickle.UnpicklingError(f"{module}.{name} has no place in a journal")
+def _text(raw: bytes) -> str:
+    return raw.decode("utf-8", "replace")  # a damaged name is one that no task has
 
 
 def _digest(name: str, content: bytes) -> bytes:

@@ -1,9 +1,11 @@
-"""Independent tasks in a pool of processes that may die, each result once.
+"""Independent tasks given to workers that may die, each result once.
 
-At any time only a few tasks are with the workers.  When a worker dies the whole pool is lost
-(`ProcessPoolExecutor` fails everything that is pending); it is built again, and the tasks that were
-with it are run again one at a time, so that a task which kills its worker is found: after the
-second time alone it is given up and named, and all the others still run.
+Workers are any `concurrent.futures.Executor`; by default processes of this machine.  At any time
+only a few tasks are with them.  When one dies a pool of processes is lost (`ProcessPoolExecutor`
+fails everything that is pending); it is built again, and the tasks that were with it are run again
+one at a time, so that a task which kills its worker is found: after the second time alone it is
+given up and named, and all the others still run.  An executor that replaces its workers itself
+(Dask's) gives tasks up, and may mean one that only waited beside; that one too runs again alone.
 
 Source: PEERS.md §e (how the usual pools fail).
 """
@@ -11,53 +13,90 @@ Source: PEERS.md §e (how the usual pools fail).
 from __future__ import annotations
 
 import os
+import pickle
 import signal
 import threading
 from collections import Counter, deque
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from concurrent.futures import FIRST_COMPLETED, BrokenExecutor, Future, ProcessPoolExecutor, wait
-from multiprocessing import parent_process
+from concurrent.futures import BrokenExecutor, CancelledError, Executor, Future, ProcessPoolExecutor
+from multiprocessing import get_context, parent_process
 from multiprocessing.connection import wait as wait_for_any
-from typing import Any
+from queue import Empty, SimpleQueue
+from typing import Any, NamedTuple
 
-from sim.journal import encoded
+from sim.encoded import encoded
 
 _AHEAD = 2  # tasks given out for each worker: one runs, one waits behind it
 _DEATHS = 2  # of its worker with a task alone, after which the task is given up
+_BLINK_S = 0.5  # how long a wait for results goes on without a look at Ctrl-C [s]
+_LOST = BrokenExecutor, CancelledError  # what a task raises whose workers are gone
 
 Work = Callable[[Any], Any]
+Batch = list[tuple[int, bytes]]
+
+
+class Workers(NamedTuple):
+    """Workers for one function.
+
+    executor: takes the tasks -- input
+    held: what the executor hands to each task in place of the function; None where they have it
+    ahead: tasks that are with the workers at a time
+    killed: what a task raises that the executor has given up, since its workers died with it
+    """
+
+    executor: Executor
+    held: Any
+    ahead: int
+    killed: tuple[type[BaseException], ...] = ()
+
+
+def processes(jobs: int, method: str | None = None) -> Callable[[Work], Workers]:
+    """What starts so many processes of this machine; `method` as in multiprocessing."""
+
+    def start(work: Work) -> Workers:
+        context = get_context(method)
+        forked = context.get_start_method() == "fork"
+        # a new interpreter is ready soon, and imports what the function needs with its first task
+        given = work if forked else pickle.dumps(work, protocol=5)
+        executor = ProcessPoolExecutor(jobs, context, initializer=_begin, initargs=(given,))
+        return Workers(executor, None, _AHEAD * jobs)
+
+    return start
 
 
 class Pool:
-    """Worker processes for one function.
+    """Workers for one function, started anew when they are lost.
 
     given_up: numbers of the tasks that killed their worker twice -- output
-    rebuilt: how often the pool had to be built again -- output
+    rebuilt: how often workers had to be started again -- output
     """
 
-    def __init__(self, work: Work, jobs: int) -> None:
+    def __init__(self, work: Work, start: Callable[[Work], Workers]) -> None:
         self.given_up: list[int] = []
         self.rebuilt = 0
         self._work = work
-        self._jobs = jobs
-        self._executor: ProcessPoolExecutor | None = None
+        self._start = start
+        self._workers: Workers | None = None
         self._flying: dict[Future[bytes], int] = {}
+        self._landed: SimpleQueue[Future[bytes]] = SimpleQueue()
         self._alone: deque[int] = deque()  # lost with a pool; each runs by itself now
         self._deaths: Counter[int] = Counter()
 
-    def run(self, tasks: Sequence[Any]) -> Iterator[tuple[int, bytes]]:
-        """(number of the task, its result encoded as a journal keeps it), as they come.
+    def run(self, tasks: Sequence[Any], numbers: Iterable[int]) -> Iterator[Batch]:
+        """Carry out the tasks with these numbers.
 
+        Each time some have come: (number of the task, its result encoded as a journal keeps it).
         Raises what the function raises. Tasks in `given_up` have no result.
         """
-        todo = deque(range(len(tasks)))
+        todo = iter(numbers)
         try:
-            while todo or self._alone or self._flying:
+            while True:
                 whole = self._give_out(tasks, todo)
+                if whole and not self._flying:
+                    break
                 lost: list[int] = []
                 if whole:
-                    done = wait(self._flying, return_when=FIRST_COMPLETED).done
-                    yield from self._collect(done, lost)
+                    yield from self._collect(self._done_now(), lost)
                 if lost or not whole:
                     yield from self._collect(list(self._flying), lost)
                     self._rebuild(lost)
@@ -65,37 +104,68 @@ class Pool:
         finally:
             self._close(wait_for_workers=False)  # after Ctrl-C nobody wants to wait for them
 
-    def _give_out(self, tasks: Sequence[Any], todo: deque[int]) -> bool:
-        """Hand tasks to the workers; False if the pool turned out to be broken."""
-        if self._executor is None:
-            self._executor = ProcessPoolExecutor(
-                self._jobs, initializer=_begin, initargs=(self._work,)
-            )
-        if self._alone:
-            source, room = self._alone, 1 - len(self._flying)
-        else:
-            source, room = todo, _AHEAD * self._jobs - len(self._flying)
-        for _ in range(min(room, len(source))):
+    def _give_out(self, tasks: Sequence[Any], todo: Iterator[int]) -> bool:
+        """Hand tasks to the workers; False if they turned out to be lost."""
+        if self._workers is None:
+            self._workers = self._start(self._work)
+        workers = self._workers
+        most = 1 if self._alone else workers.ahead
+        while len(self._flying) < most:
+            number = self._alone.popleft() if self._alone else next(todo, None)
+            if number is None:
+                break
             try:
-                future = self._executor.submit(_do, tasks[source[0]])
+                future = workers.executor.submit(_do, workers.held, tasks[number])
             except BrokenExecutor:
+                self._alone.appendleft(number)
                 return False
-            self._flying[future] = source.popleft()
+            self._flying[future] = number
+            future.add_done_callback(self._landed.put)
         return True
 
-    def _collect(
-        self, futures: Iterable[Future[bytes]], lost: list[int]
-    ) -> Iterator[tuple[int, bytes]]:
-        """What is finished; tasks that went down with the pool are added to `lost`."""
+    def _done_now(self) -> list[Future[bytes]]:
+        """Tasks that have ended, at least one."""
+        done: list[Future[bytes]] = []
+        while not done or not self._landed.empty():
+            try:
+                future = self._landed.get(timeout=_BLINK_S)
+            except Empty:
+                continue
+            if future in self._flying:  # else it went down with lost workers, and was collected
+                done.append(future)
+        return done
+
+    def _collect(self, futures: Iterable[Future[bytes]], lost: list[int]) -> Iterator[Batch]:
+        """What is finished; tasks that went down with their workers are added to `lost`."""
+        found: Batch = []
+        failed: BaseException | None = None
+        killed = () if self._workers is None else self._workers.killed
         for future in futures:
             number = self._flying.pop(future)
-            try:
-                yield number, future.result()
-            except BrokenExecutor:
+            error = _why_not(future)
+            if error is None:
+                found.append((number, future.result()))
+            elif isinstance(error, _LOST):
                 lost.append(number)
+            elif isinstance(error, killed):
+                self._suspect(number)
+            else:
+                failed = failed or error
+        if found:
+            yield found
+        if failed is not None:
+            raise failed
+
+    def _suspect(self, number: int) -> None:
+        """Workers died with a task: of it if it was alone, perhaps of another if it was not."""
+        if number in self._deaths:
+            self.given_up.append(number)
+        else:
+            self._deaths[number] = 0
+            self._alone.append(number)
 
     def _rebuild(self, lost: list[int]) -> None:
-        """The pool is broken: note who has to run again, and by itself."""
+        """The workers are lost: note who has to run again, and by itself."""
         self._close()
         self.rebuilt += 1
         by_itself = len(lost) == 1 and (lost[0] in self._deaths)
@@ -107,15 +177,23 @@ class Pool:
                 self._alone.append(number)
 
     def _close(self, wait_for_workers: bool = True) -> None:
-        if self._executor is not None:
-            self._executor.shutdown(wait=wait_for_workers, cancel_futures=True)
-            self._executor = None
+        if self._workers is not None:
+            self._workers.executor.shutdown(wait=wait_for_workers, cancel_futures=True)
+            self._workers = None
 
 
-_work: Work | None = None  # of a worker process
+def _why_not(future: Future[bytes]) -> BaseException | None:
+    """Why a task has no result; None if it has one."""
+    try:
+        return future.exception()
+    except CancelledError as error:
+        return error
 
 
-def _begin(work: Work) -> None:
+_work: Work | bytes | None = None  # of a worker process; bytes before its first task
+
+
+def _begin(work: Work | bytes) -> None:
     """Set a worker process up."""
     global _work
     _work = work
@@ -131,6 +209,14 @@ def _end_with_parent() -> None:
         os._exit(1)
 
 
-def _do(task: Any) -> bytes:
-    assert _work is not None
-    return encoded(_work(task))
+def _do(held: Work | None, task: Any) -> bytes:
+    work = held or _own_work()
+    return encoded(work(task))
+
+
+def _own_work() -> Work:
+    global _work
+    if isinstance(_work, bytes):
+        _work = pickle.loads(_work)
+    assert callable(_work)
+    return _work

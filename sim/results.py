@@ -13,21 +13,18 @@ import hashlib
 import io
 import json
 import math
-import numbers
-import os
 import platform
 import zlib
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, TextIO
 
+from sim.documents import PARTIAL, beside, json_text, plain, write_atomically
 from sim.errors import InputError
 
 SCHEMA = "cygsim/manifest/1"
-DIGITS = 12  # significant digits of every float that is written
-_PARTIAL = ".partial"
 
 
 class ResultRow(NamedTuple):
@@ -98,7 +95,7 @@ class RunDirectory:
 
     def write_results(self, rows: Iterable[ResultRow]) -> Path:
         """Write results.csv anew, rows in the order given."""
-        return write_atomically(self.path / "results.csv", csv_text(rows))
+        return write_rows(self.path / "results.csv", rows)
 
     def read_results(self) -> list[ResultRow]:
         """The rows of an earlier visit of the same run, none if there are none."""
@@ -118,7 +115,7 @@ def open_run(path: Path, manifest: Manifest, where: str = "--out") -> RunDirecto
     """
     try:
         path.mkdir(parents=True, exist_ok=True)
-        there = [p for p in path.iterdir() if not p.name.endswith(_PARTIAL)]
+        there = [p for p in path.iterdir() if not p.name.endswith(PARTIAL)]
         if there:
             _same_run(path, manifest, where)
         else:
@@ -164,33 +161,21 @@ def read_manifest(path: Path) -> dict[str, Any]:
 def csv_text(rows: Iterable[ResultRow]) -> str:
     """The text of results.csv: header and rows, LF."""
     out = io.StringIO()
-    writer = csv.writer(out, lineterminator="\n")
-    writer.writerow(ResultRow._fields)
-    writer.writerows([_cell(value) for value in row] for row in rows)
+    _write_csv(out, rows)
     return out.getvalue()
 
 
-def json_text(document: Any, indent: int | None = 2) -> str:
-    """A strict JSON document with LF at its end, floats to 12 significant digits, order as given.
-
-    Raises ValueError for NaN and infinity and TypeError for what JSON cannot say, both with the
-    path to it.
-    """
-    plain = _plain(document, "$")
-    return json.dumps(plain, indent=indent, allow_nan=False, ensure_ascii=False) + "\n"
-
-
-def write_atomically(path: Path, content: str | bytes) -> Path:
-    """Write the whole file or leave what was there; text becomes UTF-8 as it stands."""
-    raw = content.encode("utf-8") if isinstance(content, str) else content
-    beside = path.with_name(path.name + _PARTIAL)
-    try:
-        beside.write_bytes(raw)
-        os.replace(beside, path)
-    except BaseException:
-        beside.unlink(missing_ok=True)
-        raise
+def write_rows(path: Path, rows: Iterable[ResultRow]) -> Path:
+    """Write a results.csv whole or not at all, row by row as they come."""
+    with beside(path) as partial, partial.open("w", encoding="utf-8", newline="") as file:
+        _write_csv(file, rows)
     return path
+
+
+def _write_csv(file: TextIO, rows: Iterable[ResultRow]) -> None:
+    writer = csv.writer(file, lineterminator="\n")
+    writer.writerow(ResultRow._fields)
+    writer.writerows([_cell(value) for value in row] for row in rows)
 
 
 def input_digest(path: Path) -> str:
@@ -274,25 +259,4 @@ def _value(text: str) -> float | int | str | None:
 
 
 def _cell(value: Any) -> Any:
-    return "" if value is None else _plain(value, "results.csv")
-
-
-def _plain(value: Any, path: str) -> Any:
-    """The same value in Python's own types, floats rounded; tuples become lists."""
-    if value is None or isinstance(value, str | bool):
-        return value
-    if isinstance(value, numbers.Integral):
-        return int(value)
-    if isinstance(value, numbers.Real):
-        number = float(value)
-        if not math.isfinite(number):
-            raise ValueError(f"{path} ({number}) must be finite; unset is null")
-        return float(f"{number:.{DIGITS}g}")
-    if isinstance(value, Mapping):
-        for key in value:
-            if not isinstance(key, str):
-                raise TypeError(f"{path}: key ({key!r}) must be text")
-        return {key: _plain(item, f"{path}.{key}") for key, item in value.items()}
-    if isinstance(value, list | tuple):
-        return [_plain(item, f"{path}[{i}]") for i, item in enumerate(value)]
-    raise TypeError(f"{path} ({type(value).__name__}) has no form in JSON")
+    return "" if value is None else plain(value, "results.csv")

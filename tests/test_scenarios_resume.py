@@ -14,6 +14,7 @@ import pytest
 from conftest import ROOT
 
 from scenarios.tasks import Tasks
+from sim.encoded import encoded
 from sim.journal import FILE, Journal
 from sim.results import Manifest, RunDirectory, open_run
 from sim.streams import Replication
@@ -35,6 +36,11 @@ def files(folder: Path) -> dict[str, bytes]:
 
 def document(stdout: bytes) -> bytes:
     return re.sub(rb'"ran": .*', b"", stdout, flags=re.DOTALL)
+
+
+def all_of(runs: Tasks, directory: RunDirectory | None) -> list:
+    with runs.results(directory) as found:
+        return list(found)
 
 
 @pytest.mark.parametrize("words", [RUN, REPLAY], ids=["run", "replay"])
@@ -73,21 +79,24 @@ def test_what_is_finished_is_not_run_again(tmp_path, monkeypatch):
     runs = Tasks(work, range(5), [f"square {n}" for n in range(5)], 1)
     directory: RunDirectory = open_run(tmp_path / "out", manifest)
     with pytest.raises(KeyboardInterrupt, match="2 of 5 runs are kept"):
-        runs.results(directory)
-    assert runs.results(open_run(tmp_path / "out", manifest)) == [0, 1, 4, 9, 16]
+        all_of(runs, directory)
+    assert all_of(runs, open_run(tmp_path / "out", manifest)) == [0, 1, 4, 9, 16]
     assert calls == [0, 1, 2, 2, 3, 4]
-    assert runs.results(open_run(tmp_path / "out", manifest)) == [0, 1, 4, 9, 16]
+    assert all_of(runs, open_run(tmp_path / "out", manifest)) == [0, 1, 4, 9, 16]
     assert len(calls) == 6
 
 
-def test_a_damaged_record_is_run_again(tmp_path):
+def test_a_damaged_record_is_run_again_and_said(tmp_path, capsys):
     manifest = Manifest(["run", "squares"], 1, {}, {})
     directory = open_run(tmp_path / "out", manifest)
     with Journal(directory.path, manifest.digest()) as journal:
-        journal.keep("square 0", 0)
+        journal.add([("square 0", encoded(0))])
         journal._base.execute("UPDATE record SET content = x'00'")
     runs = Tasks(lambda n: n * n, [0], ["square 0"], 1)
-    assert runs.results(directory) == [0]
+    assert all_of(runs, directory) == [0]
+    (line,) = capsys.readouterr().err.splitlines()
+    assert line.startswith("cygsim: note: ")
+    assert line.endswith("1 damaged (square 0); run again")
 
 
 @pytest.mark.skipif(sys.platform == "win32", reason="Ctrl-C goes to a console there")

@@ -10,41 +10,45 @@ import numpy as np
 import pytest
 
 from scenarios.spec import Measured, Outcome
+from sim.encoded import decoded, encoded
 from sim.errors import InputError
-from sim.journal import FILE, Journal, decoded, encoded
+from sim.journal import FILE, Journal
 
 
 def test_what_was_added_is_there_when_it_is_opened_again(tmp_path):
     with Journal(tmp_path, "this") as journal:
-        journal.add("a 0", b"first")
-        journal.add("a 1", b"second")
+        journal.add([("a 0", b"first")])
+        journal.add([("a 1", b"second")])
     with Journal(tmp_path, "this") as journal:
-        assert journal.finished() == {"a 0": b"first", "a 1": b"second"}
+        assert journal.finished() == {"a 0", "a 1"}
+        assert journal.content("a 1") == b"second"
         assert journal.damaged == []
 
 
 def test_a_record_that_was_changed_is_missing_and_named(tmp_path):
     with Journal(tmp_path, "this") as journal:
-        journal.add("a 0", b"first")
-        journal.add("a 1", b"second")
+        journal.add([("a 0", b"first")])
+        journal.add([("a 1", b"second")])
     base = sqlite3.connect(tmp_path / FILE)
     base.execute("UPDATE record SET content = ? WHERE name = 'a 0'", (b"fir",))
     base.commit()
     base.close()
     with Journal(tmp_path, "this") as journal:
-        assert journal.finished() == {"a 1": b"second"}
+        assert journal.finished() == {"a 1"}
         assert journal.damaged == ["a 0"]
+        with pytest.raises(InputError, match="a 0 is damaged"):
+            journal.content("a 0")
 
 
 def test_a_record_does_not_pass_for_another(tmp_path):
     with Journal(tmp_path, "this") as journal:
-        journal.add("a 0", b"first")
+        journal.add([("a 0", b"first")])
     base = sqlite3.connect(tmp_path / FILE)
     base.execute("UPDATE record SET name = 'a 1'")
     base.commit()
     base.close()
     with Journal(tmp_path, "this") as journal:
-        assert journal.finished() == {}
+        assert journal.finished() == set()
 
 
 def test_another_runs_journal_is_refused(tmp_path):
@@ -65,19 +69,34 @@ def test_a_file_that_is_no_journal_is_refused(tmp_path):
         Journal(tmp_path, "this")
 
 
-def test_a_torn_journal_is_refused_or_whole(tmp_path):
+@pytest.mark.parametrize("harm", ["cut", "flip"])
+def test_of_a_damaged_file_what_is_whole_is_kept(tmp_path, harm):
+    names = [f"a {number}" for number in range(50)]
     with Journal(tmp_path, "this") as journal:
-        for number in range(50):
-            journal.add(f"a {number}", bytes([number]) * 1000)
+        journal.add((name, name.encode() * 300) for name in names)
     whole = (tmp_path / FILE).read_bytes()
-    for size in (100, 4096, 20000, len(whole) - 1):
-        (tmp_path / FILE).write_bytes(whole[:size])
+    kept, refused = [], []
+    for place in (100, 5000, 20000, len(whole) // 2, len(whole) - 1):
+        torn = bytearray(whole)
+        if harm == "cut":
+            del torn[place:]
+        else:
+            torn[place : place + 20] = bytes(byte ^ 0x55 for byte in torn[place : place + 20])
+        (tmp_path / FILE).write_bytes(torn)
         try:
             with Journal(tmp_path, "this") as journal:
-                found = journal.finished()
-        except InputError:
+                found = {name: journal.content(name) for name in journal.finished()}
+                lost = [*journal.damaged, *([journal.set_aside] if journal.set_aside else [])]
+                journal.add((name, b"again") for name in names)
+        except InputError as error:  # whose it is cannot be read any more
+            refused.append(str(error))
             continue
-        assert all(content == bytes([int(name[2:])]) * 1000 for name, content in found.items())
+        assert all(content == name.encode() * 300 for name, content in found.items())
+        assert lost or set(found) == set(names)
+        kept.append(len(found))
+    assert all(words.endswith(("begin anew", "new folder")) for words in refused)
+    assert max(kept) >= 49
+    assert min(kept) < 50
 
 
 def test_results_come_back_as_they_were():

@@ -12,8 +12,8 @@ from pathlib import Path
 
 import pytest
 
-from sim.journal import decoded
-from sim.pool import Pool
+from sim.encoded import decoded
+from sim.pool import Pool, processes
 
 
 def double(number: int) -> int:
@@ -43,43 +43,44 @@ def fails(number: int) -> int:
 
 def ran(pool: Pool, count: int) -> dict[int, int]:
     found: dict[int, int] = {}
-    for number, content in pool.run(range(count)):
-        assert number not in found
-        found[number] = decoded(content)
+    for batch in pool.run(range(count), range(count)):
+        for number, content in batch:
+            assert number not in found
+            found[number] = decoded(content)
     return found
 
 
 def test_each_task_has_its_result():
-    assert ran(Pool(double, 2), 50) == {n: 2 * n for n in range(50)}
+    assert ran(Pool(double, processes(2)), 50) == {n: 2 * n for n in range(50)}
 
 
 def test_a_worker_that_dies_costs_nothing(tmp_path):
-    pool = Pool(partial(dies_once, tmp_path), 2)
+    pool = Pool(partial(dies_once, tmp_path), processes(2))
     assert ran(pool, 20) == {n: 2 * n for n in range(20)}
     assert pool.rebuilt == 1
     assert pool.given_up == []
 
 
 def test_a_task_that_kills_its_worker_is_given_up_and_the_others_run():
-    pool = Pool(always_dies, 2)
+    pool = Pool(always_dies, processes(2))
     assert ran(pool, 20) == {n: 2 * n for n in range(20) if n != 3}
     assert pool.given_up == [3]
 
 
 def test_an_error_arrives_as_itself():
     with pytest.raises(ValueError, match="three"):
-        ran(Pool(fails, 2), 20)
+        ran(Pool(fails, processes(2)), 20)
 
 
 ORPHANS = """
 import os, time
-from sim.pool import Pool
+from sim.pool import Pool, processes
 
 def slow(number):
     os.write(1, b"%d\\n" % os.getpid())
     time.sleep(30)
 
-for _ in Pool(slow, 2).run(range(2)):
+for _ in Pool(slow, processes(2)).run(range(2), range(2)):
     pass
 """
 

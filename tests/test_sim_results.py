@@ -12,17 +12,17 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from sim.documents import json_pieces, json_text, write_atomically
 from sim.errors import InputError
+from sim.mapped import Mapped
 from sim.results import (
     Manifest,
     ResultRow,
     csv_text,
     input_digest,
-    json_text,
     open_run,
     program_versions,
     read_rows,
-    write_atomically,
 )
 
 ROW = ResultRow(*("replay", "blocking", "nt", "ideal", "-"), 0, "makespan", "us", 1234567.5, 0)
@@ -180,3 +180,18 @@ def test_versions_are_known_without_importing_the_packages(python):
     script = "import sys, sim.results as r; r.program_versions(); print('numpy' in sys.modules)"
     assert python("-c", script).stdout.split() == [b"False"]
     assert program_versions()["numpy"] == np.__version__
+
+
+@pytest.mark.parametrize("count", [0, 1, 3])
+def test_a_document_in_pieces_is_the_document(count):
+    runs = [{"n": n, "deep": {"text": "a\nb", "none": [], "of": [n / 3]}} for n in range(count)]
+    whole = {"a": {"b": [1, {}]}, "runs": runs, "z": None}
+    pieces = list(json_pieces({**whole, "runs": Mapped(runs.__getitem__, range(count))}))
+    assert "".join(pieces) == json_text(whole)
+    assert len(pieces) > count
+
+
+def test_what_json_cannot_say_is_named_in_pieces_too():
+    bad = {"runs": Mapped(lambda n: {"x": math.nan}, range(1))}
+    with pytest.raises(ValueError, match=r"\$\.runs\[0\]\.x"):
+        list(json_pieces(bad))

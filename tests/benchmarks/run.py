@@ -23,6 +23,7 @@ from models.win32.cost_profile import load_profile
 from models.win32.system import NT
 from sim.engine import Steps
 from sim.streams import Replication
+from tests.benchmarks import replications
 
 TRACES = Path(__file__).resolve().parent.parent / "data" / "traces"
 LIVE = 10_000
@@ -38,6 +39,7 @@ def main() -> int:
         replays(path)
     start_up()
     live_processes()
+    replications.main()
     return 0
 
 
