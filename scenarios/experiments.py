@@ -66,12 +66,13 @@ class Experiment:
         sets = tuple((key, shown(_plain(value))) for key, value in parameters.items())
         options = RunOptions(
             name, sets, None if schemes is None else tuple(dict.fromkeys(schemes)), system,
-            profile, replications, seed, jobs, quick,
+            profile, replications, seed, jobs, quick=quick,
         )  # fmt: skip
         _check_choices(spec, options)
         tasks = _tasks(spec, options)
         words = [f"{task.scheme} {task.replication}" for task in tasks]
-        outcomes = Tasks(one_run, tasks, words, jobs, progress=False).results(None)
+        with Tasks(one_run, tasks, words, jobs, progress=False).results(None) as finished:
+            outcomes = tuple(finished)
         replicated = {
             scheme: Replicated(
                 tuple(o for t, o in zip(tasks, outcomes, strict=True) if t.scheme == scheme)

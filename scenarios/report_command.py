@@ -7,8 +7,8 @@ from pathlib import Path
 
 from scenarios.stress_report import stress_report
 from scenarios.stress_subject import read_subject
+from sim.documents import write_atomically
 from sim.errors import InputError
-from sim.results import write_atomically
 
 
 def report(run: str, stress: bool, output: str | None) -> int:
