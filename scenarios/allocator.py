@@ -113,6 +113,7 @@ SPEC = Spec(
     paragraph="allocator",
     parameters=Parameters(),
     quick=(("traces", ("mini-pipeline.ptrec",)), ("execs", 60), ("images", 12)),
+    headlines=((_EXEC, "share"), (_EXEC, "exec_us")),
 )
 
 

@@ -90,6 +90,12 @@ SPEC = Spec(
     paragraph="background",
     parameters=Parameters(),
     quick=(("seconds", (0.1, 0.8, math.inf)), ("compiles", 6)),
+    headlines=(
+        ("way=nowait seconds={seconds[0]}", "prompt_away_us"),
+        ("way=shell seconds={seconds[0]}", "prompt_away_us"),
+        ("way=make jobs={make_jobs} seconds={compile_seconds}", "mean_running"),
+    ),
+    narrow=(("seconds", (0.8,)), ("compiles", 6), ("stub_seconds", 0.1)),
 )
 
 

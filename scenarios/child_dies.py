@@ -75,6 +75,11 @@ SPEC = Spec(
     paragraph="hand-over",
     parameters=Parameters(),
     quick=(("every", 6),),
+    headlines=(
+        ("way=exec step=1 by=TerminateProcess", "lost_us"),
+        ("way=exec step=1 by=TerminateProcess", "left_handles"),
+    ),
+    narrow=(("every", 30),),
 )
 
 

@@ -6,7 +6,7 @@ from typing import Any
 
 import click
 
-from scenarios.cli_words import NOT_NEGATIVE, POSITIVE, SETTING, SYSTEM, check_names
+from scenarios.cli_words import NOT_NEGATIVE, POSITIVE, SETTING, SHARE, SYSTEM, check_names
 
 
 @click.command("run")
@@ -23,7 +23,13 @@ from scenarios.cli_words import NOT_NEGATIVE, POSITIVE, SETTING, SYSTEM, check_n
 @click.option("--scheme", "schemes", multiple=True, metavar="S", help="Scheme (repeatable).")
 @click.option("--system", type=SYSTEM, metavar="nt|9x", help="Windows.")
 @click.option("--profile", metavar="P", help="What things cost: a profile's name or a TOML file.")
-@click.option("--replications", type=POSITIVE, metavar="N")
+@click.option("--replications", type=POSITIVE, metavar="N", help="With --precision at most N.")
+@click.option(
+    "--precision",
+    type=SHARE,
+    metavar="REL",
+    help="Replicate until each headline's mean is known to within this share of it.",
+)
 @click.option("--seed", type=NOT_NEGATIVE, default=1, show_default=True, metavar="N")
 @click.option(
     "--jobs", type=POSITIVE, default=1, show_default=True, metavar="N", help="Processes to use."

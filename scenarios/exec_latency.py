@@ -83,6 +83,11 @@ SPEC = Spec(
     parameters=Parameters(),
     quick=(("heap_kib", (16, 155, 1024, 4096)), ("sockets", (0, 8)), ("creations", 12)),
     system="nt+9x",
+    headlines=tuple(
+        ("heap_kib={common_kib} fds={fds[0]} sockets={sockets[0]}", f"{kind}_p50")
+        for kind in ("spawn", "fork", "exec")
+    ),
+    narrow=(("heap_kib", (155,)), ("fds", (3,)), ("sockets", (0,)), ("creations", 12)),
 )
 
 

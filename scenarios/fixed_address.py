@@ -94,6 +94,8 @@ SPEC = Spec(
     quick=(("dlls", (1, 10, 20)), ("trees", 4000)),
     replications=5,
     quick_replications=2,
+    headlines=(("world=fixed dlls={dlls[0]}", "any_dies"), ("world=xp dlls={dlls[0]}", "any_dies")),
+    narrow=(("dlls", (10,)), ("trees", 4000)),
 )
 
 

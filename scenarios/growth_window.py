@@ -65,6 +65,10 @@ SPEC = Spec(
     schemes=("child-copy",),
     profile="desktop-w11",
     heap_only=True,
+    headlines=(
+        ("child=fork allocation=beyond guard=off", "blocks_lost"),
+        ("child=fork allocation=beyond guard=on", "blocks_lost"),
+    ),
 )
 
 

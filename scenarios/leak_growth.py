@@ -104,6 +104,7 @@ SPEC = Spec(
     paragraph="arguments",
     parameters=Parameters(),
     quick=(("execs", 120), ("images", 12)),
+    headlines=((_WHOLE, "growth_bytes_per_exec"), (_WHOLE, "cygheap_bytes")),
 )
 
 

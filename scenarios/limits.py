@@ -86,6 +86,11 @@ SPEC = Spec(
     paragraph="background",
     parameters=Parameters(),
     quick=(("heap_kib", (16, 155, 1024)), ("commit_mib", 32)),
+    headlines=(
+        ("limit=children way=fork", "after"),
+        ("limit=natives way=spawn heap_kib={heap_kib[0]}", "after"),
+        ("limit=descriptors way=open", "after"),
+    ),
 )
 
 

@@ -78,6 +78,11 @@ SPEC = Spec(
     parameters=Parameters(),
     quick=(("heap_kib", (16, 155, 1024)),),
     system="nt+9x",
+    headlines=(
+        ("kind=fork heap_kib={heap_kib[0]}", "child_us"),
+        ("kind=fork heap_kib={heap_kib[0]}", "child_copied_bytes"),
+    ),
+    narrow=(("heap_kib", (155,)),),
 )
 
 

@@ -45,7 +45,8 @@ class RunOptions:
     schemes: tuple[str, ...] | None = None
     system: str | None = None
     profile: str | None = None
-    replications: int | None = None
+    replications: int | None = None  # with precision the most
+    precision: float | None = None  # relative half-width, between 0 and 1
     seed: int = 1
     jobs: int = 1
     quick: bool = False

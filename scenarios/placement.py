@@ -58,6 +58,7 @@ from models.win32.image import Image, Layout, Part
 from models.win32.system import SYSTEMS
 from scenarios.parameters import check, parameter
 from scenarios.spec import Measured, Outcome, Replicated, Spec
+from sim.design import Factor
 from sim.engine import Steps
 from sim.streams import Replication
 
@@ -97,6 +98,12 @@ SPEC = Spec(
     question=__doc__.splitlines()[0],
     paragraph="place",
     parameters=Parameters(),
+    headlines=((_MOVED, "dangling"), (_MOVED, "faults"), (_LONG, "dangling")),
+    factors=(
+        Factor("shift_kib", levels=(64, -64, 4096)),
+        Factor("execs", low=1, high=12),
+        Factor("long_execs", low=30, high=120),
+    ),
 )
 
 

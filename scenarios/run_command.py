@@ -9,7 +9,7 @@ from __future__ import annotations
 import importlib
 import time
 from collections.abc import Iterable, Iterator
-from dataclasses import asdict, dataclass, fields
+from dataclasses import asdict, fields
 from pathlib import Path
 from types import ModuleType
 from typing import Any
@@ -18,31 +18,22 @@ from models.cygwin import schemes
 from models.win32.cost_profile import Profile, describe, load_profile
 from scenarios.cli_output import print_json, print_table, print_wrapped
 from scenarios.cli_words import check_names, unknown_name
+from scenarios.compare_schemes import compare, print_comparisons
+from scenarios.estimates import in_full, means, trust_document, trust_in_words
+from scenarios.experiment import Carried, Condition, Experiment, Rule, Task, exactly
+from scenarios.headlines import Headline, headlines, kind
 from scenarios.history import met
 from scenarios.options import RunOptions
 from scenarios.parameters import changed
+from scenarios.precision import described, most, until
+from scenarios.precision import in_words as precision_in_words
 from scenarios.run_sources import sources
 from scenarios.spec import Outcome, Replicated, Spec
-from scenarios.tasks import Tasks
 from sim.errors import InputError
-from sim.estimators import mean_interval
 from sim.results import Manifest, ResultRow, content_digest, open_run
-from sim.streams import Replication
+from sim.sample_size import trust
 
 SCHEMA = "cygsim/run/1"
-
-
-@dataclass(frozen=True)
-class Task:
-    """One run of a scenario. Every field is *input*."""
-
-    scenario: str
-    point: Any
-    system: str  # one, or several with + between
-    profile: Profile
-    seed: int
-    scheme: str
-    replication: int
 
 
 def run(options: RunOptions) -> int:
@@ -61,27 +52,20 @@ def report(options: RunOptions) -> dict[str, Any]:
     system = options.system or spec.system
     profile = load_profile(options.profile or spec.profile)
     names = options.schemes or spec.schemes
-    count = options.replications or (
-        spec.quick_replications if options.quick else spec.replications
-    )
+    count, rule = how_many(spec, options)
     directory = None
     if options.out is not None:
         directory = open_run(
             Path(options.out), _manifest(options, point, system, profile, names, count, module)
         )
-    tasks = [
-        Task(options.scenario, point, system, profile, options.seed, name, number)
-        for name in names
-        for number in range(count)
-    ]
-    words = [f"{task.scheme} {task.replication}" for task in tasks]
-    runs = Tasks(one_run, tasks, words, options.jobs, options.progress)
-    outcomes = runs.results(directory)
-    results = {
-        name: Replicated(tuple(o for t, o in zip(tasks, outcomes, strict=True) if t.scheme == name))
-        for name in names
-    }
-    document = _document(spec, module, tasks, outcomes, results)
+    experiment = Experiment(
+        options.scenario, options.seed, options.jobs, options.progress, directory
+    )
+    (carried,) = experiment.carried_out([Condition(point, system, profile, names)], rule)
+    tasks, outcomes, results = carried.tasks, carried.outcomes, carried.results
+    document = _document(spec, module, carried)
+    if options.precision is not None:
+        document["precision"] = described(options.precision, count, carried.decision)
     document["ran"] = {"wall_s": round(time.perf_counter() - began, 3), "jobs": options.jobs}
     if directory is not None:
         from sim import plots
@@ -115,16 +99,6 @@ def _check_choices(spec: Spec, options: RunOptions) -> None:
     check_names("--scheme", "scheme", options.schemes or (), list(dict.fromkeys(known)))
 
 
-def one_run(task: Task) -> Outcome:
-    """Carry one task out. Top-level, so that a pool can send it to a process."""
-    module = importlib.import_module(f"scenarios.{task.scenario}")
-    outcome: Outcome = module.run_point(
-        task.point, task.scheme, task.system, task.profile,
-        Replication(task.seed, task.replication),
-    )  # fmt: skip
-    return outcome
-
-
 def design_point(spec: Spec, options: RunOptions) -> Any:
     """The design point with what --set changes. Raises InputError."""
     point = spec.point(options.quick)
@@ -152,6 +126,8 @@ def _manifest(
         "schemes": list(names),
         "replications": count,
     }
+    if options.precision is not None:
+        parameters["precision"] = options.precision
     inputs = {f"profile {profile.name}": content_digest(describe(profile))}
     if hasattr(module, "inputs"):
         inputs |= module.inputs(point)
@@ -173,14 +149,23 @@ def _rows(tasks: list[Task], outcomes: list[Outcome]) -> Iterator[ResultRow]:
             )  # fmt: skip
 
 
-def _document(
-    spec: Spec,
-    module: ModuleType,
-    tasks: list[Task],
-    outcomes: list[Outcome],
-    results: dict[str, Replicated],
-) -> dict[str, Any]:
-    task = tasks[0]
+def how_many(spec: Spec, options: RunOptions) -> tuple[int, Rule]:
+    """How many replications there are at most, and the rule that says when there are enough."""
+    if options.precision is not None:
+        limit = most(options)
+        return limit, until(spec, options.precision, limit)
+    count = options.replications or (
+        spec.quick_replications if options.quick else spec.replications
+    )
+    return count, exactly(count)
+
+
+def _document(spec: Spec, module: ModuleType, carried: Carried) -> dict[str, Any]:
+    task, results = carried.tasks[0], carried.results
+    count = 1 + max(t.replication for t in carried.tasks)
+    spread = kind(task.profile)
+    belief = trust(spread, count)
+    found = headlines(spec, task.point, results)
     return {
         "schema": SCHEMA,
         "scenario": spec.name,
@@ -189,17 +174,33 @@ def _document(
         "system": task.system,
         "profile": task.profile.name,
         "seed": task.seed,
-        "replications": 1 + max(t.replication for t in tasks),
+        "replications": count,
         "counterfactual": []
         if spec.heap_only or spec.own_machine
         else list(_counterfactual(results, task)),
-        "results": list(_means(tasks, outcomes)),
+        "results": list(means(carried.tasks, carried.outcomes, belief)),
+        "trust": trust_document(belief, spread),
+        "headlines": list(in_full(found, results, belief)),
+        "compare": _compared(results, found, task),
         "conclusions": [
             {"text": text, "label": label}
             for text, label in module.conclusions(results, task.point)
         ],
         "notes": [note for replicated in results.values() for note in replicated.notes],
     }
+
+
+def _compared(
+    results: dict[str, Replicated], found: list[Headline], task: Task
+) -> list[dict[str, Any]]:
+    """Every scheme against the first, and whether both ever met such a machine."""
+    return [
+        {**row, "counterfactual": not all(
+            met(row[side], task.profile, system)
+            for side in "ab" for system in (row["system"] or task.system).split("+")
+        )}
+        for row in compare(results, found)
+    ]  # fmt: skip
 
 
 def _counterfactual(names: Iterable[str], task: Task) -> Iterator[str]:
@@ -209,29 +210,6 @@ def _counterfactual(names: Iterable[str], task: Task) -> Iterator[str]:
         for system in systems:
             if not met(name, task.profile, system):
                 yield name if len(systems) == 1 else f"{name} on {system}"
-
-
-def _means(tasks: list[Task], outcomes: list[Outcome]) -> Iterator[dict[str, Any]]:
-    """Each measure over its replications: the mean with its interval where all have come."""
-    values: dict[tuple[str, str, str, str, str], list[Any]] = {}
-    for task, outcome in zip(tasks, outcomes, strict=True):
-        for row in outcome.rows:
-            key = (task.scheme, row.system or task.system, row.point, row.measure, row.unit)
-            values.setdefault(key, []).append(row.value)
-    for (scheme, system, point, measure, unit), found in values.items():
-        what = {"scheme": scheme, "system": system, "point": point, "measure": measure,
-                "unit": unit}  # fmt: skip
-        if any(isinstance(v, str) for v in found):
-            yield {**what, "value": found[0], "ci95": None, "censored": 0}
-            continue
-        censored = sum(v is None for v in found)
-        interval = None if censored else mean_interval([float(v) for v in found])
-        yield {
-            **what,
-            "value": interval.mean if interval else None,
-            "ci95": interval.limits() if interval else None,
-            "censored": censored,
-        }
 
 
 def _print(
@@ -259,6 +237,14 @@ def _print(
     for name in document["counterfactual"]:
         text = f"{name}, profile {document['profile']}: no such machine ever ran it"
         print_wrapped(f"[counterfactual] {text}", "  ")
+    if count > 1:
+        print_comparisons(document["compare"])
+    if any(one["trusted"] is not None for one in document["headlines"]):
+        print()
+        print_wrapped(trust_in_words(trust(document["trust"]["kind"], count),
+                                     document["trust"]["kind"]))  # fmt: skip
+    if "precision" in document:
+        print_wrapped(precision_in_words(document["precision"]))
     if document["notes"]:
         print("\nblocked or failed:")
         for note in document["notes"]:

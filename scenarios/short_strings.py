@@ -37,6 +37,7 @@ from models.cygwin.cygheap.modern_layout import COMMIT_STEP_BYTES, VARIANTS, M
 from models.win32.cost_profile import Profile
 from scenarios.parameters import check, parameter
 from scenarios.spec import Measured, Outcome, Replicated, Spec, in_words
+from sim.design import Factor
 from sim.streams import Replication
 
 WALKS = {"3.6": "M", "3.5.7": "3.5.7", "index from 1": "index from 1", "store b+1": "store b+1"}
@@ -97,6 +98,11 @@ SPEC = Spec(
     schemes=("child-copy",),
     profile="desktop-w11",
     heap_only=True,
+    headlines=(("chain=exec walk=3.6", "growth_bytes_per_exec"),),
+    factors=(
+        Factor("arguments", levels=("2,2,25", "14", "16,16,16")),
+        Factor("lengths", levels=(",".join(map(str, ENV_2026)), "8,14,77")),
+    ),
 )
 
 

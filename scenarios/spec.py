@@ -8,6 +8,7 @@ from functools import cached_property
 from typing import Any, NamedTuple
 
 from scenarios.options import DEFAULT_PROFILE, DEFAULT_SCHEMES, DEFAULT_SYSTEM
+from sim.design import Factor
 from sim.estimators import Interval, mean_interval
 
 PARAGRAPHS = {  # of the document, in its order -> how each begins
@@ -50,6 +51,10 @@ class Outcome:
             return self._by_key[point, measure, system]
         except KeyError:
             raise KeyError(f"{measure} at {point} {system}".rstrip()) from None
+
+    def has(self, point: str, measure: str, system: str = "") -> bool:
+        """Whether the run has such a measure, come or not."""
+        return (point, measure, system) in self._by_key
 
     @cached_property
     def _by_key(self) -> dict[tuple[str, str, str], Any]:
@@ -149,6 +154,13 @@ class Spec:
     neither scheme nor system nor profile can be chosen, and there are no `places` and nothing to be
     `watched`.  `own_machine`: system and costs follow from what is read, so those two cannot be
     chosen, and there are no `places` either.
+
+    What an experiment needs: `headlines` are the (point, measure) that the scenario is about, the
+    first above all; a point may name parameters, as `heap_kib={common_kib} fds={fds[0]}`.  Where
+    there are none, the first numbers of a run stand for them.  `factors` are what `--design`
+    varies unless a file says otherwise; where there are none they follow from the parameters.
+    `narrow` gives the fields that leave only what the headlines are about, for analyses that need
+    many points.  `terminating`: a run ends by itself, so that replications are what is averaged.
     """
 
     name: str
@@ -163,6 +175,10 @@ class Spec:
     heap_only: bool = False
     own_machine: bool = False
     paragraph: str = ""
+    headlines: tuple[tuple[str, str], ...] = ()
+    factors: tuple[Factor, ...] = ()
+    narrow: tuple[tuple[str, Any], ...] = ()
+    terminating: bool = True
 
     def __post_init__(self) -> None:
         if self.paragraph not in ("", *PARAGRAPHS):

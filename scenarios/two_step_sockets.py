@@ -83,6 +83,11 @@ SPEC = Spec(
     schemes=("blocking", "shared-memory-1.3.3", "1.3.3-two-step", "shared-memory"),
     replications=5,
     quick_replications=2,
+    headlines=(
+        ("child=spawn sockets=1", "took_us"),
+        ("child=spawn sockets=1", "added_us"),
+    ),
+    narrow=(("sockets", (1,)), ("creations", 5)),
 )
 
 

@@ -113,6 +113,7 @@ SPEC = Spec(
     question=__doc__.splitlines()[0],
     paragraph="inheritance",
     parameters=Parameters(),
+    headlines=(("image=fork-child", "top_bytes"), ("image=second-exec", "top_bytes")),
 )
 
 

@@ -69,6 +69,11 @@ SPEC = Spec(
     parameters=Parameters(),
     schemes=("shared-memory-1.3.3", "shared-memory", "blocking"),
     system="nt+9x",
+    headlines=(
+        ("way=fork", "caller_handle_us"),
+        ("way=fork", "both_views_us"),
+        ("way=fork", "child_life_us"),
+    ),
 )
 
 
