@@ -30,6 +30,12 @@ from scenarios.cli_words import NOT_NEGATIVE, POSITIVE, SETTING, SHARE, SYSTEM, 
     metavar="REL",
     help="Replicate until each headline's mean is known to within this share of it.",
 )
+@click.option(
+    "--design",
+    metavar="FILE|KIND[:N]",
+    help="Run every point of a design: a TOML file, or full, 2k, lhs:N, sobol:N or one-at-a-time"
+    " over the scenario's own factors.",
+)
 @click.option("--seed", type=NOT_NEGATIVE, default=1, show_default=True, metavar="N")
 @click.option(
     "--jobs", type=POSITIVE, default=1, show_default=True, metavar="N", help="Processes to use."
@@ -47,11 +53,17 @@ def run(**asked: Any) -> int:
     from scenarios.cli_catalogue import questions
 
     check_names("SCENARIO", "scenario", [asked["scenario"]], list(questions()))
-    from scenarios import run_command
     from scenarios.options import RunOptions
 
     asked["schemes"] = tuple(dict.fromkeys(asked["schemes"])) or None
-    return run_command.run(RunOptions(**asked))
+    options = RunOptions(**asked)
+    if options.design is not None:
+        from scenarios import design_command
+
+        return design_command.run(options)
+    from scenarios import run_command
+
+    return run_command.run(options)
 
 
 @click.command("demo")

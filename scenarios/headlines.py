@@ -28,17 +28,43 @@ class Headline(NamedTuple):
         return f"{self.measure} at {self.point} {self.system}".rstrip()
 
 
+class Role(NamedTuple):
+    """A headline as the scenario names it: the same at all design points."""
+
+    at: str  # the point, with the names of parameters in it
+    measure: str
+    unit: str
+    system: str
+
+    def words(self) -> str:
+        """Measure, point and system."""
+        return f"{self.measure} at {self.at} {self.system}".rstrip()
+
+
 def headlines(spec: Spec, point: Any, results: Mapping[str, Replicated]) -> list[Headline]:
     """What the scenario is about, on each system; measures that no scheme has are left out."""
-    wanted = [(at.format(**_texts(point)), measure) for at, measure in spec.headlines]
+    return list(by_role(spec, point, results).values())
+
+
+def by_role(spec: Spec, point: Any, results: Mapping[str, Replicated]) -> dict[Role, Headline]:
+    """The same by what the scenario calls each."""
     there: dict[Headline, int] = {}
     for replicated in results.values():
         for row in replicated.rows:
             if not isinstance(row.value, str):
                 key = Headline(row.point, row.measure, row.unit, row.system)
                 there[key] = there.get(key, 0) + 1
-    found = [h for w in wanted for h in there if (h.point, h.measure) == w]
-    return found or [h for h, count in there.items() if count == len(results)][:MOST]
+    texts = _texts(point)
+    found = {
+        Role(at, measure, h.unit, h.system): h
+        for at, measure in spec.headlines
+        for h in there
+        if (h.point, h.measure) == (at.format(**texts), measure)
+    }
+    if found:
+        return found
+    common = [h for h, count in there.items() if count == len(results)][:MOST]
+    return {Role(*h): h for h in common}
 
 
 def values(replicated: Replicated, headline: Headline) -> list[float | None] | None:

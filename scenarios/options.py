@@ -47,6 +47,7 @@ class RunOptions:
     profile: str | None = None
     replications: int | None = None  # with precision the most
     precision: float | None = None  # relative half-width, between 0 and 1
+    design: str | None = None  # TOML file, or KIND[:POINTS]
     seed: int = 1
     jobs: int = 1
     quick: bool = False

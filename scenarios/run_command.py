@@ -8,14 +8,14 @@ from __future__ import annotations
 
 import importlib
 import time
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import asdict, fields
 from pathlib import Path
 from types import ModuleType
 from typing import Any
 
 from models.cygwin import schemes
-from models.win32.cost_profile import Profile, describe, load_profile
+from models.win32.cost_profile import describe, load_profile
 from scenarios.cli_output import print_json, print_table, print_wrapped
 from scenarios.cli_words import check_names, unknown_name
 from scenarios.compare_schemes import compare, print_comparisons
@@ -47,21 +47,16 @@ def report(options: RunOptions) -> dict[str, Any]:
     began = time.perf_counter()
     module = importlib.import_module(f"scenarios.{options.scenario}")
     spec: Spec = module.SPEC
-    _check_choices(spec, options)
-    point = design_point(spec, options)
-    system = options.system or spec.system
-    profile = load_profile(options.profile or spec.profile)
-    names = options.schemes or spec.schemes
+    base = base_condition(spec, options)
+    point, system, profile = base.point, base.system, base.profile
     count, rule = how_many(spec, options)
     directory = None
     if options.out is not None:
-        directory = open_run(
-            Path(options.out), _manifest(options, point, system, profile, names, count, module)
-        )
+        directory = open_run(Path(options.out), manifest(options, base, count, module))
     experiment = Experiment(
         options.scenario, options.seed, options.jobs, options.progress, directory
     )
-    (carried,) = experiment.carried_out([Condition(point, system, profile, names)], rule)
+    (carried,) = experiment.carried_out([base], rule)
     tasks, outcomes, results = carried.tasks, carried.outcomes, carried.results
     document = _document(spec, module, carried)
     if options.precision is not None:
@@ -70,7 +65,7 @@ def report(options: RunOptions) -> dict[str, Any]:
     if directory is not None:
         from sim import plots
 
-        directory.write_results(_rows(tasks, outcomes))
+        directory.write_results(rows(tasks, outcomes))
         drawn = module.figures(results, point, system, profile, options.seed, options.quick)
         for stem, figure in drawn:
             plots.save(figure, Path(options.out or ".") / stem)
@@ -110,28 +105,55 @@ def design_point(spec: Spec, options: RunOptions) -> Any:
     return point
 
 
-def _manifest(
+def base_condition(spec: Spec, options: RunOptions) -> Condition:
+    """What the scenario is run with where nothing is varied. Raises InputError."""
+    _check_choices(spec, options)
+    return Condition(
+        design_point(spec, options),
+        options.system or spec.system,
+        load_profile(options.profile or spec.profile),
+        options.schemes or spec.schemes,
+    )
+
+
+def manifest(
     options: RunOptions,
-    point: Any,
-    system: str,
-    profile: Profile,
-    names: tuple[str, ...],
+    base: Condition,
     count: int,
     module: ModuleType,
+    more: Mapping[str, Any] | None = None,
 ) -> Manifest:
+    """What the run is; `more` is what an experiment adds to its parameters."""
     parameters = {
-        **{key: _plain(value) for key, value in asdict(point).items()},
-        "system": system,
-        "profile": profile.name,
-        "schemes": list(names),
+        **_parameters(base.point),
+        "system": base.system,
+        "profile": base.profile.name,
+        "schemes": list(base.schemes),
         "replications": count,
+        **(more or {}),
     }
     if options.precision is not None:
         parameters["precision"] = options.precision
-    inputs = {f"profile {profile.name}": content_digest(describe(profile))}
+    inputs = {f"profile {base.profile.name}": content_digest(describe(base.profile))}
     if hasattr(module, "inputs"):
-        inputs |= module.inputs(point)
+        inputs |= module.inputs(base.point)
     return Manifest(["run", options.scenario], options.seed, parameters, inputs)
+
+
+def _parameters(point: Any) -> dict[str, Any]:
+    return {key: _plain(value) for key, value in asdict(point).items()}
+
+
+def base_document(spec: Spec, base: Condition, seed: int) -> dict[str, Any]:
+    """What every document of a scenario's run begins with."""
+    return {
+        "scenario": spec.name,
+        "question": spec.question,
+        "parameters": _parameters(base.point),
+        "system": base.system,
+        "profile": base.profile.name,
+        "seed": seed,
+    }
 
 
 def _plain(value: Any) -> Any:
@@ -140,7 +162,8 @@ def _plain(value: Any) -> Any:
     return "never" if value == float("inf") else value
 
 
-def _rows(tasks: list[Task], outcomes: list[Outcome]) -> Iterator[ResultRow]:
+def rows(tasks: list[Task], outcomes: list[Outcome]) -> Iterator[ResultRow]:
+    """The rows of results.csv."""
     for task, outcome in zip(tasks, outcomes, strict=True):
         for row in outcome.rows:
             yield ResultRow(
@@ -168,12 +191,7 @@ def _document(spec: Spec, module: ModuleType, carried: Carried) -> dict[str, Any
     found = headlines(spec, task.point, results)
     return {
         "schema": SCHEMA,
-        "scenario": spec.name,
-        "question": spec.question,
-        "parameters": {key: _plain(value) for key, value in asdict(task.point).items()},
-        "system": task.system,
-        "profile": task.profile.name,
-        "seed": task.seed,
+        **base_document(spec, carried.condition, task.seed),
         "replications": count,
         "counterfactual": []
         if spec.heap_only or spec.own_machine
