@@ -36,6 +36,17 @@ from scenarios.cli_words import NOT_NEGATIVE, POSITIVE, SETTING, SHARE, SYSTEM, 
     help="Run every point of a design: a TOML file, or full, 2k, lhs:N, sobol:N or one-at-a-time"
     " over the scenario's own factors.",
 )
+@click.option(
+    "--inputs",
+    is_flag=True,
+    help="Two intervals for each headline: of replications, and of the assumed costs, each from"
+    " half to twice its value.",
+)
+@click.option(
+    "--sensitivity",
+    metavar="lhs:N|sobol:N",
+    help="Which assumed costs matter: a tornado, and ranks (lhs) or Sobol indices over N points.",
+)
 @click.option("--seed", type=NOT_NEGATIVE, default=1, show_default=True, metavar="N")
 @click.option(
     "--jobs", type=POSITIVE, default=1, show_default=True, metavar="N", help="Processes to use."
@@ -57,6 +68,10 @@ def run(**asked: Any) -> int:
 
     asked["schemes"] = tuple(dict.fromkeys(asked["schemes"])) or None
     options = RunOptions(**asked)
+    if options.inputs or options.sensitivity is not None:
+        from scenarios import inputs_command
+
+        return inputs_command.run(options)
     if options.design is not None:
         from scenarios import design_command
 

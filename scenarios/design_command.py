@@ -208,7 +208,7 @@ def _figures(folder: Path, spec: Spec, carried: Sequence[Carried]) -> None:
             for name, some in each.items()
         }
         about = effects.title(spec, carried, role)
-        title = f"{about}: {len(carried)} design points, {count} replications each"
+        title = f"{about}\n{len(carried)} design points, {count} replications each"
         figure = plots_design.over_factors(
             settings, series, f"{role.measure.removesuffix('_us')} [{unit or 1}]", title
         )

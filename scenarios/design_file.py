@@ -46,12 +46,12 @@ class AskedFactor(NamedTuple):
     about: float | None = None
 
 
-def read(text: str) -> Asked:
-    """The design in a file, or in the short form. Raises InputError."""
+def read(text: str, option: str = "--design") -> Asked:
+    """The design in a file, or in the short form that `option` has. Raises InputError."""
     if text.endswith(".toml") or "/" in text or "\\" in text:
         return _from_file(text)
     kind, colon, number = text.partition(":")
-    where = f"--design {text[:60]}"
+    where = f"{option} {text[:60]}"
     return Asked(where, _kind(where, kind), _points(where, kind, number if colon else None), ())
 
 

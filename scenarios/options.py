@@ -48,6 +48,8 @@ class RunOptions:
     replications: int | None = None  # with precision the most
     precision: float | None = None  # relative half-width, between 0 and 1
     design: str | None = None  # TOML file, or KIND[:POINTS]
+    inputs: bool = False  # two intervals
+    sensitivity: str | None = None  # lhs[:POINTS] or sobol[:POINTS]
     seed: int = 1
     jobs: int = 1
     quick: bool = False
