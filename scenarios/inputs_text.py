@@ -69,7 +69,8 @@ def _print_curve(split: Mapping[str, Any]) -> None:
         "over the share of CreateProcess in a creation (the rest is the child's loader), "
         "which no measurement tells:"
     )
-    for what, rows in _grouped(split["rows"]):
+    for what, every in _grouped(split["rows"]):
+        rows = [row for row in every if row["minus"] is None]  # the document has differences too
         means = [one["mean"] for row in rows for one in row["means"] if one["mean"] is not None]
         unit, scale = scaled(rows[0]["unit"], max(map(abs, means), default=0.0))
         print()
@@ -205,7 +206,7 @@ def _name(row: Mapping[str, Any]) -> str:
 
 
 def _column(row: Mapping[str, Any]) -> str:
-    return short(_name(row)).replace("shared", "shm") if row["minus"] else short(_name(row))
+    return short(_name(row))
 
 
 def _plain(text: str) -> str:
