@@ -11,25 +11,24 @@ from typing import Any
 
 from scenarios.experiment import Condition, Rule
 from scenarios.headlines import alike, headlines, kind, numbers
-from scenarios.options import RunOptions
 from scenarios.spec import Replicated, Spec
 from sim.errors import InputError
 from sim.sample_size import LEAST, needed_replications
 from sim.stopping import MOST, Decision, next_replications, together
 
-_ALIKE = "every replication is alike, since nothing in what is asked is drawn at random"
+ALIKE = "every replication is alike, since nothing in what is asked is drawn at random"
 
 
-def most(options: RunOptions) -> int:
+def most(replications: int | None) -> int:
     """How many replications there may be: what --replications says. Raises InputError."""
-    if options.replications is None:
+    if replications is None:
         return MOST
-    if options.replications < LEAST:
+    if replications < LEAST:
         raise InputError(
-            f"--replications {options.replications}", f"with --precision at least {LEAST} are run",
+            f"--replications {replications}", f"with --precision at least {LEAST} are run",
             f"{LEAST} or more: it is the most then",
         )  # fmt: skip
-    return options.replications
+    return replications
 
 
 def until(spec: Spec, precision: float, limit: int) -> Rule:
@@ -60,7 +59,7 @@ def _decision(
         each.append(decision._replace(why=f"{headline.words()} under {scheme}: {decision.why}"))
     count = len(next(iter(results.values())).outcomes)
     if not drawn:
-        return Decision(True, all(d.reached for d in each), count, 0.0, _ALIKE)
+        return Decision(True, all(d.reached for d in each), count, 0.0, ALIKE)
     decision = together(each)
     if decision.stop and decision.reached:
         aim = precision / (1 + precision)

@@ -27,9 +27,10 @@ from scenarios.cli_output import print_json
 from scenarios.history import met
 from scenarios.options import ReplayOptions
 from scenarios.replay_compare import compare
+from scenarios.replay_rounds import carried_out as carried_out_in_rounds
+from scenarios.replay_rounds import limit
 from scenarios.replay_tables import print_report
 from scenarios.run_sources import sources
-from scenarios.tasks import Tasks
 from sim.results import Manifest, ResultRow, content_digest, input_digest, open_run
 from sim.streams import Replication
 
@@ -77,13 +78,11 @@ def results_of(options: ReplayOptions) -> dict[str, Any]:
     directory = None
     if options.out is not None:
         directory = open_run(Path(options.out), _manifest(options, workload, profile))
-    tasks = [(name, number) for name in options.schemes for number in range(options.replications)]
-    runs = Tasks(
-        partial(one_run, workload, profile, options), tasks,
-        [f"{name} {number}" for name, number in tasks], options.jobs, options.progress,
-    )  # fmt: skip
-    results = runs.results(directory)
+    work = partial(one_run, workload, profile, options)
+    results, precision = carried_out_in_rounds(work, options, profile, directory)
     document = _document(options, workload, profile, results)
+    if precision is not None:
+        document["precision"] = precision
     document["ran"] = {"wall_s": round(time.perf_counter() - began, 3), "jobs": options.jobs}
     if directory is not None:
         from scenarios.replay_figures import write_figures
@@ -164,7 +163,7 @@ def _document(
 
 
 def _manifest(options: ReplayOptions, workload: Workload, profile: Profile) -> Manifest:
-    named = {
+    named: dict[str, Any] = {
         "schemes": list(options.schemes),
         "system": options.system,
         "profile": profile.name,
@@ -175,8 +174,10 @@ def _manifest(options: ReplayOptions, workload: Workload, profile: Profile) -> M
         "vfork": options.vfork,
         "set": [f"{key}={value}" for key, value in options.sets],
         "until_s": options.until_s,
-        "replications": options.replications,
+        "replications": limit(options),
     }
+    if options.precision is not None:
+        named["precision"] = options.precision
     inputs = {f"profile {profile.name}": content_digest(describe(profile))}
     if options.trace != "-":
         inputs[Path(options.trace).name] = input_digest(Path(options.trace))

@@ -175,7 +175,7 @@ def rows(tasks: list[Task], outcomes: list[Outcome]) -> Iterator[ResultRow]:
 def how_many(spec: Spec, options: RunOptions) -> tuple[int, Rule]:
     """How many replications there are at most, and the rule that says when there are enough."""
     if options.precision is not None:
-        limit = most(options)
+        limit = most(options.replications)
         return limit, until(spec, options.precision, limit)
     count = options.replications or (
         spec.quick_replications if options.quick else spec.replications

@@ -157,6 +157,23 @@ def test_there_is_an_upper_limit(capsys):
     assert found["why"].endswith("12 replications were not enough")
 
 
+MINI = Path(__file__).parent / "data" / "traces" / "mini-pipeline.ptrec.jsonl.gz"
+
+
+def test_a_replay_goes_on_until_its_makespans_are_known(capsys, tmp_path):
+    words = ("replay", MINI, "--precision", 0.1, "--scheme", "shared-memory")
+    found = document(capsys, *words, "--out", tmp_path / "out")
+    said = found["precision"]
+    assert said["reached"]
+    assert said["relative_half_width"] <= 0.1 / 1.1
+    assert [run["replication"] for run in found["runs"]] == list(range(said["replications"]))
+    assert said["replications"] >= 10
+    assert document(capsys, *words, "--jobs", 2) == found
+    few = document(capsys, *words, "--profile", "ideal")["precision"]
+    assert few["replications"] == 10
+    assert "--replications 4: with" in refused(capsys, *words, "--replications", 4)
+
+
 # -- designs ------------------------------------------------------------------------------------
 
 DESIGN = """
