@@ -114,6 +114,7 @@ SPEC = Spec(
     parameters=Parameters(),
     quick=(("traces", ("mini-pipeline.ptrec",)), ("execs", 60), ("images", 12)),
     limits=("times: a machine of today, scaled by cpu_scale", "recorded argument sets only"),
+    headlines=((_EXEC, "share"), (_EXEC, "exec_us")),
 )
 
 

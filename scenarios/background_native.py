@@ -97,6 +97,12 @@ SPEC = Spec(
         "native programs sleep for T: they use no processor, no console and no pipe",
         "signals but those to a stub are not modelled",
     ),
+    headlines=(
+        ("way=nowait seconds={seconds[0]}", "prompt_away_us"),
+        ("way=shell seconds={seconds[0]}", "prompt_away_us"),
+        ("way=make jobs={make_jobs} seconds={compile_seconds}", "mean_running"),
+    ),
+    narrow=(("seconds", (0.8,)), ("compiles", 6), ("stub_seconds", 0.1)),
 )
 
 

@@ -83,6 +83,11 @@ SPEC = Spec(
         "not for every step",
         "death by TerminateProcess or access violation; a child that hangs is not asked after",
     ),
+    headlines=(
+        ("way=exec step=1 by=TerminateProcess", "lost_us"),
+        ("way=exec step=1 by=TerminateProcess", "left_handles"),
+    ),
+    narrow=(("every", 30),),
 )
 
 

@@ -6,7 +6,16 @@ from typing import Any
 
 import click
 
-from scenarios.cli_words import NOT_NEGATIVE, OUTCOME, POSITIVE, SECONDS, SETTING, SYSTEM, VFORK
+from scenarios.cli_words import (
+    NOT_NEGATIVE,
+    OUTCOME,
+    POSITIVE,
+    SECONDS,
+    SETTING,
+    SHARE,
+    SYSTEM,
+    VFORK,
+)
 
 
 @click.command("replay")
@@ -70,6 +79,12 @@ from scenarios.cli_words import NOT_NEGATIVE, OUTCOME, POSITIVE, SECONDS, SETTIN
     help="Exit with 1 if a run ends otherwise: finished, blocked, failed or cut.",
 )
 @click.option("--replications", type=POSITIVE, default=1, show_default=True, metavar="N")
+@click.option(
+    "--precision",
+    type=SHARE,
+    metavar="REL",
+    help="Replicate until each scheme's makespan is known to within this share of it.",
+)
 @click.option("--seed", type=NOT_NEGATIVE, default=1, show_default=True, metavar="N")
 @click.option(
     "--jobs", type=POSITIVE, default=1, show_default=True, metavar="N", help="Processes to use."

@@ -6,7 +6,7 @@ from typing import Any
 
 import click
 
-from scenarios.cli_words import NOT_NEGATIVE, POSITIVE, SETTING, SYSTEM, check_names
+from scenarios.cli_words import NOT_NEGATIVE, POSITIVE, SETTING, SHARE, SYSTEM, check_names
 
 
 @click.command("run")
@@ -23,7 +23,30 @@ from scenarios.cli_words import NOT_NEGATIVE, POSITIVE, SETTING, SYSTEM, check_n
 @click.option("--scheme", "schemes", multiple=True, metavar="S", help="Scheme (repeatable).")
 @click.option("--system", type=SYSTEM, metavar="nt|9x", help="Windows.")
 @click.option("--profile", metavar="P", help="What things cost: a profile's name or a TOML file.")
-@click.option("--replications", type=POSITIVE, metavar="N")
+@click.option("--replications", type=POSITIVE, metavar="N", help="With --precision at most N.")
+@click.option(
+    "--precision",
+    type=SHARE,
+    metavar="REL",
+    help="Replicate until each headline's mean is known to within this share of it.",
+)
+@click.option(
+    "--design",
+    metavar="FILE|KIND[:N]",
+    help="Run every point of a design: a TOML file, or full, 2k, lhs:N, sobol:N or one-at-a-time"
+    " over the scenario's own factors.",
+)
+@click.option(
+    "--inputs",
+    is_flag=True,
+    help="Two intervals for each headline: of replications, and of the assumed costs, each from"
+    " half to twice its value.",
+)
+@click.option(
+    "--sensitivity",
+    metavar="lhs:N|sobol:N",
+    help="Which assumed costs matter: a tornado, and ranks (lhs) or Sobol indices over N points.",
+)
 @click.option("--seed", type=NOT_NEGATIVE, default=1, show_default=True, metavar="N")
 @click.option(
     "--jobs", type=POSITIVE, default=1, show_default=True, metavar="N", help="Processes to use."
@@ -42,11 +65,21 @@ def run(**asked: Any) -> int:
     from scenarios.cli_catalogue import questions
 
     check_names("SCENARIO", "scenario", [asked["scenario"]], list(questions()))
-    from scenarios import run_command
     from scenarios.options import RunOptions
 
     asked["schemes"] = tuple(dict.fromkeys(asked["schemes"])) or None
-    return run_command.run(RunOptions(**asked))
+    options = RunOptions(**asked)
+    if options.inputs or options.sensitivity is not None:
+        from scenarios import inputs_command
+
+        return inputs_command.run(options)
+    if options.design is not None:
+        from scenarios import design_command
+
+        return design_command.run(options)
+    from scenarios import run_command
+
+    return run_command.run(options)
 
 
 @click.command("demo")

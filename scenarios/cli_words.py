@@ -150,6 +150,25 @@ class Seconds(click.ParamType[float]):
         return seconds
 
 
+class Share(click.ParamType[float]):
+    """A number between 0 and 1."""
+
+    name = "share"
+    allowed = "a number above 0 and below 1, as 0.05"
+
+    def convert(
+        self, value: object, param: click.Parameter | None, ctx: click.Context | None
+    ) -> float:
+        """The number itself; click's error for anything else, NaN among it."""
+        try:
+            share = float(str(value))
+        except ValueError:
+            self.fail(f"{str(value)[:40]!r} is not a number", param, ctx)
+        if not 0 < share < 1:
+            self.fail(f"{value} is not in range", param, ctx)
+        return share
+
+
 class Setting(click.ParamType[tuple[str, str]]):
     """`KEY=VALUE`. Which keys there are is for the command to say."""
 
@@ -208,6 +227,7 @@ POSITIVE = Whole(1)
 NOT_NEGATIVE = Whole(0)
 SECONDS = Seconds()
 SETTING = Setting()
+SHARE = Share()
 SYSTEM = OneOf("nt", "9x")
 VFORK = OneOf("era", "fork")
 OUTCOME = OneOf("finished", "blocked", "failed", "cut")

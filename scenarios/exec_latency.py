@@ -98,6 +98,11 @@ SPEC = Spec(
         "program data and user heap are the profile's",
         "one process makes children one by one; server_load has several at once",
     ),
+    headlines=tuple(
+        ("heap_kib={common_kib} fds={fds[0]} sockets={sockets[0]}", f"{kind}_p50")
+        for kind in ("spawn", "fork", "exec")
+    ),
+    narrow=(("heap_kib", (155,)), ("fds", (3,)), ("sockets", (0,)), ("creations", 12)),
 )
 
 

@@ -18,15 +18,14 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from models.win32.cost_profile import load_profile
 from scenarios.cli_catalogue import questions
 from scenarios.cli_words import check_names
+from scenarios.experiment import Experiment as Runs
 from scenarios.options import RunOptions
 from scenarios.parameters import shown
-from scenarios.run_command import Task, _check_choices, _rows, design_point, one_run
+from scenarios.run_command import base_condition, how_many, rows
 from scenarios.spec import Replicated, Spec
 from scenarios.stress_subject import read_subject
-from scenarios.tasks import Tasks
 from sim.estimators import mean_interval
 from sim.results import ResultRow
 
@@ -66,22 +65,18 @@ class Experiment:
         sets = tuple((key, shown(_plain(value))) for key, value in parameters.items())
         options = RunOptions(
             name, sets, None if schemes is None else tuple(dict.fromkeys(schemes)), system,
-            profile, replications, seed, jobs, quick=quick,
+            profile, replications, seed=seed, jobs=jobs, quick=quick,
         )  # fmt: skip
-        _check_choices(spec, options)
-        tasks = _tasks(spec, options)
-        words = [f"{task.scheme} {task.replication}" for task in tasks]
-        with Tasks(one_run, tasks, words, jobs, progress=False).results(None) as finished:
-            outcomes = tuple(finished)
-        replicated = {
-            scheme: Replicated(
-                tuple(o for t, o in zip(tasks, outcomes, strict=True) if t.scheme == scheme)
-            )
-            for scheme in dict.fromkeys(task.scheme for task in tasks)
-        }
-        said = list(module.conclusions(replicated, tasks[0].point))
-        rows = list(_rows(tasks, outcomes))
-        return cls(name, spec.question, spec.limits, rows, said, replicated)
+        base = base_condition(spec, options)
+        _, rule = how_many(spec, options)
+        with Runs(name, seed, jobs, progress=False) as runs:
+            (carried,) = runs.carried_out([base], rule)
+            found = list(rows(carried.tasks, carried.outcomes))
+            replicated = {
+                scheme: Replicated(tuple(some.outcomes)) for scheme, some in carried.results.items()
+            }
+        said = list(module.conclusions(replicated, base.point))
+        return cls(name, spec.question, spec.limits, found, said, replicated)
 
     @classmethod
     def read(cls, folder: str | Path) -> Experiment:
@@ -128,18 +123,6 @@ class Experiment:
                 found = mean_interval(group["value"].tolist(), level)
                 rows.append((*where, found.replications, found.mean, found.low, found.high))
         return pandas.DataFrame(rows, columns=[*keys, "replications", "mean", "low", "high"])
-
-
-def _tasks(spec: Spec, options: RunOptions) -> list[Task]:
-    """One task for each scheme and replication, in the order of `cygsim run`."""
-    point = design_point(spec, options)
-    profile = load_profile(options.profile or spec.profile)
-    count = spec.quick_replications if options.quick else spec.replications
-    return [
-        Task(spec.name, point, options.system or spec.system, profile, options.seed, name, number)
-        for name in options.schemes or spec.schemes
-        for number in range(options.replications or count)
-    ]
 
 
 def _plain(value: Any) -> Any:

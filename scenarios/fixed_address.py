@@ -101,6 +101,8 @@ SPEC = Spec(
         "what overlaps is checked against reported failures that name addresses, how often "
         "against no data",
     ),
+    headlines=(("world=fixed dlls={dlls[0]}", "any_dies"), ("world=xp dlls={dlls[0]}", "any_dies")),
+    narrow=(("dlls", (10,)), ("trees", 4000)),
 )
 
 

@@ -71,6 +71,10 @@ SPEC = Spec(
         "meets the window is not asked",
         "how real programs of several threads allocate was not measured",
     ),
+    headlines=(
+        ("child=fork allocation=beyond guard=off", "blocks_lost"),
+        ("child=fork allocation=beyond guard=on", "blocks_lost"),
+    ),
 )
 
 

@@ -95,6 +95,9 @@ def _scenario(folder: Path, manifest: Mapping[str, Any], asked: HeapOptions) -> 
         raise InputError(str(folder), f"{name} has heaps but no processes", "a run of processes")
     if module.SPEC.own_machine:
         raise InputError(str(folder), f"{name} compares calls, not heaps", "another run")
+    if {"design", "inputs", "sensitivity"} & p.keys():
+        what = "it has the points of a design, each of them a run"
+        raise InputError(str(folder), what, "the run of one point, as `cygsim run --set` makes it")
     scheme, number = _choice(asked, p)
     fields = [key for key in p if hasattr(module.SPEC.parameters, key)]
     options = RunOptions(name, tuple((key, _setting(p[key])) for key in fields))

@@ -111,6 +111,7 @@ SPEC = Spec(
         "sizes of the argument sets are those of recorded workloads of today, or chosen",
         "the eras' 32-bit heaps; Cygwin 3.6 is in short_strings",
     ),
+    headlines=((_WHOLE, "growth_bytes_per_exec"), (_WHOLE, "cygheap_bytes")),
 )
 
 

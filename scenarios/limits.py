@@ -93,6 +93,11 @@ SPEC = Spec(
         "what a process commits (process_commit) is assumed, and so is how many natives fit",
         "one process asks; limits of a whole machine other than its commit are left out",
     ),
+    headlines=(
+        ("limit=children way=fork", "after"),
+        ("limit=natives way=spawn heap_kib={heap_kib[0]}", "after"),
+        ("limit=descriptors way=open", "after"),
+    ),
 )
 
 

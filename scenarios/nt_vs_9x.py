@@ -84,6 +84,11 @@ SPEC = Spec(
         "both systems meet the same costs of the profile; on 9x nearly all are estimates",
         "address space beyond the heap's place, DLLs and the 16-bit side are left out",
     ),
+    headlines=(
+        ("kind=fork heap_kib={heap_kib[0]}", "child_us"),
+        ("kind=fork heap_kib={heap_kib[0]}", "child_copied_bytes"),
+    ),
+    narrow=(("heap_kib", (155,)),),
 )
 
 

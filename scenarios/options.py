@@ -28,7 +28,8 @@ class ReplayOptions:
     sets: tuple[tuple[str, str], ...] = ()  # (key, value) over the profile, in order
     until_s: float | None = None  # horizon [s]; None: until nothing happens any more
     expect: str | None = None  # outcome that every run must have for exit code 0
-    replications: int = 1
+    replications: int = 1  # with precision the most, if more than 1
+    precision: float | None = None  # relative half-width of each makespan, between 0 and 1
     seed: int = 1
     jobs: int = 1
     cluster: str | None = None  # address of a Dask scheduler; None: processes of this machine
@@ -46,7 +47,11 @@ class RunOptions:
     schemes: tuple[str, ...] | None = None
     system: str | None = None
     profile: str | None = None
-    replications: int | None = None
+    replications: int | None = None  # with precision the most
+    precision: float | None = None  # relative half-width, between 0 and 1
+    design: str | None = None  # TOML file, or KIND[:POINTS]
+    inputs: bool = False  # two intervals
+    sensitivity: str | None = None  # lhs[:POINTS] or sobol[:POINTS]
     seed: int = 1
     jobs: int = 1
     cluster: str | None = None  # address of a Dask scheduler; None: processes of this machine

@@ -95,8 +95,14 @@ def described(point: Any) -> list[dict[str, Any]]:
     ]
 
 
-def changed(point: Any, key: str, text: str) -> Any:
-    """The design point with one parameter set from the command line.
+def allowed_of(field: dataclasses.Field[Any]) -> Allowed | AllowedText:
+    """What the values of a parameter may be."""
+    allowed: Allowed | AllowedText = field.metadata[_KEY]
+    return allowed
+
+
+def changed(point: Any, key: str, text: str, where: str = "--set ") -> Any:
+    """The design point with one parameter set; `where` stands before its key in messages.
 
     `@FILE` is the values of a list, one a line. Raises InputError for text that is no such value,
     and for a value that is not allowed.
@@ -110,13 +116,13 @@ def changed(point: Any, key: str, text: str) -> Any:
         try:
             value = _like(default, text)
         except ValueError:
-            raise InputError(f"--set {key}", f"{text[:40]!r} is not such a value", rule) from None
+            raise InputError(f"{where}{key}", f"{text[:40]!r} is not such a value", rule) from None
     if (wrong := _wrong(field, value)) is not None:
-        raise InputError(f"--set {key}", f"{wrong} is out of range", rule)
+        raise InputError(f"{where}{key}", f"{wrong} is out of range", rule)
     try:
         return dataclasses.replace(point, **{key: value})
     except ValueError as error:  # a rule of the scenario's own, about several values
-        raise InputError(f"--set {key}", str(error), rule) from None
+        raise InputError(f"{where}{key}", str(error), rule) from None
 
 
 def shown(value: Any) -> str:

@@ -58,6 +58,7 @@ from models.win32.image import Image, Layout, Part
 from models.win32.system import SYSTEMS
 from scenarios.parameters import check, parameter
 from scenarios.spec import Measured, Outcome, Replicated, Spec
+from sim.design import Factor
 from sim.engine import Steps
 from sim.streams import Replication
 
@@ -102,6 +103,12 @@ SPEC = Spec(
         "pointers are followed up to main(); what the program does later is not asked",
         "the places of later releases are taken from their sources, with the layouts that are "
         "assumed there",
+    ),
+    headlines=((_MOVED, "dangling"), (_MOVED, "faults"), (_LONG, "dangling")),
+    factors=(
+        Factor("shift_kib", levels=(64, -64, 4096)),
+        Factor("execs", low=1, high=12),
+        Factor("long_execs", low=30, high=120),
     ),
 )
 

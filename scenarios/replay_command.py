@@ -28,10 +28,11 @@ from scenarios.cli_output import print_json
 from scenarios.history import met
 from scenarios.options import ReplayOptions
 from scenarios.replay_compare import compare
+from scenarios.replay_rounds import carried_out as carried_out_in_rounds
+from scenarios.replay_rounds import limit
 from scenarios.replay_tables import print_report
 from scenarios.result_rows import replay_rows
 from scenarios.run_sources import sources
-from scenarios.tasks import Tasks
 from sim.mapped import Mapped
 from sim.results import Manifest, content_digest, input_digest, open_run
 from sim.streams import Replication
@@ -83,13 +84,11 @@ def _carried(options: ReplayOptions) -> Iterator[dict[str, Any]]:
     directory = None
     if options.out is not None:
         directory = open_run(Path(options.out), _manifest(options, workload, profile))
-    tasks = Mapped(partial(_task, options), range(len(options.schemes) * options.replications))
-    runs = Tasks(
-        partial(one_run, workload, profile, options), tasks, Mapped("{0[0]} {0[1]}".format, tasks),
-        options.jobs, options.progress, options.cluster,
-    )  # fmt: skip
-    with runs.results(directory) as results:
+    work = partial(one_run, workload, profile, options)
+    with carried_out_in_rounds(work, options, profile, directory) as (results, precision):
         document = _document(options, workload, profile, results)
+        if precision is not None:
+            document["precision"] = precision
         document["ran"] = {"wall_s": round(time.perf_counter() - began, 3), "jobs": options.jobs}
         if directory is not None:
             from scenarios.replay_figures import write_figures
@@ -99,15 +98,10 @@ def _carried(options: ReplayOptions) -> Iterator[dict[str, Any]]:
                 for found in results
                 for row in replay_rows(found, options.system, profile.name, workload.name)
             )
-            first = list(results[:: options.replications])
+            first = list(results[:: len(results) // len(options.schemes)])
             write_figures(Path(options.out or "."), workload, first)
             directory.finish({**document["ran"], "from": sources(options.trace, options.profile)})
         yield document
-
-
-def _task(options: ReplayOptions, number: int) -> tuple[str, int]:
-    """(scheme, replication) of a task: scheme by scheme, each with all its replications."""
-    return options.schemes[number // options.replications], number % options.replications
 
 
 def loaded(options: ReplayOptions) -> Workload:
@@ -180,7 +174,7 @@ def _document(
 
 
 def _manifest(options: ReplayOptions, workload: Workload, profile: Profile) -> Manifest:
-    named = {
+    named: dict[str, Any] = {
         "schemes": list(options.schemes),
         "system": options.system,
         "profile": profile.name,
@@ -191,8 +185,10 @@ def _manifest(options: ReplayOptions, workload: Workload, profile: Profile) -> M
         "vfork": options.vfork,
         "set": [f"{key}={value}" for key, value in options.sets],
         "until_s": options.until_s,
-        "replications": options.replications,
+        "replications": limit(options),
     }
+    if options.precision is not None:
+        named["precision"] = options.precision
     inputs = {f"profile {profile.name}": content_digest(describe(profile))}
     if options.trace != "-":
         inputs[Path(options.trace).name] = input_digest(Path(options.trace))

@@ -6,6 +6,7 @@ from typing import Any
 
 from scenarios.cli_output import print_table, print_wrapped
 from scenarios.left_text import left_lines
+from scenarios.precision import in_words
 
 _COUNTS = ("processes", "forks", "execs", "spawns", "failed_execs", "creations")
 _MOST_BLOCKED = 8
@@ -35,6 +36,9 @@ def print_report(document: dict[str, Any]) -> None:
             print_wrapped(f"{run['scheme']}: {what}", "  ")
         _print_left(run)
     _print_differences(document["compare"])
+    if "precision" in document:
+        print()
+        print_wrapped(in_words(document["precision"]))
 
 
 def _print_blocked(run: dict[str, Any]) -> None:

@@ -9,43 +9,32 @@ from __future__ import annotations
 import importlib
 import time
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import asdict, dataclass, fields
-from functools import partial
+from dataclasses import asdict, fields
 from pathlib import Path
 from types import ModuleType
 from typing import Any
 
 from models.cygwin import schemes
-from models.win32.cost_profile import Profile, describe, load_profile
+from models.win32.cost_profile import describe, load_profile
 from scenarios.cli_output import print_json, print_table, print_wrapped
 from scenarios.cli_words import check_names, unknown_name
+from scenarios.compare_schemes import compare, print_comparisons
+from scenarios.estimates import in_full, means, trust_document, trust_in_words
+from scenarios.experiment import Carried, Condition, Experiment, Rule, Task, exactly
+from scenarios.headlines import Headline, headlines, kind
 from scenarios.history import met
 from scenarios.options import RunOptions
 from scenarios.parameters import changed
+from scenarios.precision import described, most, until
+from scenarios.precision import in_words as precision_in_words
 from scenarios.result_rows import outcome_rows
 from scenarios.run_sources import sources
 from scenarios.spec import Outcome, Replicated, Spec
-from scenarios.tasks import Tasks
 from sim.errors import InputError
-from sim.estimators import mean_interval
-from sim.mapped import Mapped
 from sim.results import Manifest, ResultRow, content_digest, open_run
-from sim.streams import Replication
+from sim.sample_size import trust
 
 SCHEMA = "cygsim/run/1"
-
-
-@dataclass(frozen=True)
-class Task:
-    """One run of a scenario. Every field is *input*."""
-
-    scenario: str
-    point: Any
-    system: str  # one, or several with + between
-    profile: Profile
-    seed: int
-    scheme: str
-    replication: int
 
 
 def run(options: RunOptions) -> int:
@@ -59,34 +48,25 @@ def report(options: RunOptions) -> dict[str, Any]:
     began = time.perf_counter()
     module = importlib.import_module(f"scenarios.{options.scenario}")
     spec: Spec = module.SPEC
-    _check_choices(spec, options)
-    point = design_point(spec, options)
-    system = options.system or spec.system
-    profile = load_profile(options.profile or spec.profile)
-    names = options.schemes or spec.schemes
-    count = options.replications or (
-        spec.quick_replications if options.quick else spec.replications
-    )
+    base = base_condition(spec, options)
+    point, system, profile = base.point, base.system, base.profile
+    count, rule = how_many(spec, options)
     directory = None
     if options.out is not None:
-        directory = open_run(
-            Path(options.out), _manifest(options, point, system, profile, names, count, module)
-        )
-    at = partial(_task, options, point, system, profile, names, count)
-    tasks = Mapped(at, range(len(names) * count))
-    words = Mapped(lambda task: f"{task.scheme} {task.replication}", tasks)
-    runs = Tasks(one_run, tasks, words, options.jobs, options.progress, options.cluster)
-    with runs.results(directory) as outcomes:
-        results = {
-            name: Replicated(outcomes[number * count : (number + 1) * count])
-            for number, name in enumerate(names)
-        }
-        document = _document(spec, module, tasks, results)
+        directory = open_run(Path(options.out), manifest(options, base, count, module))
+    with Experiment(
+        options.scenario, options.seed, options.jobs, options.progress, options.cluster, directory
+    ) as experiment:
+        (carried,) = experiment.carried_out([base], rule)
+        results = carried.results
+        document = _document(spec, module, carried)
+        if options.precision is not None:
+            document["precision"] = described(options.precision, count, carried.decision)
         document["ran"] = {"wall_s": round(time.perf_counter() - began, 3), "jobs": options.jobs}
         if directory is not None:
             from sim import plots
 
-            directory.write_results(_rows(tasks, outcomes))
+            directory.write_results(rows(carried.tasks, carried.outcomes))
             drawn = module.figures(results, point, system, profile, options.seed, options.quick)
             for stem, figure in drawn:
                 plots.save(figure, Path(options.out or ".") / stem)
@@ -115,25 +95,6 @@ def _check_choices(spec: Spec, options: RunOptions) -> None:
     check_names("--scheme", "scheme", options.schemes or (), list(dict.fromkeys(known)))
 
 
-def _task(
-    options: RunOptions, point: Any, system: str, profile: Profile, names: tuple[str, ...],
-    count: int, number: int,
-) -> Task:  # fmt: skip
-    """The task with a number: scheme by scheme, each with all its replications."""
-    scheme, replication = names[number // count], number % count
-    return Task(options.scenario, point, system, profile, options.seed, scheme, replication)
-
-
-def one_run(task: Task) -> Outcome:
-    """Carry one task out. Top-level, so that a pool can send it to a process."""
-    module = importlib.import_module(f"scenarios.{task.scenario}")
-    outcome: Outcome = module.run_point(
-        task.point, task.scheme, task.system, task.profile,
-        Replication(task.seed, task.replication),
-    )  # fmt: skip
-    return outcome
-
-
 def design_point(spec: Spec, options: RunOptions) -> Any:
     """The design point with what --set changes. Raises InputError."""
     point = spec.point(options.quick)
@@ -145,26 +106,55 @@ def design_point(spec: Spec, options: RunOptions) -> Any:
     return point
 
 
-def _manifest(
+def base_condition(spec: Spec, options: RunOptions) -> Condition:
+    """What the scenario is run with where nothing is varied. Raises InputError."""
+    _check_choices(spec, options)
+    return Condition(
+        design_point(spec, options),
+        options.system or spec.system,
+        load_profile(options.profile or spec.profile),
+        options.schemes or spec.schemes,
+    )
+
+
+def manifest(
     options: RunOptions,
-    point: Any,
-    system: str,
-    profile: Profile,
-    names: tuple[str, ...],
+    base: Condition,
     count: int,
     module: ModuleType,
+    more: Mapping[str, Any] | None = None,
 ) -> Manifest:
+    """What the run is; `more` is what an experiment adds to its parameters."""
     parameters = {
-        **{key: _plain(value) for key, value in asdict(point).items()},
-        "system": system,
-        "profile": profile.name,
-        "schemes": list(names),
+        **_parameters(base.point),
+        "system": base.system,
+        "profile": base.profile.name,
+        "schemes": list(base.schemes),
         "replications": count,
+        **(more or {}),
     }
-    inputs = {f"profile {profile.name}": content_digest(describe(profile))}
+    if options.precision is not None:
+        parameters["precision"] = options.precision
+    inputs = {f"profile {base.profile.name}": content_digest(describe(base.profile))}
     if hasattr(module, "inputs"):
-        inputs |= module.inputs(point)
+        inputs |= module.inputs(base.point)
     return Manifest(["run", options.scenario], options.seed, parameters, inputs)
+
+
+def _parameters(point: Any) -> dict[str, Any]:
+    return {key: _plain(value) for key, value in asdict(point).items()}
+
+
+def base_document(spec: Spec, base: Condition, seed: int) -> dict[str, Any]:
+    """What every document of a scenario's run begins with."""
+    return {
+        "scenario": spec.name,
+        "question": spec.question,
+        "parameters": _parameters(base.point),
+        "system": base.system,
+        "profile": base.profile.name,
+        "seed": seed,
+    }
 
 
 def _plain(value: Any) -> Any:
@@ -173,32 +163,41 @@ def _plain(value: Any) -> Any:
     return "never" if value == float("inf") else value
 
 
-def _rows(tasks: Sequence[Task], outcomes: Sequence[Outcome]) -> Iterator[ResultRow]:
+def rows(tasks: Sequence[Task], outcomes: Sequence[Outcome]) -> Iterator[ResultRow]:
+    """The rows of results.csv."""
     for t, outcome in zip(tasks, outcomes, strict=True):
         whose = t.scenario, t.scheme, t.system, t.profile.name, t.replication
         yield from outcome_rows(outcome, *whose)
 
 
-def _document(
-    spec: Spec,
-    module: ModuleType,
-    tasks: Sequence[Task],
-    results: dict[str, Replicated],
-) -> dict[str, Any]:
-    task = tasks[0]
+def how_many(spec: Spec, options: RunOptions) -> tuple[int, Rule]:
+    """How many replications there are at most, and the rule that says when there are enough."""
+    if options.precision is not None:
+        limit = most(options.replications)
+        return limit, until(spec, options.precision, limit)
+    count = options.replications or (
+        spec.quick_replications if options.quick else spec.replications
+    )
+    return count, exactly(count)
+
+
+def _document(spec: Spec, module: ModuleType, carried: Carried) -> dict[str, Any]:
+    task, results = carried.tasks[0], carried.results
+    count = len(carried.tasks) // len(results)
+    spread = kind(task.profile)
+    belief = trust(spread, count)
+    found = headlines(spec, task.point, results)
     return {
         "schema": SCHEMA,
-        "scenario": spec.name,
-        "question": spec.question,
-        "parameters": {key: _plain(value) for key, value in asdict(task.point).items()},
-        "system": task.system,
-        "profile": task.profile.name,
-        "seed": task.seed,
-        "replications": 1 + tasks[-1].replication,
+        **base_document(spec, carried.condition, task.seed),
+        "replications": count,
         "counterfactual": []
         if spec.heap_only or spec.own_machine
         else list(_counterfactual(results, task)),
-        "results": list(_means(task, results)),
+        "results": list(means(results, task.system, belief)),
+        "trust": trust_document(belief, spread),
+        "headlines": list(in_full(found, results, belief)),
+        "compare": _compared(results, found, task),
         "conclusions": [
             {"text": text, "label": label}
             for text, label in module.conclusions(results, task.point)
@@ -208,6 +207,19 @@ def _document(
     }
 
 
+def _compared(
+    results: dict[str, Replicated], found: list[Headline], task: Task
+) -> list[dict[str, Any]]:
+    """Every scheme against the first, and whether both ever met such a machine."""
+    return [
+        {**row, "counterfactual": not all(
+            met(row[side], task.profile, system)
+            for side in "ab" for system in (row["system"] or task.system).split("+")
+        )}
+        for row in compare(results, found)
+    ]  # fmt: skip
+
+
 def _counterfactual(names: Iterable[str], task: Task) -> Iterator[str]:
     """Schemes that never met the run's machine; with the system where there are several."""
     systems = task.system.split("+")
@@ -215,27 +227,6 @@ def _counterfactual(names: Iterable[str], task: Task) -> Iterator[str]:
         for system in systems:
             if not met(name, task.profile, system):
                 yield name if len(systems) == 1 else f"{name} on {system}"
-
-
-def _means(task: Task, results: Mapping[str, Replicated]) -> Iterator[dict[str, Any]]:
-    """Each measure over its replications: the mean with its interval where all have come."""
-    for scheme, replicated in results.items():
-        for (point, measure, system, unit), found in replicated.columns.items():
-            what = {"scheme": scheme, "system": system or task.system, "point": point,
-                    "measure": measure, "unit": unit}  # fmt: skip
-            yield {**what, **_mean(list(found))}
-
-
-def _mean(found: list[Any]) -> dict[str, Any]:
-    if any(isinstance(v, str) for v in found):
-        return {"value": found[0], "ci95": None, "censored": 0}
-    censored = sum(v is None for v in found)
-    interval = None if censored else mean_interval([float(v) for v in found])
-    return {
-        "value": interval.mean if interval else None,
-        "ci95": interval.limits() if interval else None,
-        "censored": censored,
-    }
 
 
 def _print(
@@ -266,6 +257,14 @@ def _print(
     if spec.limits:
         more = f" ({len(spec.limits) - 1} more: --json)" if spec.limits[1:] else ""
         print_wrapped(f"limits of validity: {spec.limits[0]}{more}", "  ")
+    if count > 1:
+        print_comparisons(document["compare"])
+    if any(one["trusted"] is not None for one in document["headlines"]):
+        print()
+        print_wrapped(trust_in_words(trust(document["trust"]["kind"], count),
+                                     document["trust"]["kind"]))  # fmt: skip
+    if "precision" in document:
+        print_wrapped(precision_in_words(document["precision"]))
     if document["notes"]:
         print("\nblocked or failed:")
         for note in document["notes"]:

@@ -37,6 +37,7 @@ from models.cygwin.cygheap.modern_layout import COMMIT_STEP_BYTES, VARIANTS, M
 from models.win32.cost_profile import Profile
 from scenarios.parameters import check, parameter
 from scenarios.spec import Measured, Outcome, Replicated, Spec, in_words
+from sim.design import Factor
 from sim.streams import Replication
 
 WALKS = {"3.6": "M", "3.5.7": "3.5.7", "index from 1": "index from 1", "store b+1": "store b+1"}
@@ -103,6 +104,11 @@ SPEC = Spec(
         "of 3.x are not",
         "the built-in environment is one that was chosen; give your own with lengths=@FILE",
         "what programs of a chain do besides their exec, fork or spawn is left out",
+    ),
+    headlines=(("chain=exec walk=3.6", "growth_bytes_per_exec"),),
+    factors=(
+        Factor("arguments", levels=("2,2,25", "14", "16,16,16")),
+        Factor("lengths", levels=("14,17", "8,14,17,77")),
     ),
 )
 

@@ -9,6 +9,7 @@ from typing import Any, NamedTuple
 
 from scenarios.options import DEFAULT_PROFILE, DEFAULT_SCHEMES, DEFAULT_SYSTEM
 from sim.columns import Column
+from sim.design import Factor
 from sim.estimators import Interval, mean_interval
 from sim.mapped import Mapped
 
@@ -57,6 +58,10 @@ class Outcome:
             return self._by_key[point, measure, system]
         except KeyError:
             raise KeyError(f"{measure} at {point} {system}".rstrip()) from None
+
+    def has(self, point: str, measure: str, system: str = "") -> bool:
+        """Whether the run has such a measure, come or not."""
+        return (point, measure, system) in self._by_key
 
     @cached_property
     def _by_key(self) -> dict[tuple[str, str, str], Any]:
@@ -179,6 +184,13 @@ class Spec:
     was checked; the one that matters most comes first.  They stand in every document.
     `steady_state`: how warm-up and length of a run that would go on for ever are chosen, and
     `arrivals`: what enters it from outside, and how that queues; both "" where runs end.
+
+    What an experiment needs: `headlines` are the (point, measure) that the scenario is about, the
+    first above all; a point may name parameters, as `heap_kib={common_kib} fds={fds[0]}`.  Where
+    there are none, the first numbers of a run stand for them.  `factors` are what `--design`
+    varies unless a file says otherwise; where there are none they follow from the parameters.
+    `narrow` gives the fields that leave only what the headlines are about, for analyses that need
+    many points.  `terminating`: a run ends by itself, so that replications are what is averaged.
     """
 
     name: str
@@ -196,6 +208,10 @@ class Spec:
     limits: tuple[str, ...] = ()
     steady_state: str = ""
     arrivals: str = ""
+    headlines: tuple[tuple[str, str], ...] = ()
+    factors: tuple[Factor, ...] = ()
+    narrow: tuple[tuple[str, Any], ...] = ()
+    terminating: bool = True
 
     def __post_init__(self) -> None:
         if self.paragraph not in ("", *PARAGRAPHS):

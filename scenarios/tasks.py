@@ -58,31 +58,30 @@ class Tasks(Generic[Task, Result]):
 
     @contextmanager
     def results(self, directory: RunDirectory | None) -> Iterator[Finished[Result]]:
-        """All results, in order; those that `directory` has a record of are not run again.
+        """All results, in order, while the journal of `directory` is open; see `into`."""
+        with journal_of(directory) as journal:
+            yield self.into(journal)
 
-        They are read from the journal when asked for, and that is open as long as the context.
-        Raises what a run raises, InputError if a run killed its process twice, and Interrupted.
+    def into(self, journal: Journal) -> Finished[Result]:
+        """All results, in order; those that the journal has a record of are not run again.
+
+        They are read from the journal when asked for.  Raises what a run raises, InputError if a
+        run killed its process twice, and Interrupted.
         """
         from sim.finished import Finished
-        from sim.journal import Journal
 
-        path, run = None, ""
-        if directory is not None:
-            path, run = directory.path, directory.manifest.digest()
-        with Journal(path, run) as journal:
-            kept = journal.finished() if path else set()
-            tell(journal)
-            missing = [at for at, name in enumerate(self.names) if name not in kept]
-            count = len(self.tasks) - len(missing)
-            del kept
-            try:
-                with self._bar(count) as bar:
-                    for number in self._new(missing, journal):
-                        count += number
-                        bar.update(number)
-            except KeyboardInterrupt:
-                raise Interrupted(self._what_is_kept(count, directory)) from None
-            yield Finished(journal, self.names)
+        kept = journal.finished()
+        missing = [at for at, name in enumerate(self.names) if name not in kept]
+        count = len(self.tasks) - len(missing)
+        del kept
+        try:
+            with self._bar(count) as bar:
+                for number in self._new(missing, journal):
+                    count += number
+                    bar.update(number)
+        except KeyboardInterrupt:
+            raise Interrupted(self._what_is_kept(count, journal)) from None
+        return Finished(journal, self.names)
 
     def _new(self, missing: list[int], journal: Journal) -> Iterator[int]:
         """How many more are in the journal, each time some are."""
@@ -137,13 +136,29 @@ class Tasks(Generic[Task, Result]):
         )
         return bar
 
-    def _what_is_kept(self, count: int, directory: RunDirectory | None) -> str:
-        if directory is None:
+    def _what_is_kept(self, count: int, journal: Journal) -> str:
+        if journal.path is None:
             return "interrupted; with --out DIR finished runs are kept"
         return (
-            f"interrupted; {count} of {len(self.tasks)} runs are kept in {directory.path}, "
+            f"interrupted; {count} of {len(self.tasks)} runs are kept in {journal.path.parent}, "
             "and the same command goes on with the rest"
         )
+
+
+@contextmanager
+def journal_of(directory: RunDirectory | None) -> Iterator[Journal]:
+    """The journal of a run's directory, open; without one, a journal that goes when it is closed.
+
+    What of it cannot be used is said on stderr.  Raises InputError as `Journal` does.
+    """
+    from sim.journal import Journal
+
+    path, run = None, ""
+    if directory is not None:
+        path, run = directory.path, directory.manifest.digest()
+    with Journal(path, run) as journal:
+        tell(journal)
+        yield journal
 
 
 def tell(journal: Journal) -> None:

@@ -91,6 +91,11 @@ SPEC = Spec(
         "Winsock 2 on NT; what a provider does inside a call is not modelled",
         "up to 60 sockets; none has traffic",
     ),
+    headlines=(
+        ("child=spawn sockets=1", "took_us"),
+        ("child=spawn sockets=1", "added_us"),
+    ),
+    narrow=(("sockets", (1,)), ("creations", 5)),
 )
 
 

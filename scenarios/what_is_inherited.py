@@ -121,6 +121,7 @@ SPEC = Spec(
         "layout of pinfo and of the words of child_info beyond the heap's is assumed",
         "one small tree; threads of the program's own and signals are left out",
     ),
+    headlines=(("image=fork-child", "top_bytes"), ("image=second-exec", "top_bytes")),
 )
 
 

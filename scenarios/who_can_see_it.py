@@ -75,6 +75,11 @@ SPEC = Spec(
         "order and flags of the calls are checked against call logs of 1.3.2, 1.3.3 and 1.3.19",
         "one creation of each kind, on an idle machine",
     ),
+    headlines=(
+        ("way=fork", "caller_handle_us"),
+        ("way=fork", "both_views_us"),
+        ("way=fork", "child_life_us"),
+    ),
 )
 
 
