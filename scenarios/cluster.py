@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import time
 from collections.abc import Callable
 from concurrent.futures import Executor, Future
 from functools import lru_cache
@@ -22,6 +23,7 @@ if TYPE_CHECKING:
 
 _PATIENCE_S = 10.0  # for an answer of the scheduler [s] -- chosen
 _FIRST_WORKER_S = 3.0  # until a scheduler that answers has a worker [s] -- chosen
+_NEXT_WORKER_S = 30.0  # until one has come in place of the last that died [s] -- chosen
 _AHEAD = 4  # tasks given out for each thread: Dask takes 1 to 3 ms to hand one on (PEERS.md §e)
 
 
@@ -35,13 +37,14 @@ def workers(address: str, work: Work) -> Workers:
         client.wait_for_workers(1, timeout=_FIRST_WORKER_S)
     except TimeoutError:
         client.close()
-        raise _refused(address, "the scheduler has no worker", f"dask worker {address}") from None
+        raise _no_worker(address) from None
     from distributed import KilledWorker
 
     threads = sum(client.nthreads().values())
     # a task of its own, so that the scheduler can make it again when the worker with it dies
     held = client.submit(_same, _Checked(work, program_versions()), pure=False)
-    return Workers(_Dask(client), held, _AHEAD * threads, (KilledWorker,))
+    look = _Lookout(client, address).look
+    return Workers(_Dask(client), held, _AHEAD * threads, (KilledWorker,), look)
 
 
 def _client(address: str) -> Client:
@@ -78,6 +81,10 @@ async def _knock(address: str) -> None:
     await comm.close()
 
 
+def _no_worker(address: str) -> InputError:
+    return _refused(address, "the scheduler has no worker", f"dask worker {address}")
+
+
 def _refused(address: str, what: str, allowed: str) -> InputError:
     return InputError(f"--cluster {address}", what, allowed)
 
@@ -98,6 +105,28 @@ class _Dask(Executor):
         """Give up what is pending and leave the cluster."""
         self._executor.shutdown(wait=wait and not cancel_futures)
         self._client.close()
+
+
+class _Lookout:
+    """Sees that a scheduler has lost its last worker: it would wait for another for ever.
+
+    alone_s: since when there is none, on the clock of `time.monotonic` [s]; None if there is one
+    """
+
+    def __init__(self, client: Client, address: str) -> None:
+        self._client = client
+        self._address = address
+        self.alone_s: float | None = None
+
+    def look(self) -> None:
+        """Raise InputError if there has been no worker for a while."""
+        now_s = time.monotonic()
+        if self._client.nthreads():
+            self.alone_s = None
+        elif self.alone_s is None:
+            self.alone_s = now_s
+        elif now_s - self.alone_s > _NEXT_WORKER_S:
+            raise _no_worker(self._address)
 
 
 def _same(work: Work) -> Work:

@@ -42,12 +42,14 @@ class Workers(NamedTuple):
     held: what the executor hands to each task in place of the function; None where they have it
     ahead: tasks that are with the workers at a time
     killed: what a task raises that the executor has given up, since its workers died with it
+    look: called about twice a second while nothing comes; raises if nothing can come any more
     """
 
     executor: Executor
     held: Any
     ahead: int
     killed: tuple[type[BaseException], ...] = ()
+    look: Callable[[], None] | None = None
 
 
 def processes(jobs: int, method: str | None = None) -> Callable[[Work], Workers]:
@@ -130,6 +132,8 @@ class Pool:
             try:
                 future = self._landed.get(timeout=_BLINK_S)
             except Empty:
+                if self._workers is not None and self._workers.look is not None:
+                    self._workers.look()
                 continue
             if future in self._flying:  # else it went down with lost workers, and was collected
                 done.append(future)

@@ -14,6 +14,7 @@ import sys
 import tempfile
 import time
 from collections import Counter
+from contextlib import suppress
 from pathlib import Path
 
 import numpy as np
@@ -28,6 +29,7 @@ RUN = [
     *("--set", "dlls=1", "--set", "trees=20", "--replications", "40", "--json"),
 ]
 KILLS_A_ROUND = 8
+KILLED = "worker killed", "worker killed and then the run", "run killed"
 WRITER = """
 import os, sys
 from itertools import count
@@ -52,24 +54,39 @@ class Rounds:
         self.done: Counter[str] = Counter()
         self.rng = rng
         self._stdout, self._stderr = folder / "stdout", folder / "stderr"
-        self.whole = self._ended(self._start(folder / "whole", 1))
+        process = self._start(folder / "whole", 1)
+        began = _when(process, folder / "whole" / f"{FILE}-wal")
+        self._writes_s = _when(process, folder / "whole" / "results.csv") - began
+        self.whole = self._ended(process)
         self._files = files(folder / "whole")
 
     def round(self, number: int, kills: int) -> None:
         """Kill one run so often; AssertionError if it does not end as the undisturbed did."""
         out = self.folder / f"killed-{number}"
         for _ in range(kills):
-            process = self._start(out, int(self.rng.integers(1, 3)))
-            if self._wait_for_a_moment(process, out):
-                self._kill(process, out)
+            process = self._start(out, self._jobs())
+            if self._wait_for_a_moment(process, out) and self._kill(process, out):
+                break  # it got over that, and is at its end
         for _ in range(3):
-            process = self._start(out, int(self.rng.integers(1, 3)))
-            ended = self._ended(process, out)
-            if ended is not None:
-                assert ended == self.whole, f"{out}: another document"
-                assert files(out) == self._files, f"{out}: other files"
+            if self._ends_alike(self._start(out, self._jobs()), out):
                 return
         raise AssertionError(f"{out}: does not end")
+
+    def kills(self) -> int:
+        """How often something was killed."""
+        return sum(self.done[what] for what in KILLED)
+
+    def _jobs(self) -> int:
+        return 1 if self.rng.random() < 0.3 else 2
+
+    def _ends_alike(self, process: subprocess.Popen[bytes], out: Path) -> bool:
+        """Whether a run ends by itself; AssertionError if it is not as the undisturbed did."""
+        ended = self._ended(process, out)
+        if ended is None:
+            return False
+        assert ended == self.whole, f"{out}: another document"
+        assert files(out) == self._files, f"{out}: other files"
+        return True
 
     def _start(self, out: Path, jobs: int) -> subprocess.Popen[bytes]:
         words = [*RUN, "--jobs", str(jobs), "--out", str(out)]
@@ -95,37 +112,33 @@ class Rounds:
         return None
 
     def _wait_for_a_moment(self, process: subprocess.Popen[bytes], out: Path) -> bool:
-        """Some way into the run, or at any time at all; whether it is still there."""
+        """Some way into the runs, or at any time at all; whether it is still there."""
         if self.rng.random() < 0.2:
-            time.sleep(self.rng.uniform(0, 3))
-            return process.poll() is None
-        more = self.rng.integers(0, 60_000)
-        log = out / f"{FILE}-wal"
-        began = log.stat().st_size if log.exists() else 0
-        while process.poll() is None:
-            if log.exists() and log.stat().st_size >= began + more:
-                time.sleep(self.rng.uniform(0, 0.01))
-                return process.poll() is None
-            time.sleep(0.0005)
-        return False
-
-    def _kill(self, process: subprocess.Popen[bytes], out: Path) -> None:
-        """Kill a worker and see the run end; or the run, and harm its journal perhaps."""
-        workers = psutil.Process(process.pid).children()
-        if workers and self.rng.random() < 0.5:
-            self.done["worker killed"] += 1
-            workers[self.rng.integers(len(workers))].kill()
-            if self._wait_for_a_moment(process, out):
-                self.done["and the run"] += 1
-                process.kill()
+            time.sleep(self.rng.uniform(0, 2 * self._writes_s))
         else:
-            self.done["run killed"] += 1
-            process.kill()
+            _when(process, out / f"{FILE}-wal", psutil.Process(process.pid).create_time())
+            time.sleep(self.rng.uniform(0, self._writes_s / 2))
+        return process.poll() is None
+
+    def _kill(self, process: subprocess.Popen[bytes], out: Path) -> bool:
+        """Kill a worker, and the run, or one of them; whether the run has come to its end."""
+        workers = psutil.Process(process.pid).children()
+        what = KILLED[2]
+        if workers and self.rng.random() < 0.8:
+            workers[self.rng.integers(len(workers))].kill()
+            what = KILLED[self.rng.integers(2)]
+        self.done[what] += 1
+        if what == KILLED[0]:
+            return self._ends_alike(process, out)
+        if what == KILLED[1]:
+            time.sleep(self.rng.uniform(0, 0.1))
+        process.kill()
         process.wait()
         psutil.wait_procs(workers)  # they see that it is gone
         for path in (out / f"{FILE}-wal", out / FILE):
             if path.exists() and self.rng.random() < 0.3:
                 self._harm(path)
+        return False
 
     def _harm(self, path: Path) -> None:
         """Cut the end of a file off, or write over some of it."""
@@ -138,6 +151,16 @@ class Rounds:
             self.done[f"{path.name} overwritten"] += 1
             content[at : at + 16] = self.rng.bytes(len(content[at : at + 16]))
         path.write_bytes(content)
+
+
+def _when(process: subprocess.Popen[bytes], path: Path, after: float = 0) -> float:
+    """The time at which a file is written that the process writes after a time; or it ends [s]."""
+    while process.poll() is None:
+        with suppress(FileNotFoundError):
+            if path.stat().st_mtime > after:
+                break
+        time.sleep(0.0005)
+    return time.time()
 
 
 def files(folder: Path) -> dict[str, bytes]:
@@ -186,10 +209,9 @@ def main() -> int:
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
         rounds = Rounds(folder, rng)
-        killed = number = 0
-        while killed < asked.count:
+        number = 0
+        while (killed := rounds.kills()) < asked.count:
             rounds.round(number, min(KILLS_A_ROUND, asked.count - killed))
-            killed = sum(rounds.done[k] for k in ("worker killed", "and the run", "run killed"))
             number += 1
         (folder / "writer").mkdir()
         told = kill_writer(folder / "writer", asked.count, rng)

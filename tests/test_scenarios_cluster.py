@@ -29,7 +29,7 @@ from scenarios.cluster import workers
 RUN = ["run", "fixed_address", "--set", "trees=50", "--set", "dlls=1,5", "--seed", "5"]
 RUN += ["--replications", "4", "--json"]
 REPLAY = ["replay", str(next((ROOT / "tests" / "data" / "traces").glob("*mini*"))), "--json"]
-REPLAY += ["--replications", "3", "--seed", "5"]
+REPLAY += ["--replications", "2", "--scheme", "blocking", "--scheme", "shared-memory"]
 
 
 @contextmanager
@@ -70,6 +70,13 @@ def address(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
             yield found
 
 
+@pytest.fixture(scope="module")
+def lonely(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+    """The address of a scheduler that nobody works for."""
+    with scheduler(tmp_path_factory.mktemp("dask")) as found:
+        yield found
+
+
 def unwalled(document: bytes) -> bytes:
     return re.sub(rb'"ran": .*', b"", document, flags=re.DOTALL)
 
@@ -102,12 +109,21 @@ def test_another_version_of_the_program_is_refused(monkeypatch, address):
         ran(Pool(double, partial(workers, address)), 2)
 
 
-def test_a_scheduler_without_workers_is_refused(cygsim, tmp_path):
-    with scheduler(tmp_path) as found:
-        asked = cygsim(*RUN, "--cluster", found)
+def test_a_scheduler_without_workers_is_refused(cygsim, lonely):
+    asked = cygsim(*RUN, "--cluster", lonely)
     assert asked.returncode == 2
-    line = f"cygsim: --cluster {found}: the scheduler has no worker; dask worker {found}\n"
+    line = f"cygsim: --cluster {lonely}: the scheduler has no worker; dask worker {lonely}\n"
     assert asked.stderr.decode() == line
+
+
+def test_when_the_last_worker_is_gone_a_run_does_not_wait_for_ever(tmp_path, monkeypatch, lonely):
+    monkeypatch.setattr("scenarios.cluster._NEXT_WORKER_S", 0.1)
+    words = [lonely, "--no-nanny", "--no-dashboard", "--local-directory", str(tmp_path)]
+    with dask("worker", *words):
+        with Client(lonely, timeout=120, set_as_default=False) as client:
+            client.wait_for_workers(1, timeout=120)
+        with pytest.raises(InputError, match="the scheduler has no worker"):
+            ran(Pool(always_dies, partial(workers, lonely)), 20)
 
 
 @pytest.mark.parametrize("where", ["tcp://127.0.0.1:9", "nowhere"])

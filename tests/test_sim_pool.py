@@ -7,13 +7,15 @@ import signal
 import subprocess
 import sys
 import time
+from concurrent.futures import ThreadPoolExecutor
 from functools import partial
+from multiprocessing import get_all_start_methods
 from pathlib import Path
 
 import pytest
 
 from sim.encoded import decoded
-from sim.pool import Pool, processes
+from sim.pool import Pool, Workers, processes
 
 
 def double(number: int) -> int:
@@ -67,6 +69,18 @@ def test_a_task_that_kills_its_worker_is_given_up_and_the_others_run():
     assert pool.given_up == [3]
 
 
+def test_any_executor_is_taken():
+    def threads(work):
+        return Workers(ThreadPoolExecutor(3), work, 5)
+
+    assert ran(Pool(double, threads), 50) == {n: 2 * n for n in range(50)}
+
+
+@pytest.mark.parametrize("method", get_all_start_methods())
+def test_processes_are_started_in_any_way(method):
+    assert ran(Pool(double, processes(2, method)), 5) == {n: 2 * n for n in range(5)}
+
+
 def test_an_error_arrives_as_itself():
     with pytest.raises(ValueError, match="three"):
         ran(Pool(fails, processes(2)), 20)
@@ -74,7 +88,7 @@ def test_an_error_arrives_as_itself():
 
 ORPHANS = """
 import os, time
-from sim.pool import Pool, processes
+from sim.pool import Pool, Workers, processes
 
 def slow(number):
     os.write(1, b"%d\\n" % os.getpid())
