@@ -26,7 +26,7 @@ from scenarios.experiment import Carried, Condition, Experiment, exactly
 from scenarios.headlines import kind
 from scenarios.options import RunOptions
 from scenarios.parameters import shown
-from scenarios.run_command import SCHEMA, base_condition, base_document, manifest
+from scenarios.run_command import SCHEMA, base_condition, base_document, counterfactual, manifest
 from scenarios.run_sources import sources
 from scenarios.sensitivity import Sample
 from scenarios.spec import Spec
@@ -69,6 +69,7 @@ def run(options: RunOptions) -> int:
         "schema": SCHEMA,
         **base_document(spec, base, options.seed),
         "replications": count,
+        "counterfactual": list(counterfactual(spec, base)),
         "trust": trust_document(trust(spread, count), spread),
         "assumed_inputs": {"tried": found.tried, "move": two_intervals.inputs(found.ends)},
     }

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import importlib
 import time
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import asdict, fields
 from pathlib import Path
 from types import ModuleType
@@ -149,6 +149,7 @@ def base_document(spec: Spec, base: Condition, seed: int) -> dict[str, Any]:
     return {
         "scenario": spec.name,
         "question": spec.question,
+        "terminating": spec.terminating,
         "parameters": _parameters(base.point),
         "system": base.system,
         "profile": base.profile.name,
@@ -193,9 +194,7 @@ def _document(spec: Spec, module: ModuleType, carried: Carried) -> dict[str, Any
         "schema": SCHEMA,
         **base_document(spec, carried.condition, task.seed),
         "replications": count,
-        "counterfactual": []
-        if spec.heap_only or spec.own_machine
-        else list(_counterfactual(results, task)),
+        "counterfactual": list(counterfactual(spec, carried.condition)),
         "results": list(means(carried.tasks, carried.outcomes, belief)),
         "trust": trust_document(belief, spread),
         "headlines": list(in_full(found, results, belief)),
@@ -221,13 +220,22 @@ def _compared(
     ]  # fmt: skip
 
 
-def _counterfactual(names: Iterable[str], task: Task) -> Iterator[str]:
-    """Schemes that never met the run's machine; with the system where there are several."""
-    systems = task.system.split("+")
-    for name in names:
+def counterfactual(spec: Spec, condition: Condition) -> Iterator[str]:
+    """Schemes that never met the machine; with the system where there are several."""
+    if spec.heap_only or spec.own_machine:
+        return
+    systems = condition.system.split("+")
+    for name in condition.schemes:
         for system in systems:
-            if not met(name, task.profile, system):
+            if not met(name, condition.profile, system):
                 yield name if len(systems) == 1 else f"{name} on {system}"
+
+
+def print_counterfactual(document: Mapping[str, Any]) -> None:
+    """One line for each scheme that never met the machine."""
+    for name in document["counterfactual"]:
+        text = f"{name}, profile {document['profile']}: no such machine ever ran it"
+        print_wrapped(f"[counterfactual] {text}", "  ")
 
 
 def _print(
@@ -252,9 +260,7 @@ def _print(
     print()
     for conclusion in document["conclusions"]:
         print_wrapped(f"[{conclusion['label']}] {conclusion['text']}", "  ")
-    for name in document["counterfactual"]:
-        text = f"{name}, profile {document['profile']}: no such machine ever ran it"
-        print_wrapped(f"[counterfactual] {text}", "  ")
+    print_counterfactual(document)
     if count > 1:
         print_comparisons(document["compare"])
     if any(one["trusted"] is not None for one in document["headlines"]):
