@@ -39,7 +39,7 @@ from scenarios.spec import Spec
 from sim.design import Factor, Level
 from sim.errors import InputError
 from sim.results import ResultRow, open_run
-from sim.sample_size import trust
+from sim.sample_size import Trust, trust
 
 
 def run(options: RunOptions) -> int:
@@ -140,24 +140,28 @@ def _document(
     }  # fmt: skip
 
 
-def _results(number: int, one: Carried) -> Iterator[dict[str, Any]]:
+def _trust(one: Carried) -> Trust:
+    """How far the intervals of one point can be believed."""
     count = len(next(iter(one.results.values())).outcomes)
-    for row in means(one.tasks, one.outcomes, trust(kind(one.condition.profile), count)):
+    return trust(kind(one.condition.profile), count)
+
+
+def _results(number: int, one: Carried) -> Iterator[dict[str, Any]]:
+    for row in means(one.tasks, one.outcomes, _trust(one)):
         words = f"{one.condition.words} {row['point']}".strip()
         yield {"design_point": number, **row, "point": words}
 
 
 def _headlines(spec: Spec, number: int, one: Carried) -> Iterator[dict[str, Any]]:
-    count = len(next(iter(one.results.values())).outcomes)
     found = headlines(spec, one.condition.point, one.results)
-    for row in in_full(found, one.results, trust(kind(one.condition.profile), count)):
+    for row in in_full(found, one.results, _trust(one)):
         yield {"design_point": number, **row}
 
 
 def _compared(spec: Spec, number: int, one: Carried) -> Iterator[dict[str, Any]]:
     """The headlines' differences at one point; all measures are those of a run without design."""
     found = headlines(spec, one.condition.point, one.results)
-    for row in compare(one.results, found):
+    for row in compare(one.results, found, _trust(one)):
         if row["headline"]:
             yield {"design_point": number, **row}
 

@@ -47,6 +47,14 @@ class Analysed(NamedTuple):
     sample: Sample | None
     tried: int  # inputs that were screened
 
+    def once(self) -> list[Carried]:
+        """Every condition, each once: an end may lie on the curve, or in the sample."""
+        sample = self.sample.carried if self.sample is not None else []
+        found: dict[str, Carried] = {}
+        for one in (*self.at_ends, *self.at_splits, *sample):
+            found.setdefault(one.condition.words, one)
+        return list(found.values())
+
 
 def run(options: RunOptions) -> int:
     """Run the command; its exit code. Raises InputError for bad input."""
@@ -82,9 +90,7 @@ def run(options: RunOptions) -> int:
         )
     document["ran"] = {"wall_s": round(time.perf_counter() - began, 3), "jobs": options.jobs}
     if directory is not None:
-        everything = [*found.at_ends, *found.at_splits, *(found.sample.carried if found.sample
-                                                          else [])]  # fmt: skip
-        directory.write_results(design_rows(everything))
+        directory.write_results(design_rows(found.once()))
         inputs_text.write_figures(Path(options.out or "."), document)
         where = sources(None, options.profile or spec.profile)
         directory.finish({**document["ran"], "from": where})

@@ -31,7 +31,7 @@ from scenarios.run_sources import sources
 from scenarios.spec import Outcome, Replicated, Spec
 from sim.errors import InputError
 from sim.results import Manifest, ResultRow, content_digest, open_run
-from sim.sample_size import trust
+from sim.sample_size import Trust, trust
 
 SCHEMA = "cygsim/run/1"
 
@@ -198,7 +198,7 @@ def _document(spec: Spec, module: ModuleType, carried: Carried) -> dict[str, Any
         "results": list(means(carried.tasks, carried.outcomes, belief)),
         "trust": trust_document(belief, spread),
         "headlines": list(in_full(found, results, belief)),
-        "compare": _compared(results, found, task),
+        "compare": _compared(results, found, task, belief),
         "conclusions": [
             {"text": text, "label": label}
             for text, label in module.conclusions(results, task.point)
@@ -208,7 +208,7 @@ def _document(spec: Spec, module: ModuleType, carried: Carried) -> dict[str, Any
 
 
 def _compared(
-    results: dict[str, Replicated], found: list[Headline], task: Task
+    results: dict[str, Replicated], found: list[Headline], task: Task, belief: Trust
 ) -> list[dict[str, Any]]:
     """Every scheme against the first, and whether both ever met such a machine."""
     return [
@@ -216,7 +216,7 @@ def _compared(
             met(row[side], task.profile, system)
             for side in "ab" for system in (row["system"] or task.system).split("+")
         )}
-        for row in compare(results, found)
+        for row in compare(results, found, belief)
     ]  # fmt: skip
 
 
