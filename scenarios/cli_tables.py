@@ -28,7 +28,7 @@ def list_scenarios(names: tuple[str, ...], as_json: bool) -> None:
     found = entries()
     check_names("SCENARIO", "scenario", names, [entry.name for entry in found])
     rows: list[dict[str, Any]] = [
-        entry._asdict() | ({"parameters": _parameters(entry.name)} if names else {})
+        entry._asdict() | (_declared(entry.name) if names else {})
         for entry in found
         if not names or entry.name in names
     ]
@@ -42,6 +42,7 @@ def list_scenarios(names: tuple[str, ...], as_json: bool) -> None:
             print_wrapped(f"{row['name']}: {row['question']}", "  ")
             lines = [line | {"default": _short(line["default"])} for line in row["parameters"]]
             print_table(keys, [tuple(line[key] for key in keys) for line in lines])
+            _print_experiment(row)
 
 
 def _print_by_paragraph(found: list[Entry]) -> None:
@@ -70,13 +71,35 @@ def _short(default: str) -> str:
     return f"{shown},… ({len(values)})"
 
 
-def _parameters(name: str) -> list[dict[str, Any]]:
-    """What a scenario says of its parameters; only this imports it."""
+def _declared(name: str) -> dict[str, Any]:
+    """Parameters, headlines and factors of a scenario; only this imports it."""
     import importlib
 
+    from scenarios.design_points import derived, factor_document
     from scenarios.parameters import described
 
-    return described(importlib.import_module(f"scenarios.{name}").SPEC.parameters)
+    spec = importlib.import_module(f"scenarios.{name}").SPEC
+    factors = spec.factors or tuple(derived(spec.parameters))
+    return {
+        "parameters": described(spec.parameters),
+        "terminating": spec.terminating,
+        "headlines": [{"measure": measure, "at": at} for at, measure in spec.headlines],
+        "factors": [factor_document(factor) for factor in factors],
+    }
+
+
+def _print_experiment(row: dict[str, Any]) -> None:
+    """What an experiment needs: headlines, and the factors that --design varies."""
+    from scenarios.cli_output import print_wrapped
+
+    for one in row["headlines"]:
+        print_wrapped(f"headline: {one['measure']} at {one['at']}", "  ")
+    for factor in row["factors"]:
+        if "levels" in factor:
+            text = ", ".join(map(str, factor["levels"]))
+        else:
+            text = f"{factor['low']:g} to {factor['high']:g}"
+        print_wrapped(f"factor: {factor['key']}, {text}", "  ")
 
 
 @click.command("schemes")

@@ -15,15 +15,20 @@ from scenarios.headlines import Headline, values
 from scenarios.spec import Replicated
 from sim.comparisons import bonferroni, matched, paired_ratio, pairing
 from sim.estimators import paired_difference
+from sim.sample_size import Trust
 
 TIMES = ("us", "ms", "s")
 LEVEL = 0.95
+_MOST_REPLICATIONS = 1000  # of which every measure is compared -- chosen
 
 
-def compare(results: Mapping[str, Replicated], found: Sequence[Headline]) -> list[dict[str, Any]]:
-    """Rows b minus a, a being the first scheme, headlines first.
+def compare(
+    results: Mapping[str, Replicated], found: Sequence[Headline], belief: Trust
+) -> list[dict[str, Any]]:
+    """Rows b minus a, a being the first scheme, headlines first; `belief` is in their intervals.
 
-    A measure that is alike on both sides in every replication and no headline has no row.
+    A measure that is alike on both sides in every replication and no headline has no row.  With
+    more than 1,000 replications only headlines have rows.
     """
     names = list(results)
     shown = [
@@ -34,12 +39,20 @@ def compare(results: Mapping[str, Replicated], found: Sequence[Headline]) -> lis
     ]
     level = bonferroni(LEVEL, max(len(shown), 1))
     rows = []
-    for headline, name in [*shown, *_others(results, names, found)]:
+    many = belief.replications > _MOST_REPLICATIONS
+    for headline, name in [*shown, *(() if many else _others(results, names, found))]:
         a, b = _both(results, headline, names[0], name) or ([], [])
         if (headline, name) in shown or a != b:
             one = _row(headline, names[0], name, a, b)
             at = level if (headline, name) in shown else None
-            rows.append({**one, "ci95_together": _together(a, b, at), "headline": at is not None})
+            wide = one["ci95"] is not None and one["ci95"][0] < one["ci95"][1]
+            rows.append({
+                **one,
+                "ci95_together": _together(a, b, at),
+                "trusted": belief.enough if wide else None,
+                "needed": belief.needed if wide else None,
+                "headline": at is not None,
+            })  # fmt: skip
     return rows
 
 

@@ -8,33 +8,38 @@ from __future__ import annotations
 
 import importlib
 import time
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from types import ModuleType
 from typing import Any
 
 from scenarios import design_effects as effects
-from scenarios.cli_output import print_json, print_table, print_wrapped
+from scenarios.cli_output import print_json
 from scenarios.compare_schemes import TIMES, compare, scaled
 from scenarios.design_file import Asked, read
 from scenarios.design_points import conditions, factor_document, factors_of, points
+from scenarios.design_text import print_report
 from scenarios.estimates import in_full, means, trust_document
 from scenarios.experiment import Carried, Condition, Experiment
 from scenarios.headlines import Role, headlines, kind
 from scenarios.latency_words import short
 from scenarios.options import RunOptions
 from scenarios.precision import described
-from scenarios.precision import in_words as precision_in_words
-from scenarios.run_command import SCHEMA, base_condition, base_document, how_many, manifest, rows
+from scenarios.run_command import (
+    SCHEMA,
+    base_condition,
+    base_document,
+    counterfactual,
+    how_many,
+    manifest,
+    rows,
+)
 from scenarios.run_sources import sources
 from scenarios.spec import Spec
 from sim.design import Factor, Level
 from sim.errors import InputError
 from sim.results import ResultRow, open_run
-from sim.sample_size import trust
-
-_ROUNDING = 1e-12  # of the largest effect: less than that is how sums round
-_SHOWN_POINTS = 24  # of the printed table; results.csv has all -- chosen
+from sim.sample_size import Trust, trust
 
 
 def run(options: RunOptions) -> int:
@@ -70,7 +75,7 @@ def run(options: RunOptions) -> int:
         if options.json:
             print_json(document)
         else:
-            _print(document, spec, carried)
+            print_report(document, spec, carried)
     return 0
 
 
@@ -119,6 +124,9 @@ def _document(
         "schema": SCHEMA,
         **base_document(spec, base, options.seed),
         "replications": max(counts),
+        "counterfactual": list(dict.fromkeys(
+            name for one in carried for name in counterfactual(spec, one.condition)
+        )),
         "design": {**design, "effects": list(_effects(spec, design["kind"], carried, found))},
         "results": [row for i, one in enumerate(carried) for row in _results(i, one)],
         "trust": trust_document(trust(spread, min(counts)), spread),
@@ -132,24 +140,28 @@ def _document(
     }  # fmt: skip
 
 
-def _results(number: int, one: Carried) -> Iterator[dict[str, Any]]:
+def _trust(one: Carried) -> Trust:
+    """How far the intervals of one point can be believed."""
     count = len(next(iter(one.results.values())).outcomes)
-    for row in means(one.results, one.condition.system, trust(kind(one.condition.profile), count)):
+    return trust(kind(one.condition.profile), count)
+
+
+def _results(number: int, one: Carried) -> Iterator[dict[str, Any]]:
+    for row in means(one.results, one.condition.system, _trust(one)):
         words = f"{one.condition.words} {row['point']}".strip()
         yield {"design_point": number, **row, "point": words}
 
 
 def _headlines(spec: Spec, number: int, one: Carried) -> Iterator[dict[str, Any]]:
-    count = len(next(iter(one.results.values())).outcomes)
     found = headlines(spec, one.condition.point, one.results)
-    for row in in_full(found, one.results, trust(kind(one.condition.profile), count)):
+    for row in in_full(found, one.results, _trust(one)):
         yield {"design_point": number, **row}
 
 
 def _compared(spec: Spec, number: int, one: Carried) -> Iterator[dict[str, Any]]:
     """The headlines' differences at one point; all measures are those of a run without design."""
     found = headlines(spec, one.condition.point, one.results)
-    for row in compare(one.results, found):
+    for row in compare(one.results, found, _trust(one)):
         if row["headline"]:
             yield {"design_point": number, **row}
 
@@ -213,81 +225,3 @@ def _figures(folder: Path, spec: Spec, carried: Sequence[Carried]) -> None:
             settings, series, f"{role.measure.removesuffix('_us')} [{unit or 1}]", title
         )
         plots.save(figure, folder / f"design_{number}")
-
-
-def _print(document: Mapping[str, Any], spec: Spec, carried: Sequence[Carried]) -> None:
-    design = document["design"]
-    print_wrapped(document["question"])
-    print_wrapped(
-        f"{document['system']}, profile {document['profile']}, seed {document['seed']}; design "
-        f"{design['kind']}: {len(carried)} points, {document['replications']} replications each"
-        f"{' at most' if 'precision' in document else ''}"
-    )
-    found = effects.roles(spec, carried)
-    names = effects.scheme_names(carried)
-    for i, role in enumerate(found):
-        if i == 0:
-            _print_points(spec, carried, role, names)
-        _print_effects(design, role, names, effects.title(spec, carried, role))
-    print()
-    for verdict in document["verdicts"]:
-        print_wrapped(f"[{verdict['label']}] {verdict['text']}", "  ")
-    for conclusion in document["conclusions"]:
-        print_wrapped(f"[{conclusion['label']}, at every point] {conclusion['text']}", "  ")
-    for words in dict.fromkeys(map(precision_in_words, document.get("precision", []))):
-        print_wrapped(words)
-
-
-def _print_points(spec: Spec, carried: Sequence[Carried], role: Role, names: Sequence[str]) -> None:
-    """The first headline at each point, under each scheme."""
-    each = [effects.at_points(spec, carried, role, name) for name in names]
-    unit, scale = scaled(role.unit, max((abs(m.mean) for some in each for m in some if m),
-                                        default=0.0))  # fmt: skip
-    print()
-    print_wrapped(
-        f"{effects.title(spec, carried, role)}{f' [{unit}]' if unit else ''}, means", "  "
-    )
-    cells = [
-        [
-            str(i),
-            *("-" if m is None else f"{m.mean * scale:.3g}" for m in (some[i] for some in each)),
-            " ".join(filter(None, (*_own(one), one.condition.words))),
-        ]
-        for i, one in enumerate(carried[:_SHOWN_POINTS])
-    ]
-    print_table(["point", *map(short, names), "where"], cells)
-    if len(carried) > _SHOWN_POINTS:
-        print(f"({len(carried) - _SHOWN_POINTS} more points: --json or --out has them)")
-
-
-def _own(one: Carried) -> list[str]:
-    """Scheme and system of a point, where the design varies them."""
-    return [f"{k}={v}" for k, v in one.condition.values.items() if k in ("scheme", "system")]
-
-
-def _print_effects(design: Mapping[str, Any], role: Role, names: Sequence[str], title: str) -> None:
-    """What each factor does to one headline, a column for each scheme."""
-    some = [
-        row for row in design["effects"]
-        if (row["measure"], row["at"], row["system"] or "") == (role.measure, role.at, role.system)
-    ]  # fmt: skip
-    numbers = [abs(n) for row in some for one in row["factors"] for n in _numbers(one)]
-    largest = max(numbers, default=0.0)
-    unit, scale = scaled(role.unit, largest)
-    what = {
-        "full": "means by level", "2k": "main effects, low to high",
-        "one-at-a-time": "swings, one factor at a time",
-    }.get(design["kind"], "rank correlations")  # fmt: skip
-    in_unit = f" [{unit}]" if unit and what != "rank correlations" else ""
-    print()
-    print_wrapped(f"{title}: {what}{in_unit}", "  ")
-    by_factor: dict[str, list[str]] = {one["factor"]: [] for one in some[0]["factors"]}
-    for row in some:
-        for one in row["factors"]:
-            by_factor[one["factor"]].append(effects.effect_cell(one, scale, largest * _ROUNDING))
-    print_table(["factor", *map(short, names)], [[k, *v] for k, v in by_factor.items()])
-
-
-def _numbers(row: Mapping[str, Any]) -> list[float]:
-    found = [row.get("effect"), row.get("swing"), *(one["mean"] for one in row.get("levels", ()))]
-    return [number for number in found if number is not None]

@@ -26,7 +26,7 @@ from scenarios.experiment import Carried, Condition, Experiment, exactly
 from scenarios.headlines import kind
 from scenarios.options import RunOptions
 from scenarios.parameters import shown
-from scenarios.run_command import SCHEMA, base_condition, base_document, manifest
+from scenarios.run_command import SCHEMA, base_condition, base_document, counterfactual, manifest
 from scenarios.run_sources import sources
 from scenarios.sensitivity import Sample
 from scenarios.spec import Spec
@@ -46,6 +46,14 @@ class Analysed(NamedTuple):
     at_splits: list[Carried]
     sample: Sample | None
     tried: int  # inputs that were screened
+
+    def once(self) -> list[Carried]:
+        """Every condition, each once: an end may lie on the curve, or in the sample."""
+        sample = self.sample.carried if self.sample is not None else []
+        found: dict[str, Carried] = {}
+        for one in (*self.at_ends, *self.at_splits, *sample):
+            found.setdefault(one.condition.words, one)
+        return list(found.values())
 
 
 def run(options: RunOptions) -> int:
@@ -69,6 +77,7 @@ def run(options: RunOptions) -> int:
             "schema": SCHEMA,
             **base_document(spec, base, options.seed),
             "replications": count,
+            "counterfactual": list(counterfactual(spec, base)),
             "trust": trust_document(trust(spread, count), spread),
             "assumed_inputs": {"tried": found.tried, "move": two_intervals.inputs(found.ends)},
         }
@@ -81,9 +90,7 @@ def run(options: RunOptions) -> int:
             )
         document["ran"] = {"wall_s": round(time.perf_counter() - began, 3), "jobs": options.jobs}
         if directory is not None:
-            everything = [*found.at_ends, *found.at_splits, *(found.sample.carried if found.sample
-                                                              else [])]  # fmt: skip
-            directory.write_results(design_rows(everything))
+            directory.write_results(design_rows(found.once()))
             inputs_text.write_figures(Path(options.out or "."), document)
             where = sources(None, options.profile or spec.profile)
             directory.finish({**document["ran"], "from": where})

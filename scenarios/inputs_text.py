@@ -10,6 +10,7 @@ from scenarios.assumed_inputs import BASE
 from scenarios.cli_output import print_table, print_wrapped
 from scenarios.compare_schemes import limits, number, scaled
 from scenarios.latency_words import short
+from scenarios.run_command import print_counterfactual
 
 _BARS = 6  # of a printed tornado -- chosen
 _FIGURES = 3  # of each kind -- chosen
@@ -33,6 +34,7 @@ def print_report(document: Mapping[str, Any]) -> None:
         _print_intervals(document)
     if "sensitivity" in document:
         _print_sensitivity(document["sensitivity"])
+    print_counterfactual(document)
 
 
 def _print_intervals(document: Mapping[str, Any]) -> None:

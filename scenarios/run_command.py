@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import importlib
 import time
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict, fields
 from pathlib import Path
 from types import ModuleType
@@ -32,7 +32,7 @@ from scenarios.run_sources import sources
 from scenarios.spec import Outcome, Replicated, Spec
 from sim.errors import InputError
 from sim.results import Manifest, ResultRow, content_digest, open_run
-from sim.sample_size import trust
+from sim.sample_size import Trust, trust
 
 SCHEMA = "cygsim/run/1"
 
@@ -150,6 +150,7 @@ def base_document(spec: Spec, base: Condition, seed: int) -> dict[str, Any]:
     return {
         "scenario": spec.name,
         "question": spec.question,
+        "terminating": spec.terminating,
         "parameters": _parameters(base.point),
         "system": base.system,
         "profile": base.profile.name,
@@ -191,13 +192,11 @@ def _document(spec: Spec, module: ModuleType, carried: Carried) -> dict[str, Any
         "schema": SCHEMA,
         **base_document(spec, carried.condition, task.seed),
         "replications": count,
-        "counterfactual": []
-        if spec.heap_only or spec.own_machine
-        else list(_counterfactual(results, task)),
+        "counterfactual": list(counterfactual(spec, carried.condition)),
         "results": list(means(results, task.system, belief)),
         "trust": trust_document(belief, spread),
         "headlines": list(in_full(found, results, belief)),
-        "compare": _compared(results, found, task),
+        "compare": _compared(results, found, task, belief),
         "conclusions": [
             {"text": text, "label": label}
             for text, label in module.conclusions(results, task.point)
@@ -208,7 +207,7 @@ def _document(spec: Spec, module: ModuleType, carried: Carried) -> dict[str, Any
 
 
 def _compared(
-    results: dict[str, Replicated], found: list[Headline], task: Task
+    results: dict[str, Replicated], found: list[Headline], task: Task, belief: Trust
 ) -> list[dict[str, Any]]:
     """Every scheme against the first, and whether both ever met such a machine."""
     return [
@@ -216,17 +215,26 @@ def _compared(
             met(row[side], task.profile, system)
             for side in "ab" for system in (row["system"] or task.system).split("+")
         )}
-        for row in compare(results, found)
+        for row in compare(results, found, belief)
     ]  # fmt: skip
 
 
-def _counterfactual(names: Iterable[str], task: Task) -> Iterator[str]:
-    """Schemes that never met the run's machine; with the system where there are several."""
-    systems = task.system.split("+")
-    for name in names:
+def counterfactual(spec: Spec, condition: Condition) -> Iterator[str]:
+    """Schemes that never met the machine; with the system where there are several."""
+    if spec.heap_only or spec.own_machine:
+        return
+    systems = condition.system.split("+")
+    for name in condition.schemes:
         for system in systems:
-            if not met(name, task.profile, system):
+            if not met(name, condition.profile, system):
                 yield name if len(systems) == 1 else f"{name} on {system}"
+
+
+def print_counterfactual(document: Mapping[str, Any]) -> None:
+    """One line for each scheme that never met the machine."""
+    for name in document["counterfactual"]:
+        text = f"{name}, profile {document['profile']}: no such machine ever ran it"
+        print_wrapped(f"[counterfactual] {text}", "  ")
 
 
 def _print(
@@ -251,9 +259,7 @@ def _print(
     print()
     for conclusion in document["conclusions"]:
         print_wrapped(f"[{conclusion['label']}] {conclusion['text']}", "  ")
-    for name in document["counterfactual"]:
-        text = f"{name}, profile {document['profile']}: no such machine ever ran it"
-        print_wrapped(f"[counterfactual] {text}", "  ")
+    print_counterfactual(document)
     if spec.limits:
         more = f" ({len(spec.limits) - 1} more: --json)" if spec.limits[1:] else ""
         print_wrapped(f"limits of validity: {spec.limits[0]}{more}", "  ")

@@ -24,11 +24,12 @@ from scenarios.headlines import Headline, headlines, kind
 from scenarios.inputs_text import print_report
 from scenarios.spec import Measured, Outcome, Replicated
 from sim.errors import InputError
-from sim.sample_size import Kind
+from sim.sample_size import Kind, trust
 
 TINY = ("--set", "heap_kib=16", "--set", "common_kib=16", "--set", "fds=3", "--set", "sockets=0",
         "--set", "creations=1", "--system", "nt", "--scheme", "blocking",
         "--scheme", "shared-memory")  # fmt: skip
+BELIEF = trust(Kind.SKEWED, 3)
 LATENCY = ("run", "exec_latency", *TINY)
 
 
@@ -63,7 +64,7 @@ def test_differences_are_of_pairs_and_what_blocked_is_counted_not_averaged():
         "a": replicated(x=[1.0, None, 3.0], never_asked=[1.0]),
         "b": replicated(x=[2.0, 9.0, 5.0], never_asked=[4.0, 9.0, 9.0]),
     }
-    x, other = compare(results, [Headline("p", "x", "us", "")])
+    x, other = compare(results, [Headline("p", "x", "us", "")], BELIEF)
     assert (x["mean_difference"], x["replications"], x["unmatched"]) == (1.5, 2, 1)
     assert x["ratio"] == pytest.approx(3.5 / 2)
     assert (x["label"], x["headline"]) == ("assumed", True)
@@ -76,7 +77,7 @@ def test_counts_that_always_differ_alike_are_exact_and_equal_ones_have_no_row():
         rows = [Measured("p", "n", "1", n, 0), Measured("p", "same", "1", same, 0)]
         return Replicated((Outcome(rows, []), Outcome(rows, [])))
 
-    (row,) = compare({"a": one(3, 7), "b": one(5, 7)}, [Headline("p", "n", "1", "")])
+    (row,) = compare({"a": one(3, 7), "b": one(5, 7)}, [Headline("p", "n", "1", "")], BELIEF)
     assert (row["measure"], row["mean_difference"], row["label"]) == ("n", 2, "exact")
 
 
@@ -86,7 +87,8 @@ def test_several_intervals_that_are_shown_are_wider_than_each_alone():
         "b": replicated(x=[2.0, 4.0, 5.0]),
         "c": replicated(x=[9.0, 7.0, 8.0]),
     }
-    for row in compare(results, [Headline("p", "x", "us", "")]):
+    for row in compare(results, [Headline("p", "x", "us", "")], BELIEF):
+        assert (row["trusted"], row["needed"]) == (False, 30)
         assert row["ci95_together"][0] < row["ci95"][0] < row["ci95"][1] < row["ci95_together"][1]
 
 
