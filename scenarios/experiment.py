@@ -180,4 +180,5 @@ class Experiment:
 
 def _name(condition: Condition, task: Task) -> str:
     """What journal and messages call a task; it is unlike all others of the run."""
-    return f"{condition.words} {task.scheme} {task.replication}".lstrip()
+    system = condition.system if "system" in condition.values else ""
+    return " ".join(filter(None, (condition.words, system, task.scheme, str(task.replication))))

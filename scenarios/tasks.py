@@ -157,7 +157,9 @@ def journal_of(directory: RunDirectory | None) -> Iterator[Journal]:
     if directory is not None:
         path, run = directory.path, directory.manifest.digest()
     with Journal(path, run) as journal:
-        tell(journal)
+        if path is not None:
+            journal.finished()  # so that it is known what is damaged
+            tell(journal)
         yield journal
 
 

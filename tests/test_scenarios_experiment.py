@@ -387,8 +387,9 @@ def test_the_headlines_that_a_scenario_names_are_measured(name):
     spec = importlib.import_module(f"scenarios.{name}").SPEC
     from scenarios.experiment import Experiment, exactly
 
-    (found,) = Experiment(name, 1).carried_out([one], exactly(1))
-    there = headlines(spec, one.point, found.results)
+    with Experiment(name, 1) as experiment:
+        (found,) = experiment.carried_out([one], exactly(1))
+        there = headlines(spec, one.point, found.results)
     assert {h.measure for h in there} == {measure for _, measure in spec.headlines}
 
 
