@@ -81,7 +81,7 @@ class Simulated:
         anywhere = run.variant.system == "9x"
         return Comparison(
             run.windows, run.log.calls, self.windows, self.calls, anywhere,
-            run.variant.sizes_known,
+            run.variant.sizes_known, run.variant.untold,
         )  # fmt: skip
 
 

@@ -90,11 +90,13 @@ class Comparison:
     def __init__(
         self, real: Sequence[Window], real_calls: Sequence[Call], made: Sequence[Window],
         made_calls: Sequence[Call], views_anywhere: bool = False, sizes: bool = True,
+        untold: tuple[str, ...] = (),
     ) -> None:  # fmt: skip
         self.real, self.made = real, made
         self.here = sight(real_calls, real[0].info.get("cygheap", 0))
         self.there = sight(made_calls, made[0].info["cygheap"] if made else 0)
         self.here.anywhere = self.there.anywhere = views_anywhere
+        self.here.untold = self.there.untold = untold
         if not sizes:
             self.here.handed, self.there.handed = _handed(real), _handed(made)
         self.full = not is_reduced(real_calls)

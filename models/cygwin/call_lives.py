@@ -161,7 +161,7 @@ def _live(life: Life, main: list[Call], mine: list[Window], calls: Sequence[Call
     inside = {id(c): w for w in mine for c in main[w.place : w.last + 1]}
     heap = _user_heap(life, main)
     begun: set[int] = set()
-    reaped = sorted((w.waiter[-1].t_us, w.number) for w in mine if _ended(w))
+    reaped = sorted((w.over_us, w.number) for w in mine if w.over_us is not None)
     started = False
     for i, call in enumerate(main):
         window = inside.get(id(call))
@@ -237,11 +237,6 @@ def _takes_place_of_stdout(life: Life, before: list[Call]) -> None:
     stdout = next((hv for hv, fd in life.handles.items() if fd == 1), None)
     if copies and copies[-1].args["inherit"] and stdout is not None and life.image == "sh.exe":
         _close(life, stdout)
-
-
-def _ended(window: Window) -> bool:
-    """Whether wait_subproc heard of the child's end."""
-    return bool(window.waiter) and window.waiter[-1].api == "ReleaseSemaphore"
 
 
 def _user_heap(life: Life, main: list[Call]) -> tuple[int, int]:

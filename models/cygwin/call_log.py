@@ -16,6 +16,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, NamedTuple
 
+from models.cygwin.call_completion import complete
+from models.cygwin.call_names import told_apart
 from sim.errors import InputError
 from sim.lines import open_lines
 
@@ -134,6 +136,9 @@ def read_log(path: Path | str) -> CallLog:
             if not isinstance(meta.get(key), str):
                 raise InputError(where, f"meta has no text {key!r}", ALLOWED)
         calls = [_call(at, record) for at, record in records]
+        complete(calls)
+        if not any(call.api == "#process_start" for call in calls):
+            calls = list(told_apart(calls))
     name = Path(path).name.removesuffix(".gz").removesuffix(".jsonl")
     said, code = meta.get("stderr"), meta.get("exit")
     return CallLog(

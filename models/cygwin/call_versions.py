@@ -26,6 +26,8 @@ from models.cygwin.version import (
     Version,
 )
 
+from models.win32.memory import PAGE_BYTES
+
 if TYPE_CHECKING:
     from models.cygwin.protocol import Scheme
 
@@ -65,6 +67,7 @@ class Variant:
     spare_bytes: more than its native name that a new device's fhandler keeps for it
     pipes_known: what its pipes and sockets take in the heap is known
     sizes_known: what its sh has freed is known, so that a heap's size follows from its calls
+    untold: words of child_info that its logs do not have
     interpreter: what a script's first argument becomes
     sh_freed: sizes of further blocks that a fresh sh has freed
     console_bytes: what sh has more in its heap where it has a console
@@ -89,6 +92,7 @@ class Variant:
     spare_bytes: int = 15
     pipes_known: bool = True
     sizes_known: bool = True
+    untold: tuple[str, ...] = ()
     interpreter: str = "/bin/sh"
     sh_freed: tuple[int, ...] = ()
     console_bytes: int = -40
@@ -104,7 +108,6 @@ class Variant:
 UNMODELLED = MappingProxyType({
     "cygwin-1.1.1": "1.1.1 has no cygheap; its descriptors go into lpReserved2",
     "cygwin-1.1.3": "1.1.3 has no cygheap; its descriptors go into lpReserved2",
-    "cygwin-1.5.18": "1.5.18 has no scheme of its own yet",
     "cygwin-1.7.7": "1.7.7 makes its objects in ntdll, which the log does not have",
     "msys-1.0.12-w98": "MSYS on 98 has no variant",
 })  # fmt: skip
@@ -176,6 +179,7 @@ def variants(scheme: Callable[[str], Scheme]) -> dict[str, Variant]:
     )  # fmt: skip
     a118 = _a118(a132)
     return {
+        "cygwin-1.5.18": _rollback(scheme("1.5.18")),
         "cygwin-1.3.19": b1319,
         "cygwin-1.1.8-rebuilt": a118,
         "cygwin-1.3.2-rebuilt": replace(a132, high_fd=31),
@@ -218,6 +222,17 @@ def _a118(a132: Variant) -> Variant:
     return replace(
         a132, version=version, high_fd=31, sh_bytes=0, frame_bytes=1292, sizes_known=False
     )
+
+
+def _rollback(scheme: Scheme) -> Variant:
+    """1.5.18: its fhandlers and names were not read, so the sizes of its heaps are not compared."""
+    version = replace(scheme.version, stack_commit_bytes=4 * PAGE_BYTES)
+    return Variant(
+        scheme, version, _PROGRAMS, _FORK1, frame_bytes=-176, env_base_bytes=1297,
+        environment=(*_ENVIRONMENT, 19), script_environment=(*_OTHER_ENVIRONMENT, 19),
+        order_known=False, terminal=False, standard=(1, 2), pipes_known=False, sizes_known=False,
+        interpreter="/usr/bin/sh", untold=("cygpid", "pppid_handle", "mount_h", "cygheap_h"),
+    )  # fmt: skip
 
 
 def _msys(lengths: tuple[int, ...]) -> tuple[int, ...]:

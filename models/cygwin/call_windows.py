@@ -21,6 +21,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from models.cygwin.call_log import Call
+from models.win32.objects import KernelObject
 
 _NOT_OURS = ("#process_start", "#dll_detach", "ExitProcess")  # with these alone it never ran
 FORK, EXEC, SPAWN = "fork", "exec", "spawn"
@@ -43,6 +44,7 @@ class Window:
     loose: the order of what is put into the heap is not known, so neither is where a page is
         committed
     ended: the log has the end of the parent's part -- constant
+    over_us: when the parent heard of the child's end; None if it never did [us] -- constant
     """
 
     number: int
@@ -61,6 +63,7 @@ class Window:
     leaving: bool = False
     cut: bool = False
     ended: bool = True
+    over_us: float | None = None
 
     @property
     def info(self) -> dict[str, Any]:
@@ -94,7 +97,7 @@ def windows(calls: Sequence[Call]) -> list[Window]:
     for call in calls:
         if call.api == "CreateProcess" and call.phase == "call" and call.args.get("child_info"):
             thread = threads[call.tid]
-            window = _parent_part(len(found) + 1, thread, at[id(call)], waiters)
+            window = _parent_part(len(found) + 1, threads, at[id(call)], call, waiters)
             _child_part(window, threads, calls)
             found.append(window)
     for window in found:
@@ -102,14 +105,16 @@ def windows(calls: Sequence[Call]) -> list[Window]:
     return found
 
 
-def _parent_part(number: int, thread: list[Call], i: int, waiters: dict[Any, Any]) -> Window:
-    anchor = thread[i]
+def _parent_part(
+    number: int, threads: Threads, i: int, anchor: Call, waiters: dict[Any, Any]
+) -> Window:
+    thread = threads[anchor.tid]
     info = anchor.args["child_info"]
     kind = _kind(info)
     begin = _begin(thread, i, anchor, info)
     first = False
     if kind != EXEC and anchor.pid not in waiters:
-        created = _wait_subproc(thread, begin)
+        created = _wait_subproc(threads, thread, begin)
         if created is not None:
             first, begin = True, created[0]
             waiters[anchor.pid] = created[1]
@@ -157,13 +162,15 @@ def is_own_duplicate(call: Call) -> bool:
     return bool(call.args["src_proc"] == call.args["dst_proc"] == call.pid)
 
 
-def _wait_subproc(thread: list[Call], begin: int) -> tuple[int, Any] | None:
+def _wait_subproc(threads: Threads, thread: list[Call], begin: int) -> tuple[int, Any] | None:
     """Place of the event and name of the thread that wait_subproc needs, if they are new."""
     created = [j for j in range(begin) if thread[j].api == "CreateThread"]
     j = created[-1] if created else -1
     if j < 1 or thread[j - 1].api != "CreateEvent" or not _is_waiter(thread, j):
         return None
-    return j - 1, thread[j].args["new_tid"]
+    new: Any = thread[j].args["new_tid"]
+    does = next((call.api for call in threads.get(new, []) if not call.api.startswith("#")), "")
+    return (j - 1, new) if does in ("", "WaitForMultipleObjects") else None
 
 
 def _is_waiter(thread: list[Call], j: int) -> bool:
@@ -183,10 +190,21 @@ def _end(thread: list[Call], i: int, kind: str, info: dict[str, Any], pid: Any) 
         if kind == EXEC and call.api == "ExitProcess":
             return j
         if kind != EXEC and call.api == "CloseHandle" and call.args["h"] == wanted:
-            return j
+            return j if kind != FORK else _parent_kept(thread, i, j, info.get("parent"))
         if call.api == "CreateProcess" and call.phase == "call":
             return None
     return None
+
+
+def _parent_kept(thread: list[Call], i: int, j: int, parent: Any) -> int:
+    """The end of a fork that closes its own handle for the child last, not after CreateProcess."""
+    if not any(call.api == "CloseHandle" and call.args["h"] == parent for call in thread[i:j]):
+        for k in range(j + 1, len(thread)):
+            if thread[k].api == "CreateProcess":
+                break
+            if thread[k].api == "CloseHandle" and thread[k].args["h"] == parent:
+                return k
+    return j
 
 
 def _child_part(window: Window, threads: Threads, calls: Sequence[Call]) -> None:
@@ -209,7 +227,7 @@ def _child_part(window: Window, threads: Threads, calls: Sequence[Call]) -> None
     stop = "CreateThread" if window.kind == FORK else "WaitForSingleObject"
     for call in main:
         window.child.append(call)
-        if call.api == stop:
+        if call.api == stop and not _waits_for_mutex(call):
             break
     ready = window.info.get("subproc_ready")
     others = [c for c in mine if c.tid != starts[0].tid]
@@ -218,11 +236,18 @@ def _child_part(window: Window, threads: Threads, calls: Sequence[Call]) -> None
     ]
 
 
+def _waits_for_mutex(call: Call) -> bool:
+    obj = next(iter(call.args.get("hs", ())), None)
+    return obj.kind == "mutex" if isinstance(obj, KernelObject) else str(obj)[:1] == "M"
+
+
 def _waiter_part(window: Window, threads: Threads, tid: Any) -> None:
     """What wait_subproc does about this child: from its wake-up to the end of the child.
 
     Its waits are told as if they were for this child alone; which others live is not its matter.
     """
+    if window.kind != EXEC:
+        _pipe_part(window, threads)
     if tid is None or window.kind == EXEC or window.made is None:
         return
     watched: Any = None
@@ -258,7 +283,37 @@ def _waiter_part(window: Window, threads: Threads, tid: Any) -> None:
             watched = None
         elif call.api == "ReleaseSemaphore" and window.waiter[-1].phase == "return":
             add(call)
+            window.over_us = call.t_us
             return
+
+
+def _pipe_part(window: Window, threads: Threads) -> None:
+    """What the thread does that reads the pipe by whose end a parent learns of its child's."""
+    pipes = [call.args for call in window.parent if call.api == "CreatePipe"]
+    end = pipes[-1].get("read") if pipes else None
+    for tid, thread in threads.items():
+        if end is None or tid == window.anchor.tid or thread[0].pid != window.anchor.pid:
+            continue
+        closed = [i for i, c in enumerate(thread) if c.api == "CloseHandle" and c.args["h"] == end]
+        if closed:
+            window.over_us = thread[closed[0]].t_us
+            window.waiter = _for_child(thread, closed[0])
+
+
+def _for_child(thread: list[Call], closed: int) -> list[Call]:
+    """The calls of such a thread for one child: since its last idle wait, up to the next."""
+    begin = max((i for i in range(closed) if thread[i].api == "ResetEvent"), default=-1)
+    end = next((i for i in range(closed, len(thread)) if thread[i].api == "ResetEvent"), closed)
+    part = thread[begin + 1 : end + 1]
+    return [call for call in part if call.api != "SetEvent" and not _failed_wait(call)]
+
+
+def _failed_wait(call: Call) -> bool:
+    """A look at a process whose handle is closed already."""
+    if call.api not in ("WaitForSingleObject", "GetExitCodeProcess"):
+        return False
+    objects = call.args.get("hs") or [call.args.get("h")]
+    return isinstance(objects[0], str) and objects[0].startswith("?")
 
 
 def _for_one(call: Call, child: Any) -> Call:

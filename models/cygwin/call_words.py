@@ -39,6 +39,7 @@ _FLAGS = {
 INFO_OBJECTS = ("subproc_ready", "parent", "pppid_handle", "mount_h", "cygheap_h",
                  "forker_finished")  # fmt: skip
 HANDED = "as handed over"
+_OWN_MUTEXES = ("title_mutex", "tty_mutex", "mtinfo_mutex")
 _PSEUDO = 0xFFFFFFFE
 
 
@@ -67,6 +68,7 @@ class Sight:
     anywhere: views are told without their place, and attempts that failed not at all -- constant
     handed: the sizes of heaps in child_info, where they are told as what they are and not as
         numbers; empty where the numbers are compared -- constant
+    untold: words of child_info that one side does not have -- constant
     views: (process, address) -> (place, section) of each mapping there, by time -- constant
     """
 
@@ -77,6 +79,7 @@ class Sight:
     consoles: set[Any] = field(default_factory=set)
     heap_bytes: int = _HEAP_BYTES
     handed: frozenset[int] = frozenset()
+    untold: tuple[str, ...] = ()
     views: dict[tuple[Any, int], list[tuple[int, Any]]] = field(default_factory=dict)
 
     def view(self, call: Call, address: int) -> Any:
@@ -192,7 +195,10 @@ def _does_nothing(call: Call) -> bool:
 
 def _word(call: Call, known: Sight) -> Word | None:
     make = _MAKERS.get(call.api)
-    name = f"{call.api} {call.phase}".strip()
+    if call.api == "TerminateProcess" and call.phase == "return":
+        return None
+    phase = "" if call.api == "TerminateProcess" else call.phase
+    name = f"{call.api} {phase}".strip()
     if make is None:
         return Word(name, (("not known", True),), (), call.place)
     made = make(call, known)
@@ -216,7 +222,7 @@ def _mutex(call: Call, known: Sight) -> _Parts | None:
     a = call.args
     if known.anywhere and not a.get("name"):
         return None  # 98 has one more in a fork child
-    if a.get("name") and not str(a["name"]).endswith("title_mutex"):
+    if a.get("name") and not str(a["name"]).endswith(_OWN_MUTEXES):
         return None  # a program's own
     named = bool(a.get("name"))
     return (("inherit", bool(a["inherit"])), ("named", named)), (("h", a["h"]),)
@@ -274,7 +280,8 @@ def _transfer(call: Call, known: Sight) -> _Parts:
     where, size = _where(a["addr"], call, known), _told(a["size"], known)
     if where.startswith("user heap"):
         size = (size + PAGE_BYTES - 1) & -PAGE_BYTES  # malloc's end inside its last page is unseen
-    return (("addr", where), ("size", size)), (("h", a["h"]),)
+    whole = a.get("done", a["size"]) == a["size"]
+    return (("addr", where), ("size", size), ("whole", whole)), (("h", a["h"]),)
 
 
 def _duplicate(call: Call, known: Sight) -> _Parts:
@@ -318,9 +325,16 @@ def _create(call: Call, known: Sight) -> _Parts:
     facts += [
         ("type", kind), ("cb", info["cb"]), ("n", _told(info.get("n", 0), known)),
         ("cygheap", _where(info.get("cygheap", 0), call, known)),
-        ("cygpid", cygpid if cygpid in (None, 0, 1) else "mine"),
     ]  # fmt: skip
-    return tuple(facts), tuple((key, info.get(key) or 0) for key in INFO_OBJECTS)
+    if "cygpid" not in known.untold:
+        facts.append(("cygpid", cygpid if cygpid in (None, 0, 1) else "mine"))
+    objects = [key for key in INFO_OBJECTS if key not in known.untold]
+    return tuple(facts), tuple((key, info.get(key) or 0) for key in objects)
+
+
+def _pipe(call: Call, known: Sight) -> _Parts:
+    a = call.args
+    return (("size", a["size"]),), (("read", a["read"]), ("write", a["write"]))
 
 
 def _flags(flags: int) -> str:
@@ -348,7 +362,7 @@ def _socket(call: Call, known: Sight) -> _Parts:
 
 
 _MAKERS = {
-    "CreateEvent": _event, "CreateMutex": _mutex, "CreateThread": _thread,
+    "CreatePipe": _pipe, "CreateEvent": _event, "CreateMutex": _mutex, "CreateThread": _thread,
     "CreateFileMapping": _mapping, "OpenFileMapping": _open_mapping, "MapViewOfFile": _map,
     "MapViewOfFileEx": _map, "UnmapViewOfFile": _unmap, "VirtualAlloc": _alloc,
     "ReadProcessMemory": _transfer, "WriteProcessMemory": _transfer,

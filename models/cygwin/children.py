@@ -111,6 +111,9 @@ def make_thread(p: CygwinProcess, start: Callable[[Thread], Steps], role: str) -
         yield from k.resume_thread(me, handle)
         k.close_handle(me, handle)
         handle = 0
+    elif p.version.threads_closed:
+        k.close_handle(me, handle)
+        handle = 0
     return handle
 
 
@@ -218,6 +221,8 @@ def signal_thread(p: CygwinProcess, thread: Thread, info: ChildInfo | None, read
     yield from k.set_event(thread, ready)
     while True:
         yield from k.wait_for_single_object(thread, p.sigcatch)
+        while p.asked:
+            yield from k.set_event(thread, p.asked.pop(0))
         signal = p.pinfo.read32(SIGNAL)
         if signal:
             yield from _die_of(p, thread, signal)

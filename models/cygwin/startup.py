@@ -12,7 +12,14 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
-from models.cygwin import children, dll_data, installation_sections, startup_3_6, vfork
+from models.cygwin import (
+    children,
+    dll_data,
+    installation_sections,
+    startup_1_5,
+    startup_3_6,
+    vfork,
+)
 from models.cygwin.arguments import Handed, read_arguments
 from models.cygwin.child_fixups import fixup_after_fork, new_socket, reads
 from models.cygwin.child_info import ChildInfo, ChildType
@@ -95,14 +102,18 @@ def _fork_child(p: CygwinProcess, info: ChildInfo) -> Steps:
         raise ApiFatal("WFSO timed out")
     dll_data.load(p)
     main = p.continuation()
+    yield from _run(p.version.fork_return, p, info)
     if not p.version.hexec_last:
         _own_hexec(p, info)
     p.fds = DescriptorTable(p.heap)
     p.fds.read()
     fixup_after_fork(p, info.parent)
     yield from k.set_event(me, info.subproc_ready)
-    if p.version.exec_pipe_bytes:
+    if p.version.fork_waits_twice:
         yield from startup_3_6.last_wait(p, info)
+        return main
+    if p.version.fork_end:
+        yield from _run(p.version.fork_end, p, info)
         return main
     for handle in (info.parent, info.subproc_ready, info.forker_finished):
         k.close_handle(me, handle)
@@ -245,7 +256,7 @@ def _pinfo(p: CygwinProcess, info: ChildInfo | None) -> None:
         p.h_pinfo, _ = k.create_file_mapping(me, p.version.pinfo_bytes, name=name, role="pinfo")
     region = k.map_view_of_file_ex(me, p.h_pinfo, name="cygpid", ex=p.version.pinfo_view_ex)
     assert region.memory is not None
-    p.pinfo = region.memory
+    p.pinfo, p.pinfo_view = region.memory, region
     if info is not None and info.takes_over:
         p.pid = info.cygpid
     else:
@@ -360,10 +371,13 @@ _CALLS: dict[str, Callable[[CygwinProcess, ChildInfo | None], None]] = {
     "hexec": _hexec,
     "parent": _parent,
     **startup_3_6.CALLS,
+    **startup_1_5.CALLS,
 }
 _STEPS: dict[str, Callable[[CygwinProcess, ChildInfo | None], Steps]] = {
     "heap": _heap,
     "settle": lambda p, info: p.k.settle(p.me),
     "signals": lambda p, info: _sigproc_init(p, None, wait=False),
+    "signals-wait": lambda p, info: _sigproc_init(p, None, wait=True),
     **startup_3_6.STEPS,
+    **startup_1_5.STEPS,
 }

@@ -12,6 +12,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 
 from models.cygwin.cygheap.heap_layout import HeapLayout
+from models.win32.memory import PAGE_BYTES
 from models.win32.process_calls import CREATE_DEFAULT_ERROR_MODE, NORMAL_PRIORITY_CLASS
 
 FORK_WAIT_MS = 300_000  # FORK_WAIT_TIMEOUT, fork.cc of every era
@@ -57,6 +58,25 @@ EXEC_STARTUP_1_3_19 = (
     "self", "thread", "ppid", "mutex", "mutex", "hexec", "heap", "walk", "muto",
     "arguments", "shared", "user-heap", "muto", "heap-page", "root", "settle", "pinfo",
     "descriptors", "parent", "muto", "signal-event", "thread", "held", "title", "muto", "muto",
+)
+# 1.5.18 (its logs)
+FIRST_STARTUP_1_5_18 = (
+    "self", "thread", "muto", "heap", "muto", "shared-section", "fdtab", "user-heap", "root",
+    "mtinfo", "muto", "tty-mutex", "muto", "muto", "muto", "heap-page", "thread", "signal-event",
+    "arrived", "pinfo", "muto",
+)
+FORK_STARTUP_1_5_18 = (
+    "self", "thread", "muto", "stack", "heap", "muto", "shared-section", "user-heap", "root",
+    "mtinfo", "pinfo", "hexec-away", "muto", "tty-mutex", "muto", "muto", "muto", "arrived",
+)
+FORK_END_1_5_18 = (
+    "finished-away", "signals-wait", "thread", "signal-event", "ask-signals", "ready-away",
+)
+EXEC_STARTUP_1_5_18 = (
+    "self", "thread", "muto", "heap", "parent-away", "walk", "muto", "shared-section", "user-heap",
+    "root", "mtinfo", "arguments", "hexec-kept", "pinfo", "pid-link", "ready", "muto",
+    "descriptors", "muto", "tty-mutex", "muto", "muto", "muto", "heap-page", "thread",
+    "signal-event", "arrived",
 )
 # 3.6: no logs of it are at hand; the order is that of the source, and what comes of it is assumed
 FIRST_STARTUP_3_6 = (
@@ -104,6 +124,7 @@ class Version:
     pinfo_bytes, pid_link_bytes: the cygpid sections of a process and of an exec'ed Windows pid
     dll_data, dll_bss: (address, size) of the DLL's own data, copied by fork
     exe_data, exe_bss: the same of a program
+    stack_commit_bytes: touched part of a stack (assumed)
     linked: the same of the DLLs that the program is linked with, data and bss in turn
     pinfo_view_ex: a pinfo is mapped by MapViewOfFileEx, not MapViewOfFile
     spawn_flags: of CreateProcess in an exec or spawn, beside suspension and console
@@ -126,6 +147,11 @@ class Version:
     user_heap_address: where a first process or new image puts it; 0 lets the system choose
     exec_pipe_bytes: of the pipe by whose end a parent learns of its child's; 0: it waits for the
         process's handle, which an exec changes
+    fork_waits_twice: a fork child waits for its parent once more after its fix-ups
+    heap_in_image: the heap is a section of the DLL's image, so that nothing reserves it
+    threads_closed: the handle of a thread of the DLL's own is closed as soon as it is made
+    fork_return, fork_end: steps of a fork child once it has its parent's memory, and after it has
+        said so the second time; without the latter, what the releases up to 2005 do
     heap_guard: the heap lock is held from the note of the heap's size until the child has read it
     proc_retry: how often CreateProcess is repeated for a child that died early (CYGWIN=proc_retry)
     vfork: how it vforks; None where vfork is fork
@@ -149,6 +175,7 @@ class Version:
     linked: tuple[tuple[int, int], ...] = ()
     stack_base: int = 0x4A0000
     stack_reserve_bytes: int = 0x200000
+    stack_commit_bytes: int = 2 * PAGE_BYTES
     shared_address: int = 0xA000000
     shared_bytes: int = 47_108
     root_bytes: int = 16_484
@@ -168,6 +195,11 @@ class Version:
     user_heap_reserve_bytes: int = 268_435_456
     user_heap_address: int = 0
     exec_pipe_bytes: int = 0
+    fork_waits_twice: bool = False
+    heap_in_image: bool = False
+    threads_closed: bool = False
+    fork_return: tuple[str, ...] = ()
+    fork_end: tuple[str, ...] = ()
     heap_guard: bool = False
     proc_retry: int = 0
     first_startup: tuple[str, ...] = FIRST_STARTUP

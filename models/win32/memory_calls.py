@@ -226,7 +226,12 @@ class MemoryCalls(KernelCore):
         if me.debt_us > 0 and (burst := self.pay(me)) is not None:
             yield burst
         other = self.process_of(me, handle)
-        done = self._transfer(me.process, target, other, source, size_bytes, reading=True)
+        try:
+            done = self._transfer(me.process, target, other, source, size_bytes, reading=True)
+        except Win32Error:
+            if self.calls is not None:
+                self.row(me, "ReadProcessMemory", h=other, addr=source, size=size_bytes, done=0)
+            raise
         self.read_process_memory_bytes += size_bytes
         self.bytes_copied += size_bytes
         if self.calls is not None:

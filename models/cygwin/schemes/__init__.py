@@ -7,6 +7,7 @@ from models.cygwin.schemes import (
     blocking,
     child_copy,
     msys_1_0,
+    rollback_1_5_18,
     shared_memory,
     shared_memory_1_3_3,
     two_step_1_3_3,
@@ -22,6 +23,7 @@ _SCHEMES: tuple[Scheme, ...] = (
 # One of them once more with one thing changed: found by name, not listed among the schemes.
 _VARIANTS: tuple[Scheme, ...] = (
     msys_1_0.SCHEME,
+    rollback_1_5_18.SCHEME,
     two_step_1_3_3.SCHEME,
     walk_bug.SCHEME,
     child_copy.UNGUARDED,
