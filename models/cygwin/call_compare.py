@@ -44,6 +44,8 @@ class Pairs:
         """Whether both are none, or partners, or not met before; then they are partners now."""
         if not real or not simulated:
             return not real and not simulated
+        if isinstance(simulated, str):
+            return bool(real == simulated)  # a name that both know
         if isinstance(real, str) and real.startswith("0x"):
             return True  # the log does not know what the handle stood for
         if real in self._there or id(simulated) in self._back:

@@ -19,7 +19,7 @@ from typing import Any, NamedTuple
 
 from models.cygwin.call_log import Call
 from models.cygwin.call_vforks import copied_table
-from models.cygwin.call_windows import EXEC, SPAWN, Window, by_thread
+from models.cygwin.call_windows import EXEC, FORK, SPAWN, Window, by_thread
 from models.cygwin.descriptors import DISK, PIPE, SOCKET, WRITES
 from models.win32.errors import ERROR_INVALID_ADDRESS
 
@@ -27,7 +27,8 @@ OPEN, DUP, CLOSE, CLOEXEC, GROW, CREATE, EXIT, REAP, SLEEP, VFORK = (
     "open", "dup", "close", "cloexec", "grow", "create", "exit", "reap", "sleep", "vfork",
 )  # fmt: skip
 _STANDARD = {8: 0, 12: 1, 16: 2}  # handle values of stdin, stdout, stderr in the logs
-_FILES = ("F", "PIPE", "SOCK", "CON", "STD")
+_FILES = ("F", "PIPE", "SOCK", "CON", "STD", "?")  # "?": nobody saw it being opened
+_NAMED_PIPE = "cygwin-0x"  # 1.5.18 makes its pipes of a name, and the log has the write end
 FIRST_FD = 3
 HIGHEST = 0x7FFE0000  # a process has nothing there -- constant
 TAKEN_BYTES = 0x10000  # the least that can be
@@ -174,6 +175,8 @@ def _live(life: Life, main: list[Call], mine: list[Window], calls: Sequence[Call
             _grow_inside(life, main, window, heap)
             if window.kind == EXEC:
                 _takes_place_of_stdout(life, main[:i])
+            if window.kind == FORK:
+                _had_unseen(life, window)
             life.acts.append(Act(CREATE, window.number))
             life.given[window.number] = dict(life.handles), set(life.cloexec)
             _end_vfork(life)
@@ -272,6 +275,10 @@ def _act(life: Life, main: list[Call], i: int, heap: tuple[int, int]) -> None:
         if life.consoles < len(_STANDARD):  # in the order of the descriptors
             life.handles[args["hv"]] = life.consoles
             life.consoles += 1
+    elif call.api == "CreateFile" and args["name"].startswith(_NAMED_PIPE):
+        read_hv = _unseen_value(life, main[i:])
+        _open(life, read_hv, PIPE, "")
+        _open(life, args["hv"], PIPE, WRITES)
     elif call.api == "CreateFile" and args.get("inherit"):
         if not _only_looked_at(main, i) and not args["name"].startswith("CON"):
             _open(life, args["hv"], DISK, args["name"])
@@ -324,6 +331,30 @@ def _pipe(life: Life, main: list[Call], i: int) -> None:
     for end, name in ((args["read"], ""), (args["write"], WRITES)):
         hv = _value_of(end, main[i:])
         _open(life, hv, PIPE, name)
+
+
+def _unseen_value(life: Life, later: list[Call]) -> int:
+    """The handle of a pipe's read end, which shows when it is closed or duplicated."""
+    for call in later:
+        obj = call.args.get("h" if call.api == "CloseHandle" else "src")
+        hv = call.args.get("hv" if call.api == "CloseHandle" else "src_hv")
+        known = call.api in ("CloseHandle", "DuplicateHandle") and str(obj).startswith("?")
+        if known and isinstance(hv, int) and hv not in life.handles:
+            return hv
+    return -1 - len(life.acts)
+
+
+def _had_unseen(life: Life, window: Window) -> None:
+    """A fork child fetches what it did not inherit: what nobody saw its parent open, too."""
+    for call in window.child:
+        args = call.args
+        if call.api != "DuplicateHandle" or args["src_proc"] != life.pid:
+            continue
+        if str(args["src"]).startswith("?") and args["src_hv"] not in life.handles:
+            _open(life, args["src_hv"], DISK, "")
+            fd = life.handles[args["src_hv"]]
+            life.cloexec.add(fd)
+            life.acts.append(Act(CLOEXEC, fd, 1))
 
 
 def _value_of(end: str, later: list[Call]) -> int:

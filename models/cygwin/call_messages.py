@@ -35,7 +35,9 @@ _PRINTED = re.compile(r"^\s*\d+ \[[^\]]*(?:\([^)]*\))?\] .* \d+ (\w+: .*)$")
 _FATAL = re.compile(r"^[^*]*: \*\*\* (.*)$")
 _PLACE = re.compile(r"^(?:m\.)?AllocationBase .*$")
 _FUNCTION = re.compile(r"^[a-z_]+: ")
-_CHILD = re.compile(r"\bchild \d+\(0x[0-9A-Fa-f]+\)")
+_CHILD = re.compile(r"\bchild \d+(\(0x[0-9A-Fa-f]+\))?")
+_HEAP_END = re.compile(r"\bHEAP\.\.0x[0-9A-Fa-f]+")  # where sizes are compared, they are elsewhere
+_WINPID = re.compile(r"\bwindows pid \d+")
 _VIEW = re.compile(r"<0x[0-9A-Fa-f]+>")
 _CODES = ("ExitProcess", "#native_exit")
 _BYTE = 0x100  # an exit code of Windows above a byte is seen as 1 by who ran the log's command
@@ -93,9 +95,12 @@ def _own(line: str) -> str | None:
 
 def _plain(text: str, heap: int) -> str:
     text = _FUNCTION.sub("", text)
-    text = _CHILD.sub("child PID(HANDLE)", text)
+    text = _CHILD.sub(lambda found: "child PID" + ("(HANDLE)" if found[1] else ""), text)
+    text = _WINPID.sub("windows pid PID", text)
     text = _VIEW.sub("<VIEW>", text)
-    return re.sub(rf"\b0x{heap:x}\b", "HEAP", text, flags=re.IGNORECASE) if heap else text
+    if heap:
+        text = re.sub(rf"\b0x{heap:x}\b", "HEAP", text, flags=re.IGNORECASE)
+    return _HEAP_END.sub("HEAP..END", text)
 
 
 def _heap(windows: Sequence[Window]) -> int:

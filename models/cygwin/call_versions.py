@@ -25,7 +25,6 @@ from models.cygwin.version import (
     FORK_STARTUP_1_3_19,
     Version,
 )
-
 from models.win32.memory import PAGE_BYTES
 
 if TYPE_CHECKING:
@@ -65,6 +64,7 @@ class Variant:
     standard: descriptors that a first process has open where a log does not tell
     terminal: its sh looks for its terminal with an fhandler that is freed again
     spare_bytes: more than its native name that a new device's fhandler keeps for it
+    device_names: a device's fhandler keeps names in the heap
     pipes_known: what its pipes and sockets take in the heap is known
     sizes_known: what its sh has freed is known, so that a heap's size follows from its calls
     untold: words of child_info that its logs do not have
@@ -90,6 +90,7 @@ class Variant:
     standard: tuple[int, ...] = (0, 1, 2)
     terminal: bool = True
     spare_bytes: int = 15
+    device_names: bool = True
     pipes_known: bool = True
     sizes_known: bool = True
     untold: tuple[str, ...] = ()
@@ -129,6 +130,7 @@ _PERL = Program(
 _SH = Program((0x485000, 21_688), (0x48B000, 31_708))
 _MSYS_SH = Program((0x48D000, 22_300), (0x493000, 15_372))
 _MSYS_PROGRAMS = MappingProxyType({"sh.exe": _MSYS_SH, "shc.exe": _MSYS_SH, "perl.exe": _PERL})
+_MAKE = Program((0x421000, 2_256), (0x422000, 9_932), (), 0x430000)
 _PROGRAMS = MappingProxyType({"sh.exe": _SH, "shc.exe": _SH, "perl.exe": _PERL})
 
 
@@ -225,13 +227,14 @@ def _a118(a132: Variant) -> Variant:
 
 
 def _rollback(scheme: Scheme) -> Variant:
-    """1.5.18: its fhandlers and names were not read, so the sizes of its heaps are not compared."""
+    """1.5.18: a shell has one fhandler freed, that of a terminal that it looked for."""
     version = replace(scheme.version, stack_commit_bytes=4 * PAGE_BYTES)
     return Variant(
-        scheme, version, _PROGRAMS, _FORK1, frame_bytes=-176, env_base_bytes=1297,
-        environment=(*_ENVIRONMENT, 19), script_environment=(*_OTHER_ENVIRONMENT, 19),
-        order_known=False, terminal=False, standard=(1, 2), pipes_known=False, sizes_known=False,
-        interpreter="/usr/bin/sh", untold=("cygpid", "pppid_handle", "mount_h", "cygheap_h"),
+        scheme, version, {**_PROGRAMS, "make.exe": _MAKE}, _FORK1, frame_bytes=-176,
+        env_base_bytes=1297, environment=(*_ENVIRONMENT, 19),
+        script_environment=(*_OTHER_ENVIRONMENT, 19), sh_bytes=3344, sh_freed=(520,),
+        order_known=False, terminal=False, standard=(1, 2), device_names=False,
+        untold=("cygpid", "pppid_handle", "mount_h", "cygheap_h"),
     )  # fmt: skip
 
 

@@ -96,7 +96,6 @@ def windows(calls: Sequence[Call]) -> list[Window]:
     found: list[Window] = []
     for call in calls:
         if call.api == "CreateProcess" and call.phase == "call" and call.args.get("child_info"):
-            thread = threads[call.tid]
             window = _parent_part(len(found) + 1, threads, at[id(call)], call, waiters)
             _child_part(window, threads, calls)
             found.append(window)
@@ -229,11 +228,24 @@ def _child_part(window: Window, threads: Threads, calls: Sequence[Call]) -> None
         window.child.append(call)
         if call.api == stop and not _waits_for_mutex(call):
             break
+    if window.kind != FORK:
+        _cut_crash(window)
     ready = window.info.get("subproc_ready")
     others = [c for c in mine if c.tid != starts[0].tid]
     window.signal = [
         c for c in others if ready and c.api in ("SetEvent", "CloseHandle") and c.args["h"] == ready
     ]
+
+
+def _cut_crash(window: Window) -> None:
+    """A program that crashes before its signal thread runs: what it does after is the crash's."""
+    own = {call.args["h"] for call in window.child if call.api == "CreateEvent"}
+    if any(call.api == "CreateThread" for call in window.child):
+        return
+    for i, call in enumerate(window.child):
+        if call.api == "SetEvent" and call.args["h"] in own:
+            window.child = window.child[:i]
+            return
 
 
 def _waits_for_mutex(call: Call) -> bool:
@@ -246,8 +258,7 @@ def _waiter_part(window: Window, threads: Threads, tid: Any) -> None:
 
     Its waits are told as if they were for this child alone; which others live is not its matter.
     """
-    if window.kind != EXEC:
-        _pipe_part(window, threads)
+    _pipe_part(window, threads)
     if tid is None or window.kind == EXEC or window.made is None:
         return
     watched: Any = None
@@ -288,9 +299,14 @@ def _waiter_part(window: Window, threads: Threads, tid: Any) -> None:
 
 
 def _pipe_part(window: Window, threads: Threads) -> None:
-    """What the thread does that reads the pipe by whose end a parent learns of its child's."""
+    """What the thread does that reads the pipe by whose end a parent learns of its child's.
+
+    A stub that becomes the parent of what it exec'ed has one too.
+    """
     pipes = [call.args for call in window.parent if call.api == "CreatePipe"]
     end = pipes[-1].get("read") if pipes else None
+    if end is not None:
+        _one_waiter(window)
     for tid, thread in threads.items():
         if end is None or tid == window.anchor.tid or thread[0].pid != window.anchor.pid:
             continue
@@ -300,11 +316,20 @@ def _pipe_part(window: Window, threads: Threads) -> None:
             window.waiter = _for_child(thread, closed[0])
 
 
+def _one_waiter(window: Window) -> None:
+    """Whether a thread was idle or had to be made is a matter of when earlier children ended."""
+    part = window.parent
+    i = next(i for i, call in enumerate(part) if call.api == "CreatePipe")
+    for j in range(i, len(part)):
+        if part[j].api in ("CreateThread", "SetEvent"):
+            part[j] = part[j]._replace(api="#waiter")
+            return
+
+
 def _for_child(thread: list[Call], closed: int) -> list[Call]:
-    """The calls of such a thread for one child: since its last idle wait, up to the next."""
-    begin = max((i for i in range(closed) if thread[i].api == "ResetEvent"), default=-1)
+    """The calls of such a thread from the end of the pipe until it is idle."""
     end = next((i for i in range(closed, len(thread)) if thread[i].api == "ResetEvent"), closed)
-    part = thread[begin + 1 : end + 1]
+    part = thread[closed:end]
     return [call for call in part if call.api != "SetEvent" and not _failed_wait(call)]
 
 

@@ -39,7 +39,9 @@ _FLAGS = {
 INFO_OBJECTS = ("subproc_ready", "parent", "pppid_handle", "mount_h", "cygheap_h",
                  "forker_finished")  # fmt: skip
 HANDED = "as handed over"
-_OWN_MUTEXES = ("title_mutex", "tty_mutex", "mtinfo_mutex")
+_OPENED_MUTEXES = ("tty_mutex", "mtinfo_mutex")
+_OWN_MUTEXES = ("title_mutex", *_OPENED_MUTEXES)
+_GUARDS = ("M", "SEM")  # of a log; the simulator has none
 _PSEUDO = 0xFFFFFFFE
 
 
@@ -69,6 +71,7 @@ class Sight:
     handed: the sizes of heaps in child_info, where they are told as what they are and not as
         numbers; empty where the numbers are compared -- constant
     untold: words of child_info that one side does not have -- constant
+    named: mutexes that any process may have made, by their name -- constant
     views: (process, address) -> (place, section) of each mapping there, by time -- constant
     """
 
@@ -80,6 +83,7 @@ class Sight:
     heap_bytes: int = _HEAP_BYTES
     handed: frozenset[int] = frozenset()
     untold: tuple[str, ...] = ()
+    named: dict[Any, str] = field(default_factory=dict)
     views: dict[tuple[Any, int], list[tuple[int, Any]]] = field(default_factory=dict)
 
     def view(self, call: Call, address: int) -> Any:
@@ -94,7 +98,9 @@ def sight(calls: Sequence[Call], heap: int) -> Sight:
     known.looked_at = _looked_at(calls) | _consoles(calls)
     for call in calls:
         args = call.args
-        if call.api == "CreateFileMapping" and args["size"] in CONSOLE_BYTES:
+        if call.api == "CreateMutex" and str(args.get("name", "")).endswith(_OPENED_MUTEXES):
+            known.named[args["h"]] = str(args["name"]).rpartition(".")[2]
+        elif call.api == "CreateFileMapping" and args["size"] in CONSOLE_BYTES:
             known.consoles.add(args["h"])
         elif (
             call.api == "VirtualAlloc" and args["type"] == "RESERVE" and args["size"] >= CHUNK_BYTES
@@ -139,12 +145,12 @@ def words(calls: Sequence[Call], known: Sight, loose: bool = False) -> list[Word
     said: list[Word] = []
     closed = 0
     for call in calls:
-        if call.api.startswith("#") or call.api in LEFT_OUT:
+        if (call.api[0] == "#" and call.api not in _MAKERS) or call.api in LEFT_OUT:
             continue
         if _closes_file(call):
             closed += call.args.get("h", call.args.get("s")) not in known.looked_at
             continue
-        nothing = _does_nothing(call) or (closed and _closes_guard(call, calls))
+        nothing = _does_nothing(call) or _closes_guard(call, calls, closed > 0)
         word = None if nothing else _word(call, known)
         if word is None or (loose and _grows_heap(word)):
             continue
@@ -175,9 +181,9 @@ def _grows_heap(word: Word) -> bool:
     )
 
 
-def _closes_guard(call: Call, calls: Sequence[Call]) -> bool:
-    """Mutex and event of a pipe of 1.3.19, which are closed among the files."""
-    if call.api != "CloseHandle":
+def _closes_guard(call: Call, calls: Sequence[Call], amid: bool) -> bool:
+    """Mutex and event or semaphore of a pipe from 1.3.19 on, which are closed among the files."""
+    if call.api != "CloseHandle" or not (amid or str(call.args["h"]).startswith(_GUARDS)):
         return False
     i = next(i for i, other in enumerate(calls) if other is call)
     for other in calls[i + 1 :]:
@@ -204,7 +210,10 @@ def _word(call: Call, known: Sight) -> Word | None:
     made = make(call, known)
     if made is None:
         return None
-    return Word(name, *made, call.place)
+    facts, objects = made
+    if known.named:
+        objects = tuple((role, known.named.get(obj, obj)) for role, obj in objects)
+    return Word(name, facts, objects, call.place)
 
 
 _Parts = tuple[tuple[tuple[str, Any], ...], tuple[tuple[str, Any], ...]]
@@ -284,8 +293,10 @@ def _transfer(call: Call, known: Sight) -> _Parts:
     return (("addr", where), ("size", size), ("whole", whole)), (("h", a["h"]),)
 
 
-def _duplicate(call: Call, known: Sight) -> _Parts:
+def _duplicate(call: Call, known: Sight) -> _Parts | None:
     a = call.args
+    if str(a["src"]).startswith(_GUARDS):
+        return None
     closes = bool(a.get("close_source")) or bool(a.get("options", 0) & 1)
     facts = (
         ("inherit", bool(a["inherit"])), ("closes source", closes),
@@ -332,6 +343,10 @@ def _create(call: Call, known: Sight) -> _Parts:
     return tuple(facts), tuple((key, info.get(key) or 0) for key in objects)
 
 
+def _no_facts(call: Call, known: Sight) -> _Parts:
+    return (), ()
+
+
 def _pipe(call: Call, known: Sight) -> _Parts:
     a = call.args
     return (("size", a["size"]),), (("read", a["read"]), ("write", a["write"]))
@@ -362,7 +377,8 @@ def _socket(call: Call, known: Sight) -> _Parts:
 
 
 _MAKERS = {
-    "CreatePipe": _pipe, "CreateEvent": _event, "CreateMutex": _mutex, "CreateThread": _thread,
+    "CreatePipe": _pipe, "#waiter": _no_facts,
+    "CreateEvent": _event, "CreateMutex": _mutex, "CreateThread": _thread,
     "CreateFileMapping": _mapping, "OpenFileMapping": _open_mapping, "MapViewOfFile": _map,
     "MapViewOfFileEx": _map, "UnmapViewOfFile": _unmap, "VirtualAlloc": _alloc,
     "ReadProcessMemory": _transfer, "WriteProcessMemory": _transfer,

@@ -17,7 +17,6 @@ from contextlib import suppress
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-
 from models.cygwin.children import Child
 from models.cygwin.exec_pipe import EXIT_CODE_SET, exit_code
 from models.cygwin.version import SIGNAL_DONE_MS

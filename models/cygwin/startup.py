@@ -30,7 +30,7 @@ from models.cygwin.installation import Creation, Installation, Program
 from models.cygwin.process import CygwinProcess
 from models.cygwin.section_transfer import no_room
 from models.cygwin.version import FORK_WAIT_MS, Version
-from models.win32.errors import Win32Error
+from models.win32.errors import AccessViolation, Win32Error
 from models.win32.handles import CURRENT_PROCESS, CURRENT_THREAD
 from models.win32.kernel import Kernel
 from models.win32.thread import Thread
@@ -64,6 +64,10 @@ def entry(
             yield from main(p)
         except NotExecuted:
             yield from p.exit(_EXIT_NOT_EXECUTED)  # the message is written down
+        except AccessViolation:
+            if not p.version.handles_faults:
+                raise
+            yield from startup_1_5.die_of_fault(p)
         except (ApiFatal, HeapFatal) as error:
             p.fail(str(error).replace("%E", "Win32 error 0"))  # as users saw it (§i)
             yield from kernel.exit_process(thread, _EXIT_FATAL)
@@ -329,9 +333,21 @@ def _user_heap(p: CygwinProcess, info: ChildInfo | None) -> None:
 
 
 def _heap_page(p: CygwinProcess, info: ChildInfo | None) -> None:
-    """The first page of the user heap; environ goes there and its vector is freed (§b5)."""
+    """The first page of the user heap; environ goes there."""
+    _first_page(p, info)
+    _environ(p, info)
+
+
+def _first_page(p: CygwinProcess, info: ChildInfo | None) -> None:
     p.user_heap_bytes = p.version.heap_page_bytes
     p.k.virtual_commit(p.me, p.user_heap.base, p.user_heap_bytes)
+
+
+def _environ(p: CygwinProcess, info: ChildInfo | None) -> None:
+    """A copy of the environment's vector in the user heap; the one that came along is freed (§b5).
+
+    A parent that did not wait may have freed it already: then cfree is where it ends.
+    """
     if info is not None:
         handed = _handed(p, info)
         p.set_environment(handed.env)
@@ -362,6 +378,8 @@ _CALLS: dict[str, Callable[[CygwinProcess, ChildInfo | None], None]] = {
     "shared": installation_sections.shared,
     "user-heap": _user_heap,
     "heap-page": _heap_page,
+    "first-page": _first_page,
+    "environ": _environ,
     "root": installation_sections.root,
     "open-root": installation_sections.open_root,
     "title": _title,

@@ -10,11 +10,12 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
-from models.cygwin import children, given_pipe
+from models.cygwin import children, exec_pipe, given_pipe
 from models.cygwin.child_info import ChildInfo, ChildType
 from models.cygwin.process import CygwinProcess
 from sim.engine import Steps
 
+_EXIT_FAULT = 128 + 11  # signal 11, as its logs have it
 MTINFO_BYTES = 11_144  # table of the types of message queues, its logs
 _NEXT_WORD = 4  # its handle follows that of the shared section in the heap (assumed)
 
@@ -99,6 +100,16 @@ def _ready_away(p: CygwinProcess, info: ChildInfo | None) -> None:
 
 def _ask_signals(p: CygwinProcess, info: ChildInfo | None) -> Steps:
     yield from given_pipe.ask_signal_thread(p)
+
+
+def die_of_fault(p: CygwinProcess) -> Steps:
+    """An access violation: signals stop, then as exit() does, with a code that tells the signal."""
+    k, me = p.k, p.me
+    if p.signal_arrived:
+        yield from k.set_event(me, p.signal_arrived)
+    yield from p.close_all_files()
+    exec_pipe.leave(p, _EXIT_FAULT)
+    yield from k.exit_process(me, _EXIT_FAULT)
 
 
 CALLS: dict[str, Callable[[CygwinProcess, ChildInfo | None], None]] = {

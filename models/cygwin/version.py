@@ -75,8 +75,8 @@ FORK_END_1_5_18 = (
 EXEC_STARTUP_1_5_18 = (
     "self", "thread", "muto", "heap", "parent-away", "walk", "muto", "shared-section", "user-heap",
     "root", "mtinfo", "arguments", "hexec-kept", "pinfo", "pid-link", "ready", "muto",
-    "descriptors", "muto", "tty-mutex", "muto", "muto", "muto", "heap-page", "thread",
-    "signal-event", "arrived",
+    "descriptors", "muto", "tty-mutex", "muto", "muto", "muto", "first-page", "thread",
+    "signal-event", "arrived", "settle", "environ",
 )
 # 3.6: no logs of it are at hand; the order is that of the source, and what comes of it is assumed
 FIRST_STARTUP_3_6 = (
@@ -147,6 +147,7 @@ class Version:
     user_heap_address: where a first process or new image puts it; 0 lets the system choose
     exec_pipe_bytes: of the pipe by whose end a parent learns of its child's; 0: it waits for the
         process's handle, which an exec changes
+    handles_faults: an access violation is a signal, and ends the process as exit() does
     fork_waits_twice: a fork child waits for its parent once more after its fix-ups
     heap_in_image: the heap is a section of the DLL's image, so that nothing reserves it
     threads_closed: the handle of a thread of the DLL's own is closed as soon as it is made
@@ -195,6 +196,7 @@ class Version:
     user_heap_reserve_bytes: int = 268_435_456
     user_heap_address: int = 0
     exec_pipe_bytes: int = 0
+    handles_faults: bool = False
     fork_waits_twice: bool = False
     heap_in_image: bool = False
     threads_closed: bool = False

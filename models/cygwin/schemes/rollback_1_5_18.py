@@ -5,7 +5,9 @@ parent's handle again, and the heap is a section of the DLL's image, so that not
 A fork parent waits {subproc_ready, child} 300 s, twice, and an exec's stub {subproc_ready, child}
 without a limit.  A spawn waits for nothing and has no event: a Cygwin child reads from a parent
 that may be gone by then.  If it is, ReadProcessMemory fails with error 5, the child says so,
-terminates its parent and goes on with an empty heap.
+terminates its parent and goes on with an empty heap.  If it is still there it has freed the
+argument set meanwhile, unless it waits for the child's end: the child frees the environment's
+vector once more and dies of it with 139.
 
 The parent hears of a child's end from a pipe that it makes after it (`given_pipe.py`).  An exec
 starts its child suspended, gives it the end of the pipe and lets it run; the stub ends at once if
@@ -13,8 +15,9 @@ it has a Cygwin parent, else it stays as the child's parent.  Before a program w
 waits for that to end, as the event never comes.
 
 Since 2005-06-01 (ce95c6407); until 2005-07-17 (e8454a340), which waits for spawned children again.
-Source: logs of the DLL of 2005-07-02 (CYGWIN.md §e, §i).  Assumed: where waitpid of a _P_WAIT stands
-among its calls (source order), and that the heap begins on a page (the DLL's: 0x611548e0).
+Source: logs of the DLL of 2005-07-02 (CYGWIN.md §e, §i).  Assumed: where waitpid of a _P_WAIT
+stands among its calls, that the heap begins on a page (the DLL's: 0x611548e0), and that it cannot
+grow past 512 KiB.
 """
 
 from __future__ import annotations
@@ -81,7 +84,7 @@ class Rollback1518:
         dll_bytes=0x154000, dll_data=(0x610E2000, 19_296), dll_bss=(0x6112F000, 38_944),
         shared_address=0, shared_bytes=21_008, root_bytes=42_588,
         mount_in_fork=True, hexec_last=True, orphan_signals=False, cancel_points=True,
-        threads_closed=True, signal_objects=("ready", "mask", "thread"),
+        threads_closed=True, handles_faults=True, signal_objects=("ready", "mask", "thread"),
         user_heap_reserve_bytes=402_653_184, exec_pipe_bytes=16,
         first_startup=FIRST_STARTUP_1_5_18, fork_startup=FORK_STARTUP_1_5_18,
         exec_startup=EXEC_STARTUP_1_5_18, fork_return=("muto",), fork_end=FORK_END_1_5_18,
