@@ -3,7 +3,9 @@
 The log names the event of subproc_ready by a lower-case name behind a question mark, and says
 neither which event is forker_finished nor how much of the stack fork copies.  The event is the last
 inheritable one that the thread made before a fork beside subproc_ready; the stack is what lies
-above the place that fork asked VirtualQuery about.
+above the place that fork asked VirtualQuery about.  1.7.7 makes its events in ntdll and asks
+nothing: its event is the one that it sets after it has written the stack, and that is as large as
+what it writes.
 
 Source: the logs of 1.5.18 beside those of 1.3.x, whose child_info tells it.
 """
@@ -11,7 +13,7 @@ Source: the logs of 1.5.18 beside those of 1.3.x, whose child_info tells it.
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable
+from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
@@ -20,11 +22,11 @@ if TYPE_CHECKING:
 _UNSURE = re.compile(r"\?e([0-9]+)")
 
 
-def complete(calls: Iterable[Call]) -> None:
+def complete(calls: Sequence[Call]) -> None:
     """Fill in, in place, what follows from the calls before each creation."""
     events: dict[str, list[str]] = {}
     stacks: dict[str, int] = {}
-    for call in calls:
+    for i, call in enumerate(calls):
         args = call.args
         if call.api == "CreateEvent" and args["inherit"]:
             events.setdefault(call.tid, []).append(str(args["h"]))
@@ -33,6 +35,23 @@ def complete(calls: Iterable[Call]) -> None:
         info = args.get("child_info") if call.api == "CreateProcess" else None
         if info and "cygpid" not in info:
             _complete(info, events.get(call.tid, []), stacks.get(call.tid, 0))
+            if str(info["type"]) == "FORK" and "forker_finished" not in info:
+                later = calls[i + 1 :]
+                _from_what_follows(info, [one for one in later if one.tid == call.tid])
+
+
+def _from_what_follows(info: dict[str, object], later: Sequence[Call]) -> None:
+    """What a fork of 1.7.7 writes after CreateProcess, and the event that it sets then."""
+    size = 0
+    for call in later:
+        if call.api == "CreateProcess" and call.phase == "call":
+            return
+        if call.api == "WriteProcessMemory":
+            size = size or call.args["size"]
+            info["stack_bytes"] = size
+        elif call.api == "SetEvent" and size:
+            info["forker_finished"] = call.args["h"]
+            return
 
 
 def _complete(info: dict[str, object], events: list[str], stack_bytes: int) -> None:

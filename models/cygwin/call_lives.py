@@ -177,7 +177,8 @@ def _live(life: Life, main: list[Call], mine: list[Window], calls: Sequence[Call
                 _takes_place_of_stdout(life, main[:i])
             if window.kind == FORK:
                 _had_unseen(life, window)
-            life.acts.append(Act(CREATE, window.number))
+            if not window.again:
+                life.acts.append(Act(CREATE, window.number))
             life.given[window.number] = dict(life.handles), set(life.cloexec)
             _end_vfork(life)
         if window is not None:

@@ -68,6 +68,8 @@ class Variant:
     pipes_known: what its pipes and sockets take in the heap is known
     sizes_known: what its sh has freed is known, so that a heap's size follows from its calls
     untold: words of child_info that its logs do not have
+    through_ntdll: it makes events, mutexes and sections where its logs do not look, so they have
+        neither their making nor who they are
     interpreter: what a script's first argument becomes
     sh_freed: sizes of further blocks that a fresh sh has freed
     console_bytes: what sh has more in its heap where it has a console
@@ -94,6 +96,7 @@ class Variant:
     pipes_known: bool = True
     sizes_known: bool = True
     untold: tuple[str, ...] = ()
+    through_ntdll: bool = False
     interpreter: str = "/bin/sh"
     sh_freed: tuple[int, ...] = ()
     console_bytes: int = -40
@@ -109,7 +112,6 @@ class Variant:
 UNMODELLED = MappingProxyType({
     "cygwin-1.1.1": "1.1.1 has no cygheap; its descriptors go into lpReserved2",
     "cygwin-1.1.3": "1.1.3 has no cygheap; its descriptors go into lpReserved2",
-    "cygwin-1.7.7": "1.7.7 makes its objects in ntdll, which the log does not have",
     "msys-1.0.12-w98": "MSYS on 98 has no variant",
 })  # fmt: skip
 
@@ -182,6 +184,7 @@ def variants(scheme: Callable[[str], Scheme]) -> dict[str, Variant]:
     a118 = _a118(a132)
     return {
         "cygwin-1.5.18": _rollback(scheme("1.5.18")),
+        "cygwin-1.7.7": _through_ntdll(scheme("1.7.7")),
         "cygwin-1.3.19": b1319,
         "cygwin-1.1.8-rebuilt": a118,
         "cygwin-1.3.2-rebuilt": replace(a132, high_fd=31),
@@ -235,6 +238,16 @@ def _rollback(scheme: Scheme) -> Variant:
         script_environment=(*_OTHER_ENVIRONMENT, 19), sh_bytes=3344, sh_freed=(520,),
         order_known=False, terminal=False, standard=(1, 2), device_names=False,
         untold=("cygpid", "pppid_handle", "mount_h", "cygheap_h"),
+    )  # fmt: skip
+
+
+def _through_ntdll(scheme: Scheme) -> Variant:
+    """1.7.7: what its logs have, which is neither the making of objects nor all of the heap."""
+    rollback = _rollback(scheme)
+    return replace(
+        rollback, frame_bytes=0, sh_bytes=0, sh_freed=(), sizes_known=False, through_ntdll=True,
+        standard=(0, 1, 2), untold=(*rollback.untold, "forker_finished"),
+        version=replace(rollback.version, stack_commit_bytes=8 * PAGE_BYTES),
     )  # fmt: skip
 
 

@@ -44,6 +44,7 @@ class Window:
     loose: the order of what is put into the heap is not known, so neither is where a page is
         committed
     ended: the log has the end of the parent's part -- constant
+    again: it makes once more what the creation before it, which died, was to make -- constant
     over_us: when the parent heard of the child's end; None if it never did [us] -- constant
     """
 
@@ -63,6 +64,7 @@ class Window:
     leaving: bool = False
     cut: bool = False
     ended: bool = True
+    again: bool = False
     over_us: float | None = None
 
     @property
@@ -98,6 +100,7 @@ def windows(calls: Sequence[Call]) -> list[Window]:
         if call.api == "CreateProcess" and call.phase == "call" and call.args.get("child_info"):
             window = _parent_part(len(found) + 1, threads, at[id(call)], call, waiters)
             _child_part(window, threads, calls)
+            window.again = window.kind == FORK and _repeats(window, found)
             found.append(window)
     for window in found:
         _waiter_part(window, threads, waiters.get(window.anchor.pid))
@@ -123,6 +126,17 @@ def _parent_part(
     last = next(following, len(thread)) - 1 if end is None else end
     part = thread[begin : last + 1]
     return Window(number, kind, first, begin, last, anchor, made, part, ended=end is not None)
+
+
+def _repeats(window: Window, before: Sequence[Window]) -> bool:
+    """Whether nothing was made for this fork that the one before did not have."""
+    last = next((w for w in reversed(before) if w.anchor.tid == window.anchor.tid), None)
+    return (
+        last is not None
+        and last.kind == FORK
+        and window.parent[0] is window.anchor
+        and last.info.get("subproc_ready") == window.info.get("subproc_ready")
+    )
 
 
 def _is_creation(call: Call) -> bool:
@@ -183,13 +197,14 @@ def begin_thread(thread: list[Call], j: int) -> bool:
 
 
 def _end(thread: list[Call], i: int, kind: str, info: dict[str, Any], pid: Any) -> int | None:
-    wanted = info.get("forker_finished") if kind == FORK else info.get("parent")
+    parent = info.get("parent")
+    wanted = info.get("forker_finished", parent) if kind == FORK else parent
     for j in range(i + 1, len(thread)):
         call = thread[j]
         if kind == EXEC and call.api == "ExitProcess":
             return j
         if kind != EXEC and call.api == "CloseHandle" and call.args["h"] == wanted:
-            return j if kind != FORK else _parent_kept(thread, i, j, info.get("parent"))
+            return j if wanted == parent else _parent_kept(thread, i, j, parent)
         if call.api == "CreateProcess" and call.phase == "call":
             return None
     return None
@@ -226,11 +241,13 @@ def _child_part(window: Window, threads: Threads, calls: Sequence[Call]) -> None
     stop = "CreateThread" if window.kind == FORK else "WaitForSingleObject"
     for call in main:
         window.child.append(call)
-        if call.api == stop and not _waits_for_mutex(call):
+        if call.api == stop and not (stop == "WaitForSingleObject" and _waits_for_mutex(call)):
             break
     if window.kind != FORK:
         _cut_crash(window)
     ready = window.info.get("subproc_ready")
+    if str(ready).startswith("?"):
+        return  # a handle's value, which others have had too
     others = [c for c in mine if c.tid != starts[0].tid]
     window.signal = [
         c for c in others if ready and c.api in ("SetEvent", "CloseHandle") and c.args["h"] == ready
@@ -250,7 +267,9 @@ def _cut_crash(window: Window) -> None:
 
 def _waits_for_mutex(call: Call) -> bool:
     obj = next(iter(call.args.get("hs", ())), None)
-    return obj.kind == "mutex" if isinstance(obj, KernelObject) else str(obj)[:1] == "M"
+    if isinstance(obj, KernelObject):
+        return obj.kind == "mutex"
+    return obj is None or str(obj)[:1] == "M"  # nothing at all: a mutex that was not made
 
 
 def _waiter_part(window: Window, threads: Threads, tid: Any) -> None:
@@ -323,22 +342,28 @@ def _one_waiter(window: Window) -> None:
     for j in range(i, len(part)):
         if part[j].api in ("CreateThread", "SetEvent"):
             part[j] = part[j]._replace(api="#waiter")
+            if part[j - 1].api == "ResetEvent":
+                del part[j - 1]
             return
 
 
 def _for_child(thread: list[Call], closed: int) -> list[Call]:
-    """The calls of such a thread from the end of the pipe until it is idle."""
-    end = next((i for i in range(closed, len(thread)) if thread[i].api == "ResetEvent"), closed)
-    part = thread[closed:end]
-    return [call for call in part if call.api != "SetEvent" and not _failed_wait(call)]
+    """The calls of such a thread from the end of the pipe until it is idle.
+
+    A look at a process whose handle is closed already does not count.
+    """
+    part: list[Call] = []
+    for call in thread[closed:]:
+        idle = call.api == "WaitForSingleObject" and not _is_process(call.args["hs"][0])
+        if idle or call.api == "ResetEvent":
+            break
+        if call.api != "SetEvent":
+            part.append(call)
+    return part
 
 
-def _failed_wait(call: Call) -> bool:
-    """A look at a process whose handle is closed already."""
-    if call.api not in ("WaitForSingleObject", "GetExitCodeProcess"):
-        return False
-    objects = call.args.get("hs") or [call.args.get("h")]
-    return isinstance(objects[0], str) and objects[0].startswith("?")
+def _is_process(obj: Any) -> bool:
+    return obj.kind == "process" if isinstance(obj, KernelObject) else str(obj).endswith(".proc")
 
 
 def _for_one(call: Call, child: Any) -> Call:

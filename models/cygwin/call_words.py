@@ -38,6 +38,10 @@ _FLAGS = {
 }  # fmt: skip
 INFO_OBJECTS = ("subproc_ready", "parent", "pppid_handle", "mount_h", "cygheap_h",
                  "forker_finished")  # fmt: skip
+_MADE_IN_NTDLL = (
+    "CreateEvent", "CreateMutex", "CreateFileMapping", "OpenFileMapping", "VirtualFree",
+    "OpenProcess",
+)  # fmt: skip
 HANDED = "as handed over"
 _OPENED_MUTEXES = ("tty_mutex", "mtinfo_mutex")
 _OWN_MUTEXES = ("title_mutex", *_OPENED_MUTEXES)
@@ -71,6 +75,7 @@ class Sight:
     handed: the sizes of heaps in child_info, where they are told as what they are and not as
         numbers; empty where the numbers are compared -- constant
     untold: words of child_info that one side does not have -- constant
+    through_ntdll: the making of objects is not there -- constant
     named: mutexes that any process may have made, by their name -- constant
     views: (process, address) -> (place, section) of each mapping there, by time -- constant
     """
@@ -83,6 +88,7 @@ class Sight:
     heap_bytes: int = _HEAP_BYTES
     handed: frozenset[int] = frozenset()
     untold: tuple[str, ...] = ()
+    through_ntdll: bool = False
     named: dict[Any, str] = field(default_factory=dict)
     views: dict[tuple[Any, int], list[tuple[int, Any]]] = field(default_factory=dict)
 
@@ -144,31 +150,68 @@ def words(calls: Sequence[Call], known: Sight, loose: bool = False) -> list[Word
     """
     said: list[Word] = []
     closed = 0
+    calls = [call for call in calls if not _is_left_out(call, known)]
     for call in calls:
-        if (call.api[0] == "#" and call.api not in _MAKERS) or call.api in LEFT_OUT:
-            continue
-        if _closes_file(call):
+        if _closes_file(call, known):
             closed += call.args.get("h", call.args.get("s")) not in known.looked_at
             continue
-        nothing = _does_nothing(call) or _closes_guard(call, calls, closed > 0)
+        nothing = _does_nothing(call) or _closes_guard(call, calls, closed > 0, known)
         word = None if nothing else _word(call, known)
         if word is None or (loose and _grows_heap(word)):
             continue
         if closed:
-            said.append(Word("close files", (("count", closed),), (), call.place))
+            said.append(_closed(closed, known, call.place))
             closed = 0
         said.append(word)
     if closed:
-        said.append(Word("close files", (("count", closed),)))
+        said.append(_closed(closed, known))
     return said
 
 
-def _closes_file(call: Call) -> bool:
+def _closes_unknown(word: Word) -> bool:
+    return word.name == "CloseHandle" and any(_is_unknown(obj) for _, obj in word.objects)
+
+
+def _closed(count: int, known: Sight, place: int = 0) -> Word:
+    facts = () if known.through_ntdll else (("count", count),)
+    return Word("close files", facts, (), place)
+
+
+def _unseen_there(call: Call) -> bool:
+    """What 1.7.7 does in ntdll, and what hangs on it: the simulated side has its making."""
+    if call.api in _MADE_IN_NTDLL:
+        return True
+    if call.api.startswith("WaitFor"):
+        return call.args["hs"] == [None]
+    if call.api != "DuplicateHandle":
+        return False
+    src = call.args["src"]
+    return bool(call.error) or (is_file(src) and not str(src).startswith(("?", "PIPE")))
+
+
+def until_parent(said: list[Word]) -> list[Word]:
+    """The stub of an exec without the files that it closes, most of which 1.7.7's logs do not know,
+    and without what it does as the parent of the new image, up to its end.
+    """
+    said = [w for w in said if w.name != "close files" and not _closes_unknown(w)]
+    begin = next((i for i, word in enumerate(said) if word.name == "#waiter"), len(said))
+    return [*said[: begin + 1], *(w for w in said[begin + 1 :] if w.name.startswith("Exit"))]
+
+
+def _is_left_out(call: Call, known: Sight) -> bool:
+    own = call.api[0] == "#" and call.api not in _MAKERS
+    unseen = known.through_ntdll and _unseen_there(call)
+    return own or unseen or call.api in LEFT_OUT
+
+
+def _closes_file(call: Call, known: Sight) -> bool:
     if call.api == "closesocket":
         return True
     if call.api != "CloseHandle":
         return False
     obj = call.args["h"]
+    if known.through_ntdll and _is_unknown(obj):
+        return False
     return obj.kind in ("file", "pipe") if isinstance(obj, KernelObject) else is_file(obj)
 
 
@@ -181,22 +224,31 @@ def _grows_heap(word: Word) -> bool:
     )
 
 
-def _closes_guard(call: Call, calls: Sequence[Call], amid: bool) -> bool:
+def _is_unknown(obj: Any) -> bool:
+    return isinstance(obj, str) and obj.startswith("?")
+
+
+def _closes_guard(call: Call, calls: Sequence[Call], amid: bool, known: Sight) -> bool:
     """Mutex and event or semaphore of a pipe from 1.3.19 on, which are closed among the files."""
-    if call.api != "CloseHandle" or not (amid or str(call.args["h"]).startswith(_GUARDS)):
+    if call.api != "CloseHandle":
+        return False
+    obj = call.args["h"]
+    first = str(obj).startswith(_GUARDS) or (known.through_ntdll and _is_unknown(obj))
+    if not (amid or first):
         return False
     i = next(i for i, other in enumerate(calls) if other is call)
     for other in calls[i + 1 :]:
         if other.api != "CloseHandle":
             return False
-        if _closes_file(other):
-            return True
+        if _closes_file(other, known):
+            return bool(other.args.get("h") not in known.looked_at)
     return False
 
 
 def _does_nothing(call: Call) -> bool:
-    """SetEvent of no event at all, as api_fatal does before there are signals."""
-    return call.api == "SetEvent" and call.args["h"] is None
+    """SetEvent of no event at all, as api_fatal does before there are signals; a pseudo handle."""
+    pseudo = call.api == "CloseHandle" and call.args["hv"] >= _PSEUDO
+    return pseudo or (call.api == "SetEvent" and call.args["h"] is None)
 
 
 def _word(call: Call, known: Sight) -> Word | None:
@@ -328,6 +380,8 @@ def _create(call: Call, known: Sight) -> _Parts:
         return (), (("child", _process(a.get("child"))), ("thread", a.get("hthread")))
     info = a.get("child_info") or {}
     flags = a["flags"] if isinstance(a["flags"], str) else _flags(a["flags"])
+    if known.through_ntdll and str((info or {}).get("type", "")).startswith("FORK"):
+        flags = flags.replace("DETACHED_PROCESS|", "")  # it makes itself a console, unseen
     facts = [("inherit", bool(a["inherit"])), ("flags", "|".join(sorted(flags.split("|"))))]
     if not info:
         return tuple(facts), ()

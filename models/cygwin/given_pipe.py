@@ -118,6 +118,14 @@ def _tell(p: CygwinProcess, thread: Thread, child: Child) -> Steps:
         yield from p.k.set_event(thread, p.h_wait)
 
 
+def let_signals_come(p: CygwinProcess) -> Steps:
+    """The end of a fork of 1.7.7: the signal thread goes on, and says that it has heard."""
+    if not p.h_signals_held:
+        p.h_signals_held = p.k.create_event(p.me, manual=False, role="signals held")
+    yield from p.k.set_event(p.me, p.h_signals_held)
+    yield from ask_signal_thread(p)
+
+
 def ask_signal_thread(p: CygwinProcess) -> Steps:
     """Wait until the signal thread has heard: how fork holds signals back and lets them come."""
     k, me = p.k, p.me

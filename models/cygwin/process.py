@@ -83,6 +83,7 @@ class CygwinProcess:
         self.children: list[children.Child] = []
         self.waiter: children.Waiter | None = None
         self.asked: list[int] = []
+        self.h_signals_held = 0
         self.idle_waiters: list[given_pipe.IdleWaiter] = []
         self.ring: list[int] = []
         self.environ = 0

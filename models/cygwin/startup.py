@@ -17,6 +17,7 @@ from models.cygwin import (
     dll_data,
     installation_sections,
     startup_1_5,
+    startup_1_7,
     startup_3_6,
     vfork,
 )
@@ -148,6 +149,9 @@ def _sigproc_init(p: CygwinProcess, info: ChildInfo | None, wait: bool) -> Steps
             p.signal_arrived = k.create_event(me, manual=True, role="signal_arrived")
         elif what == "mask":
             k.create_event(me, manual=False, role="signal mask")
+        elif what == "own":
+            if wait:  # a fork child does so later
+                _thread(p, info)
         else:
             yield from children.make_thread(p, _signal_steps(p, info, ready), "signal")
     if wait:
@@ -319,6 +323,7 @@ def _user_heap(p: CygwinProcess, info: ChildInfo | None) -> None:
     """malloc's address space: anywhere, or where the fork parent has it."""
     k, me, size = p.k, p.me, p.version.user_heap_reserve_bytes
     if info is None or info.type is not ChildType.FORK:
+        size = p.version.user_heap_new_bytes or size
         p.user_heap = k.virtual_reserve(me, p.version.user_heap_address, size, "user heap")
         return
     try:
@@ -390,6 +395,7 @@ _CALLS: dict[str, Callable[[CygwinProcess, ChildInfo | None], None]] = {
     "parent": _parent,
     **startup_3_6.CALLS,
     **startup_1_5.CALLS,
+    **startup_1_7.CALLS,
 }
 _STEPS: dict[str, Callable[[CygwinProcess, ChildInfo | None], Steps]] = {
     "heap": _heap,

@@ -78,6 +78,21 @@ EXEC_STARTUP_1_5_18 = (
     "descriptors", "muto", "tty-mutex", "muto", "muto", "muto", "first-page", "thread",
     "signal-event", "arrived", "settle", "environ",
 )
+# 1.7.7 (its logs)
+FIRST_STARTUP_1_7_7 = (
+    "thread", "heap", "fdtab", "shared-at", "user-heap", "user-at", "first-page", "signal-event",
+    "arrived", "pinfo-at",
+)
+FORK_STARTUP_1_7_7 = (
+    "thread", "stack", "heap", "shared-at", "user-heap", "user-at", "pinfo-at", "hexec-away",
+    "dll-memory", "program-memory", "signal-event", "arrived", "signals",
+)
+FORK_END_1_7_7 = ("finished-away", "thread", "ready-away", "ask-signals")
+EXEC_STARTUP_1_7_7 = (
+    "thread", "heap", "walk", "shared-at", "user-heap", "user-at", "hexec-kept", "pinfo-at",
+    "arguments", "first-page", "environ", "descriptors", "pid-link", "ready", "parent-away",
+    "signal-event", "arrived",
+)
 # 3.6: no logs of it are at hand; the order is that of the source, and what comes of it is assumed
 FIRST_STARTUP_3_6 = (
     "self", "thread", "shared", "heap", "descriptors", "user-heap", "heap-page", "root", "pinfo",
@@ -144,6 +159,7 @@ class Version:
     null_pointer_said: a first process without a place for its heap says that first
     heap_page_bytes: malloc's first piece
     user_heap_reserve_bytes: address space that malloc may grow into
+    user_heap_new_bytes: what a first process or new image reserves for it; 0: the same as a fork
     user_heap_address: where a first process or new image puts it; 0 lets the system choose
     exec_pipe_bytes: of the pipe by whose end a parent learns of its child's; 0: it waits for the
         process's handle, which an exec changes
@@ -194,6 +210,7 @@ class Version:
     null_pointer_said: bool = False
     heap_page_bytes: int = 4096
     user_heap_reserve_bytes: int = 268_435_456
+    user_heap_new_bytes: int = 0
     user_heap_address: int = 0
     exec_pipe_bytes: int = 0
     handles_faults: bool = False
@@ -208,6 +225,11 @@ class Version:
     fork_startup: tuple[str, ...] = FORK_STARTUP
     exec_startup: tuple[str, ...] = EXEC_STARTUP
     vfork: VforkRules | None = None
+
+    @property
+    def fork_reads(self) -> bool:
+        """Whether a fork child reads its parent's data, which only the stack is not of."""
+        return "dll-memory" in self.fork_startup
 
     def inherits(self, kind: str) -> bool:
         """Whether the handles of a descriptor of that kind are inherited unless it is closed."""

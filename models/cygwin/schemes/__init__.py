@@ -6,6 +6,7 @@ from models.cygwin.protocol import Scheme
 from models.cygwin.schemes import (
     blocking,
     child_copy,
+    child_reads_1_7_7,
     msys_1_0,
     rollback_1_5_18,
     shared_memory,
@@ -24,6 +25,7 @@ _SCHEMES: tuple[Scheme, ...] = (
 _VARIANTS: tuple[Scheme, ...] = (
     msys_1_0.SCHEME,
     rollback_1_5_18.SCHEME,
+    child_reads_1_7_7.SCHEME,
     two_step_1_3_3.SCHEME,
     walk_bug.SCHEME,
     child_copy.UNGUARDED,
