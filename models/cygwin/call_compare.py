@@ -14,8 +14,9 @@ from collections.abc import Iterator, Sequence
 from typing import Any, NamedTuple
 
 from models.cygwin.call_log import Call
+from models.cygwin.call_sight import Sight, sight
 from models.cygwin.call_windows import EXEC, Window, is_reduced
-from models.cygwin.call_words import Sight, Word, sight, until_parent, words
+from models.cygwin.call_words import Word, until_parent, words
 
 REDUCED = ("CreateProcess", "ReadProcessMemory")  # calls that a reduced log keeps
 PARTS = ("parent", "child", "signal", "waiter")
@@ -130,7 +131,7 @@ class Comparison:
         for part in PARTS:
             mine = words(getattr(real, part), self.here, real.loose)
             other = words(getattr(made, part), self.there, real.loose)
-            if self.here.through_ntdll and real.kind == EXEC:
+            if self.here.through_ntdll and real.kind == EXEC and part == "parent":
                 mine, other = until_parent(mine), until_parent(other)
             if not self.full:
                 mine, other = _kept(mine, self.bases), _kept(other, self.bases)

@@ -221,8 +221,8 @@ def signal_thread(p: CygwinProcess, thread: Thread, info: ChildInfo | None, read
     yield from k.set_event(thread, ready)
     while True:
         yield from k.wait_for_single_object(thread, p.sigcatch)
-        while p.asked:
-            yield from k.set_event(thread, p.asked.pop(0))
+        while p.waits.asked:
+            yield from k.set_event(thread, p.waits.asked.pop(0))
         signal = p.pinfo.read32(SIGNAL)
         if signal:
             yield from _die_of(p, thread, signal)

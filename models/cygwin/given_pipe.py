@@ -14,7 +14,7 @@ handle stands in the pinfo is assumed.
 from __future__ import annotations
 
 from contextlib import suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 from models.cygwin.children import Child
@@ -45,6 +45,20 @@ class IdleWaiter:
     start: int = 0
 
 
+@dataclass(slots=True, eq=False)
+class Waits:
+    """Of one process. Every field is *state*.
+
+    asked: events of who waits until the signal thread has heard of something
+    h_held: event by which a fork lets signals come again, 0 before the first
+    idle: threads that have seen the end of a child
+    """
+
+    asked: list[int] = field(default_factory=list)
+    h_held: int = 0
+    idle: list[IdleWaiter] = field(default_factory=list)
+
+
 def watch(p: CygwinProcess, child: Child) -> Steps:
     """Give a child the end of a pipe and wait for it in a thread. Runs in the parent's main thread.
 
@@ -59,8 +73,8 @@ def watch(p: CygwinProcess, child: Child) -> Steps:
         )
     child.pinfo.write32(WR_PROC_PIPE, given)
     child.rd_proc_pipe = read_end
-    if p.idle_waiters:
-        waiter = p.idle_waiters.pop(0)
+    if p.waits.idle:
+        waiter = p.waits.idle.pop(0)
         waiter.child = child
         yield from k.set_event(me, waiter.start)
         return
@@ -103,7 +117,7 @@ def _proc_waiter(p: CygwinProcess, thread: Thread, waiter: IdleWaiter) -> Steps:
             child.code = exit_code(p, thread, child)
         yield from _tell(p, thread, child)
         yield from k.reset_event(thread, ended)
-        p.idle_waiters.append(waiter)
+        p.waits.idle.append(waiter)
         yield from k.wait_for_single_object(thread, waiter.start)
 
 
@@ -120,9 +134,9 @@ def _tell(p: CygwinProcess, thread: Thread, child: Child) -> Steps:
 
 def let_signals_come(p: CygwinProcess) -> Steps:
     """The end of a fork of 1.7.7: the signal thread goes on, and says that it has heard."""
-    if not p.h_signals_held:
-        p.h_signals_held = p.k.create_event(p.me, manual=False, role="signals held")
-    yield from p.k.set_event(p.me, p.h_signals_held)
+    if not p.waits.h_held:
+        p.waits.h_held = p.k.create_event(p.me, manual=False, role="signals held")
+    yield from p.k.set_event(p.me, p.waits.h_held)
     yield from ask_signal_thread(p)
 
 
@@ -130,7 +144,7 @@ def ask_signal_thread(p: CygwinProcess) -> Steps:
     """Wait until the signal thread has heard: how fork holds signals back and lets them come."""
     k, me = p.k, p.me
     heard = k.create_event(me, manual=False, role="signal heard")
-    p.asked.append(heard)
+    p.waits.asked.append(heard)
     yield from k.release_semaphore(me, p.sigcatch)
     yield from k.wait_for_single_object(me, heard, SIGNAL_DONE_MS)
     k.close_handle(me, heard)

@@ -11,7 +11,7 @@ from __future__ import annotations
 from array import array
 from collections.abc import Sequence
 
-from models.cygwin import children, directories, exec_pipe, given_pipe, vfork
+from models.cygwin import children, directories, exec_pipe, given_pipe, image_heap, vfork
 from models.cygwin.arguments import Arguments, Handed
 from models.cygwin.child_info import ChildType
 from models.cygwin.cygheap import heap as heaps
@@ -21,7 +21,7 @@ from models.cygwin.errors import NotExecuted, TryAgain, no_image, try_again
 from models.cygwin.installation import Creation, Failure, Installation, Program
 from models.cygwin.protocol import P_OVERLAY, Request
 from models.win32.address_space import Region
-from models.win32.errors import ERROR_INVALID_ADDRESS, Win32Error
+from models.win32.errors import Win32Error
 from models.win32.handles import CURRENT_PROCESS
 from models.win32.image import Image
 from models.win32.memory import Memory
@@ -44,8 +44,7 @@ class CygwinProcess:
     children, waiter: see `children.py` -- state
     h_self, h_thread, signal_arrived, ...: handles in this process -- state
     h_execed: of what this stub of an exec stands in for -- state
-    asked: events of who waits until the signal thread has heard of something -- state
-    idle_waiters: threads that have waited for the end of a child (`given_pipe.py`) -- state
+    waits: for the signal thread, and threads that wait for a child's end (`given_pipe.py`) -- state
     handed: argv and environment as an exec left them in the heap, until start-up is over -- state
     environ: address of the environment vector in the user heap -- state
     argv, exec_info: addresses of argument vector and exec information, 0 if none -- state
@@ -82,9 +81,7 @@ class CygwinProcess:
         self.exiting = False
         self.children: list[children.Child] = []
         self.waiter: children.Waiter | None = None
-        self.asked: list[int] = []
-        self.h_signals_held = 0
-        self.idle_waiters: list[given_pipe.IdleWaiter] = []
+        self.waits = given_pipe.Waits()
         self.ring: list[int] = []
         self.environ = 0
         self.argv = 0
@@ -283,22 +280,10 @@ class CygwinProcess:
 
     def first_heap(self) -> None:
         """The first process has no parent to get a heap from: reserve one. Raises Win32Error."""
-        era = self.version.era
-        if self.version.heap_in_image:
-            region = self.heap_section()
-        else:
-            region = self.k.virtual_reserve(
-                self.me, self.version.heap_address, era.cygheapsize, "cygheap"
-            )
+        region = image_heap.first(self)
         assert region.memory is not None
         commit = self._committer(region.base)
-        self.heap = heaps.first_process(era, region.memory, region.base, commit)
-
-    def heap_section(self) -> Region:
-        """Where the heap is in a DLL that has it in its image."""
-        region = self.me.process.space.find(self.version.heap_address)
-        assert region is not None
-        return region
+        self.heap = heaps.first_process(self.version.era, region.memory, region.base, commit)
 
     def attach_heap(self, memory: Memory, base: int, max_bytes: int) -> None:
         """The heap is in place: work on it from now on."""
@@ -376,14 +361,9 @@ class CygwinProcess:
     def _committer(self, base: int) -> children.Commit:
         k, me = self.k, self.me
         if self.version.heap_in_image:
-            return self._within_section
+            return image_heap.committer(self.version)
         touched = self.version.era.touched_bytes
         return lambda offset, size_bytes: k.virtual_commit(me, base + offset, size_bytes, touched)
-
-    def _within_section(self, offset: int, size_bytes: int) -> None:
-        """A section of the image needs no commit. Raises Win32Error 487 past its end."""
-        if offset + size_bytes > self.version.era.reserve_bytes:
-            raise Win32Error(ERROR_INVALID_ADDRESS, "cygheap", "the DLL's section is full")
 
     def _creation(
         self, kind: str, mode: str, image: Image | None, creation: Creation | None

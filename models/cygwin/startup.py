@@ -19,9 +19,9 @@ from models.cygwin import (
     startup_1_5,
     startup_1_7,
     startup_3_6,
+    startup_arguments,
     vfork,
 )
-from models.cygwin.arguments import Handed, read_arguments
 from models.cygwin.child_fixups import fixup_after_fork, new_socket, reads
 from models.cygwin.child_info import ChildInfo, ChildType
 from models.cygwin.cygheap.allocator import HeapFatal
@@ -257,7 +257,11 @@ def _pinfo(p: CygwinProcess, info: ChildInfo | None) -> None:
     k, me = p.k, p.me
     if info is not None and info.takes_over:
         p.h_pinfo = k.duplicate_handle(
-            me, CURRENT_PROCESS, _handed(p, info).pinfo, CURRENT_PROCESS, close_source=True
+            me,
+            CURRENT_PROCESS,
+            startup_arguments.handed(p, info).pinfo,
+            CURRENT_PROCESS,
+            close_source=True,
         )
     else:
         name = children.pinfo_name(me.process.pid)
@@ -271,18 +275,6 @@ def _pinfo(p: CygwinProcess, info: ChildInfo | None) -> None:
         p.pid = me.process.pid
         p.pinfo.write32(children.PID, p.pid)
     p.pinfo.write32(children.WINPID, me.process.pid)
-
-
-def _arguments(p: CygwinProcess, info: ChildInfo | None) -> None:
-    assert info is not None
-    handed = _handed(p, info)
-    p.exec_info, p.argv = handed.info, handed.vector
-
-
-def _handed(p: CygwinProcess, info: ChildInfo) -> Handed:
-    if p.handed is None:
-        p.handed = read_arguments(p.heap, info.moreinfo)
-    return p.handed
 
 
 def _descriptors(p: CygwinProcess, info: ChildInfo | None) -> None:
@@ -337,29 +329,6 @@ def _user_heap(p: CygwinProcess, info: ChildInfo | None) -> None:
     p.user_heap_bytes = info.heap_bytes
 
 
-def _heap_page(p: CygwinProcess, info: ChildInfo | None) -> None:
-    """The first page of the user heap; environ goes there."""
-    _first_page(p, info)
-    _environ(p, info)
-
-
-def _first_page(p: CygwinProcess, info: ChildInfo | None) -> None:
-    p.user_heap_bytes = p.version.heap_page_bytes
-    p.k.virtual_commit(p.me, p.user_heap.base, p.user_heap_bytes)
-
-
-def _environ(p: CygwinProcess, info: ChildInfo | None) -> None:
-    """A copy of the environment's vector in the user heap; the one that came along is freed (§b5).
-
-    A parent that did not wait may have freed it already: then cfree is where it ends.
-    """
-    if info is not None:
-        handed = _handed(p, info)
-        p.set_environment(handed.env)
-        p.heap.cfree(handed.env_vector)
-        p.handed = None
-
-
 def _held(p: CygwinProcess, info: ChildInfo | None) -> None:
     vfork.vfork_child_fixup(p)
 
@@ -377,14 +346,10 @@ _CALLS: dict[str, Callable[[CygwinProcess, ChildInfo | None], None]] = {
     "walk": _walk,
     "stack": _stack,
     "pinfo": _pinfo,
-    "arguments": _arguments,
     "descriptors": _descriptors,
     "fdtab": _fdtab,
     "shared": installation_sections.shared,
     "user-heap": _user_heap,
-    "heap-page": _heap_page,
-    "first-page": _first_page,
-    "environ": _environ,
     "root": installation_sections.root,
     "open-root": installation_sections.open_root,
     "title": _title,
@@ -394,6 +359,7 @@ _CALLS: dict[str, Callable[[CygwinProcess, ChildInfo | None], None]] = {
     "hexec": _hexec,
     "parent": _parent,
     **startup_3_6.CALLS,
+    **startup_arguments.CALLS,
     **startup_1_5.CALLS,
     **startup_1_7.CALLS,
 }
