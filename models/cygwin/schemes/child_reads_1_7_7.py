@@ -111,18 +111,29 @@ class ChildReads177(Rollback1518):
         info = fork_info(p, parent, ready, finished)
         request.creation.heap_bytes = info.n
         try:
-            h_process, pid = yield from self._create_fork(p, request, info)
-            child = exec_pipe.remember(p, h_process, pid, 0)
-            yield from given_pipe.watch(p, child)
-            yield from self._fill(p, h_process)
-            yield from k.set_event(me, finished)
-            yield from self._second_sync(p, request, (ready, h_process), pid)
-        finally:
-            k.close_handle(me, finished)
-            yield from given_pipe.let_signals_come(p)
-            for handle in (ready, parent):
-                k.close_handle(me, handle)
+            pid = yield from self._made(p, request, info)
+        except (TryAgain, Win32Error):
+            yield from self._let_go(p, finished, (ready, parent))
+            raise
+        yield from self._let_go(p, finished, (ready, parent))
         return pid
+
+    def _made(self, p: CygwinProcess, request: Request, info: ChildInfo) -> Steps:
+        """The child and the hand-shake with it. Raises TryAgain."""
+        h_process, pid = yield from self._create_fork(p, request, info)
+        child = exec_pipe.remember(p, h_process, pid, 0)
+        yield from given_pipe.watch(p, child)
+        yield from self._fill(p, h_process)
+        yield from p.k.set_event(p.me, info.forker_finished)
+        yield from self._second_sync(p, request, (info.subproc_ready, h_process), pid)
+        return pid
+
+    def _let_go(self, p: CygwinProcess, finished: int, handles: tuple[int, int]) -> Steps:
+        """What a fork closes, whatever came of it, before and after it lets signals come."""
+        p.k.close_handle(p.me, finished)
+        yield from given_pipe.let_signals_come(p)
+        for handle in handles:
+            p.k.close_handle(p.me, handle)
 
     def _create_fork(self, p: CygwinProcess, request: Request, info: ChildInfo) -> Steps:
         """CreateProcess until a child has read what it needs. Raises TryAgain."""

@@ -144,14 +144,18 @@ class Rollback1518:
             yield from self._handshake(p, request, child, (ready, finished))
         except TryAgain:
             k.close_handle(me, h_process)
+            yield from self._forked(p, (h_thread, finished), (ready, parent))
             raise
-        finally:
-            for handle in (h_thread, finished):
-                k.close_handle(me, handle)
-            yield from given_pipe.ask_signal_thread(p)
-            for handle in (ready, parent):
-                k.close_handle(me, handle)
+        yield from self._forked(p, (h_thread, finished), (ready, parent))
         return pid
+
+    def _forked(self, p: CygwinProcess, first: tuple[int, int], last: tuple[int, int]) -> Steps:
+        """What a fork closes, whatever came of it, before and after it lets signals come."""
+        for handle in first:
+            p.k.close_handle(p.me, handle)
+        yield from given_pipe.ask_signal_thread(p)
+        for handle in last:
+            p.k.close_handle(p.me, handle)
 
     def _handshake(
         self, p: CygwinProcess, request: Request, child: Child, events: tuple[int, int]
