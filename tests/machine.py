@@ -221,7 +221,17 @@ class World:
     @property
     def child_reads(self) -> bool:
         """Whether the child reads its parent's memory; otherwise it is given a section."""
-        return self.scheme.name in ("blocking", "child-copy", "child-copy-3.6.4")
+        readers = "blocking", "1.5.18", "1.7.7", "child-copy", "child-copy-3.6.4"
+        return self.scheme.name in readers
+
+    def keeps(self, kind: str) -> bool:
+        """Whether a child of that kind has the heap: 1.5.18 loses what nobody waits for."""
+        return self.scheme.name != "1.5.18" or kind in ("fork", "exec", "_P_WAIT")
+
+    @property
+    def waits_for_spawned(self) -> bool:
+        """Whether a spawn that does not wait for its child's end waits until it has the heap."""
+        return self.child_reads and self.scheme.name != "1.5.18"
 
     @property
     def copies_before_sockets(self) -> bool:

@@ -50,6 +50,8 @@ def busy(p):
 @pytest.mark.parametrize("sockets", [0, 2], ids=["", "sockets"])
 def test_child_owns_its_parent_s_heap_byte_for_byte(world, kind, sockets):
     """As it was when it was handed over: with a socket that is later, but in 1.3.3 and MSYS."""
+    if not world.keeps(kind):
+        pytest.skip("1.5.18 loses this race: tests/test_cygwin_ancestors.py")
     seen = {}
 
     def child(p):
@@ -77,6 +79,8 @@ def test_child_owns_its_parent_s_heap_byte_for_byte(world, kind, sockets):
 
 @pytest.mark.parametrize("kind", KINDS)
 def test_later_writes_of_either_side_do_not_show_on_the_other(world, kind):
+    if not world.keeps(kind):
+        pytest.skip("1.5.18 loses this race: tests/test_cygwin_ancestors.py")
     seen = {}
 
     def rewrite(p, at, content):
@@ -176,6 +180,8 @@ def test_after_the_hand_over_the_parent_has_neither_view_nor_handle(world):
 @pytest.mark.parametrize("kind", KINDS)
 def test_generations_of_children_do_not_collide(world, kind):
     """Each child creates the next one: heaps stay at the same address through all of them."""
+    if not world.keeps(kind):
+        pytest.skip("1.5.18 loses this race: tests/test_cygwin_ancestors.py")
     bases = []
 
     def generation(n):
@@ -197,6 +203,8 @@ def test_generations_of_children_do_not_collide(world, kind):
 
 @pytest.mark.parametrize("kind", ["exec", *SPAWN_MODES])
 def test_argv_and_environment_arrive(world, kind):
+    if not world.keeps(kind):
+        pytest.skip("1.5.18 loses this race: tests/test_cygwin_ancestors.py")
     seen = []
     given = Arguments([b"cc1", b"", b"x" * 300], [b"PATH=/usr/bin", b"HOME=/home/me", b"E="])
 
@@ -259,7 +267,8 @@ def test_spawn_gives_exit_code_pid_or_0_by_its_mode(world, native):
         seen["waited"] = yield from p.waitpid(seen["_P_NOWAIT"])
 
     world.finish(main)
-    assert seen["_P_WAIT"] == seen["waited"] == 9
+    assert seen["_P_WAIT"] == 9
+    assert seen["waited"] == (9 if native or world.keeps("_P_NOWAIT") else 139)
     assert seen["_P_DETACH"] == 0
     assert seen["_P_NOWAIT"] in world.k.processes
 

@@ -19,6 +19,7 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from models.cygwin.call_log import Call
 
+SOME_STACK_BYTES = 4096  # of a fork that is not seen to copy its stack: it has one -- chosen
 _UNSURE = re.compile(r"\?e([0-9]+)")
 
 
@@ -62,7 +63,7 @@ def _complete(info: dict[str, object], events: list[str], stack_bytes: int) -> N
         others = [event for event in events if event != info["subproc_ready"]]
         if found and others:
             info["forker_finished"] = others[-1]
-        info.setdefault("stack_bytes", stack_bytes)
+        info.setdefault("stack_bytes", stack_bytes or SOME_STACK_BYTES)
 
 
 def _above(args: dict[str, object]) -> int:

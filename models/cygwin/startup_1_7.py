@@ -11,6 +11,8 @@ from models.cygwin import children
 from models.cygwin.arguments import read_arguments
 from models.cygwin.child_info import ChildInfo
 from models.cygwin.process import CygwinProcess
+from models.win32.address_space import Region
+from models.win32.errors import Win32Error
 from models.win32.handles import CURRENT_PROCESS
 
 SHARED_AT, USER_AT, PINFO_AT = 0x60FB0000, 0x60FC0000, 0x60FE0000  # as its logs have them
@@ -18,18 +20,27 @@ SHARED_AT, USER_AT, PINFO_AT = 0x60FB0000, 0x60FC0000, 0x60FE0000  # as its logs
 
 def _shared_at(p: CygwinProcess, info: ChildInfo | None) -> None:
     """The section of all Cygwin processes: no handle of it is handed on."""
-    p.h_shared = _named(p, "cygwin1.shared", p.version.shared_bytes, SHARED_AT)
+    size = p.version.shared_bytes
+    p.h_shared = _named(p, "cygwin1.shared", size, SHARED_AT, "cygwin shared")
 
 
 def _user_at(p: CygwinProcess, info: ChildInfo | None) -> None:
     """The section of all processes of a user, with the mount table."""
-    p.h_root = _named(p, "cygwin1.user", p.version.root_bytes, USER_AT)
+    p.h_root = _named(p, "cygwin1.user", p.version.root_bytes, USER_AT, "cygwin root")
 
 
-def _named(p: CygwinProcess, name: str, size_bytes: int, address: int) -> int:
-    handle, _ = p.k.create_file_mapping(p.me, size_bytes, inherit=True, name=name, role=name)
-    p.k.map_view_of_file_ex(p.me, handle, address, name)
+def _named(p: CygwinProcess, name: str, size_bytes: int, address: int, role: str) -> int:
+    handle, _ = p.k.create_file_mapping(p.me, size_bytes, inherit=True, name=name, role=role)
+    _map_at(p, handle, address, role)
     return handle
+
+
+def _map_at(p: CygwinProcess, handle: int, address: int, role: str) -> Region:
+    """A view at its place; anywhere on 98, whose views have a place of their own."""
+    try:
+        return p.k.map_view_of_file_ex(p.me, handle, address, role)
+    except Win32Error:
+        return p.k.map_view_of_file_ex(p.me, handle, 0, role)
 
 
 def _pinfo_at(p: CygwinProcess, info: ChildInfo | None) -> None:
@@ -43,7 +54,7 @@ def _pinfo_at(p: CygwinProcess, info: ChildInfo | None) -> None:
     else:
         name = children.pinfo_name(me.process.pid)
         p.h_pinfo, _ = k.create_file_mapping(me, p.version.pinfo_bytes, name=name, role="pinfo")
-    region = k.map_view_of_file_ex(me, p.h_pinfo, PINFO_AT, name="cygpid")
+    region = _map_at(p, p.h_pinfo, PINFO_AT, "cygpid")
     assert region.memory is not None
     p.pinfo, p.pinfo_view = region.memory, region
     p.pid = info.cygpid if info is not None and info.takes_over else me.process.pid

@@ -157,7 +157,9 @@ class ChildReads177(Rollback1518):
             if woke == WAIT_TIMEOUT:
                 yield from k.terminate_process(me, h_process, 1)
             k.close_handle(me, h_process)
-            if woke == WAIT_TIMEOUT or not retry:
+            if woke == WAIT_TIMEOUT:
+                raise TryAgain(f"wait failed, pid {pid}, Win32 error 258")
+            if not retry:
                 raise TryAgain(
                     "child -1 - died waiting for longjmp before initialization, "
                     f"retry {retry}, exit code 0x{code:X}, errno 11"
@@ -181,6 +183,7 @@ class ChildReads177(Rollback1518):
         woke = yield from wait_for_child(p, request.creation, handles, FORK_WAIT_MS)
         if woke == WAIT_TIMEOUT:
             yield from p.k.terminate_process(p.me, handles[1], 1)
+            raise TryAgain(f"wait failed, pid {pid}, Win32 error 258")
         if woke != WAIT_OBJECT_0:
             raise TryAgain(f"child {pid} - died waiting for dll loading, errno 11")
 
