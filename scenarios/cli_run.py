@@ -6,7 +6,7 @@ from typing import Any
 
 import click
 
-from scenarios.cli_words import NOT_NEGATIVE, POSITIVE, SETTING, SYSTEM, check_names
+from scenarios.cli_words import AS_OF, NOT_NEGATIVE, POSITIVE, SETTING, SYSTEM, check_names
 
 
 @click.command("run")
@@ -21,6 +21,7 @@ from scenarios.cli_words import NOT_NEGATIVE, POSITIVE, SETTING, SYSTEM, check_n
     " KEY=@FILE takes a list from a file.",
 )
 @click.option("--scheme", "schemes", multiple=True, metavar="S", help="Scheme (repeatable).")
+@click.option("--as-of", "as_of", multiple=True, metavar="DATE", help=AS_OF)
 @click.option("--system", type=SYSTEM, metavar="nt|9x", help="Windows.")
 @click.option("--profile", metavar="P", help="What things cost: a profile's name or a TOML file.")
 @click.option("--replications", type=POSITIVE, metavar="N")
@@ -41,10 +42,12 @@ def run(**asked: Any) -> int:
     from scenarios.cli_catalogue import questions
 
     check_names("SCENARIO", "scenario", [asked["scenario"]], list(questions()))
+    from models.cygwin.schemes import as_of
     from scenarios import run_command
     from scenarios.options import RunOptions
 
-    asked["schemes"] = tuple(dict.fromkeys(asked["schemes"])) or None
+    dated = map(as_of, asked.pop("as_of"))
+    asked["schemes"] = tuple(dict.fromkeys([*asked["schemes"], *dated])) or None
     return run_command.run(RunOptions(**asked))
 
 

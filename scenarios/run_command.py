@@ -111,7 +111,7 @@ def _check_choices(spec: Spec, options: RunOptions) -> None:
     for name in names:
         if getattr(options, name) is not None:
             raise InputError(f"--{name.removesuffix('s')}", what, "leave it out")
-    known = [*schemes.names(), *spec.schemes]  # a scenario may be about a variant
+    known = [*schemes.variant_names(), *spec.schemes]
     check_names("--scheme", "scheme", options.schemes or (), list(dict.fromkeys(known)))
 
 

@@ -11,7 +11,7 @@ from __future__ import annotations
 from array import array
 from collections.abc import Sequence
 
-from models.cygwin import children, directories, exec_pipe, given_pipe, image_heap, vfork
+from models.cygwin import children, directories, exec_pipe, given_pipe, heap_place, vfork
 from models.cygwin.arguments import Arguments, Handed
 from models.cygwin.child_info import ChildType
 from models.cygwin.cygheap import heap as heaps
@@ -280,7 +280,7 @@ class CygwinProcess:
 
     def first_heap(self) -> None:
         """The first process has no parent to get a heap from: reserve one. Raises Win32Error."""
-        region = image_heap.first(self)
+        region = heap_place.first(self)
         assert region.memory is not None
         commit = self._committer(region.base)
         self.heap = heaps.first_process(self.version.era, region.memory, region.base, commit)
@@ -361,7 +361,7 @@ class CygwinProcess:
     def _committer(self, base: int) -> children.Commit:
         k, me = self.k, self.me
         if self.version.heap_in_image:
-            return image_heap.committer(self.version)
+            return heap_place.committer(self.version)
         touched = self.version.era.touched_bytes
         return lambda offset, size_bytes: k.virtual_commit(me, base + offset, size_bytes, touched)
 

@@ -166,6 +166,7 @@ class Version:
     handles_faults: an access violation is a signal, and ends the process as exit() does
     fork_waits_twice: a fork child waits for its parent once more after its fix-ups
     heap_in_image: the heap is a section of the DLL's image, so that nothing reserves it
+    first_heap_in_section: systems on which a first process has its heap in a section
     threads_closed: the handle of a thread of the DLL's own is closed as soon as it is made
     fork_return, fork_end: steps of a fork child once it has its parent's memory, and after it has
         said so the second time; without the latter, what the releases up to 2005 do
@@ -216,6 +217,7 @@ class Version:
     handles_faults: bool = False
     fork_waits_twice: bool = False
     heap_in_image: bool = False
+    first_heap_in_section: tuple[str, ...] = ()
     threads_closed: bool = False
     fork_return: tuple[str, ...] = ()
     fork_end: tuple[str, ...] = ()

@@ -11,6 +11,8 @@ from models.cygwin.schemes import (
     rollback_1_5_18,
     shared_memory,
     shared_memory_1_3_3,
+    timeline,
+    trees_2001,
     two_step_1_3_3,
     walk_bug,
 )
@@ -26,6 +28,7 @@ _VARIANTS: tuple[Scheme, ...] = (
     msys_1_0.SCHEME,
     rollback_1_5_18.SCHEME,
     child_reads_1_7_7.SCHEME,
+    *trees_2001.TREES,
     two_step_1_3_3.SCHEME,
     walk_bug.SCHEME,
     child_copy.UNGUARDED,
@@ -48,6 +51,11 @@ def get(name: str) -> Scheme:
         if scheme.name == name:
             return scheme
     raise KeyError(name)
+
+
+def as_of(day: str) -> str:
+    """Name of the scheme or variant that a Cygwin of that day had. Raises InputError."""
+    return timeline.as_of(day)
 
 
 def describe() -> list[dict[str, str]]:

@@ -26,7 +26,7 @@ from contextlib import suppress
 from dataclasses import replace
 from types import MappingProxyType
 
-from models.cygwin import children, exec_pipe, given_pipe, image_heap
+from models.cygwin import children, exec_pipe, given_pipe, heap_place
 from models.cygwin.arguments import free_arguments
 from models.cygwin.child_info import ChildInfo, ChildType
 from models.cygwin.children import Child
@@ -99,7 +99,7 @@ class Rollback1518:
     def child_side(self, p: CygwinProcess, info: ChildInfo) -> Steps:
         """cygheap_fixup_in_child: read the heap if the parent is there. Runs in the child."""
         k, me, n = p.k, p.me, info.n
-        region = image_heap.section(p)
+        region = heap_place.section(p)
         assert region.memory is not None
         try:
             yield from k.read_process_memory(me, info.parent, info.cygheap, info.cygheap, n)
