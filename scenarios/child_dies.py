@@ -74,6 +74,7 @@ SPEC = Spec(
     question=__doc__.splitlines()[0],
     paragraph="hand-over",
     parameters=Parameters(),
+    refuses=(("1.5.18", "a spawned child reads too late and dies whatever happens"),),
     quick=(("every", 6),),
 )
 

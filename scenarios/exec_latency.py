@@ -80,6 +80,7 @@ SPEC = Spec(
     name="exec_latency",
     question=" ".join(__doc__.partition("\n\n")[0].split()),
     paragraph="hand-over",
+    free_heap=True,
     parameters=Parameters(),
     quick=(("heap_kib", (16, 155, 1024, 4096)), ("sockets", (0, 8)), ("creations", 12)),
     system="nt+9x",

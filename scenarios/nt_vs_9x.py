@@ -75,6 +75,7 @@ SPEC = Spec(
     name="nt_vs_9x",
     question=__doc__.splitlines()[0],
     paragraph="systems",
+    free_heap=True,
     parameters=Parameters(),
     quick=(("heap_kib", (16, 155, 1024)),),
     system="nt+9x",

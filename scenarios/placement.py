@@ -96,6 +96,7 @@ SPEC = Spec(
     name="placement",
     question=__doc__.splitlines()[0],
     paragraph="place",
+    free_heap=True,
     parameters=Parameters(),
 )
 

@@ -148,7 +148,9 @@ class Spec:
     where the user names none; each row then says its own.  `heap_only`: no process runs, so that
     neither scheme nor system nor profile can be chosen, and there are no `places` and nothing to be
     `watched`.  `own_machine`: system and costs follow from what is read, so those two cannot be
-    chosen, and there are no `places` either.
+    chosen, and there are no `places` either.  `free_heap`: heaps are put anywhere or made large, so
+    that a release with its heap in the DLL's image cannot be asked.  `refuses`: schemes that cannot
+    be asked, and why.
     """
 
     name: str
@@ -162,6 +164,8 @@ class Spec:
     quick_replications: int = 1
     heap_only: bool = False
     own_machine: bool = False
+    free_heap: bool = False
+    refuses: tuple[tuple[str, str], ...] = ()
     paragraph: str = ""
 
     def __post_init__(self) -> None:

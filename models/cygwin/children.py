@@ -304,7 +304,8 @@ def _forget(p: CygwinProcess, by: Thread, child: Child) -> None:
 
 def _release(k: Kernel, by: Thread, child: Child) -> None:
     """Close what is kept of a child that is over."""
-    k.close_handle(by, child.h_process)
+    if child.h_process:
+        k.close_handle(by, child.h_process)
     if child.h_first != child.h_process:
         k.close_handle(by, child.h_first)
     k.unmap_view_of_file(by, child.view.base)

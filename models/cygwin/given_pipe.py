@@ -111,6 +111,7 @@ def _proc_waiter(p: CygwinProcess, thread: Thread, waiter: IdleWaiter) -> Steps:
             yield from k.read_file(thread, child.rd_proc_pipe, 1)
         k.close_handle(thread, child.rd_proc_pipe)
         child.rd_proc_pipe = 0
+        child.code = 0
         with suppress(Win32Error):  # the handle of a fork child that died is closed already
             if not child.pinfo.read32(EXIT_CODE_SET):
                 yield from k.wait_for_single_object(thread, child.h_process)

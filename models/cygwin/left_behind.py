@@ -240,6 +240,8 @@ class _Cygwin(_Native):
             return NEVER_CLOSED  # the link from an exec'ed process's own pid
         if section.role in _INSTALLATION:
             return INHERITED
+        if section.role == "cygheap":
+            return NEVER_CLOSED  # a first process's own heap, in the summer of 2001
         return UNREGISTERED if section.role == "pinfo" else UNEXPLAINED
 
     def region(self, region: Region) -> str:

@@ -144,6 +144,7 @@ class Rollback1518:
             yield from self._handshake(p, request, child, (ready, finished))
         except TryAgain:
             k.close_handle(me, h_process)
+            child.h_process = child.h_first = 0  # whoever waits for it finds nothing
             yield from self._forked(p, (h_thread, finished), (ready, parent))
             raise
         yield from self._forked(p, (h_thread, finished), (ready, parent))

@@ -43,11 +43,11 @@ class SectionTree(SharedMemory133):
     ) -> None:
         self.name, self.since, self.until, self.summary = since, since, until, summary
         self.version = replace(version, name=since)
-        self._on_9x = on_9x
+        self.on_9x = on_9x
 
     def child_side(self, p: CygwinProcess, info: ChildInfo) -> Steps:
         """cygheap_fixup_in_child: at first a section could only be mapped. Runs in the child."""
-        if self._on_9x:
+        if self.on_9x:
             return super().child_side(p, info)
         return self._mapped(p, info)
 
