@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import gzip
 import json
+from dataclasses import replace
+from itertools import pairwise
 from pathlib import Path
 
 import pytest
@@ -18,6 +20,7 @@ FORK = LOGS / "cygwin-1.5.18" / "fork-exec-true.jsonl.gz"
 RACE = LOGS / "cygwin-1.5.18" / "spawn-detach-cyg.jsonl.gz"
 FREED = LOGS / "cygwin-1.5.18" / "spawn-nowait-cyg.jsonl.gz"
 CHAIN = LOGS / "cygwin-1.5.18" / "chain-const-200.jsonl.gz"
+LEAKS = LOGS / "cygwin-1.1.8-rebuilt" / "chain-noscript-60.jsonl.gz"
 NATIVE = LOGS / "cygwin-1.7.7" / "spawn-vfork-native.jsonl.gz"
 READS = LOGS / "cygwin-1.7.7" / "fork-exec-true.jsonl.gz"
 
@@ -152,3 +155,23 @@ def test_what_a_fork_child_of_1_7_7_reads_and_its_parent_writes_is_compared(tmp_
         rows = events(READS)
         del rows[place(rows, api, size=size)]
         assert verdict(tmp_path, rows).difference is not None
+
+
+def test_the_80_bytes_of_each_exec_of_1_1_8_come_out_of_the_run(tmp_path):
+    """Two names of its directory, 40 bytes each, that a new image finds out anew."""
+    rows = events(LEAKS)
+    found = verdict(tmp_path, rows)
+    assert (found.difference, found.deviations, found.creations) == (None, 0, 61)
+    infos = [r["args"]["child_info"] for r in rows if "child_info" in r.get("args", {})]
+    grown = {b["n"] - a["n"] for a, b in pairwise(infos[1:])}
+    assert grown == {80}
+    infos[40]["n"] += 8
+    assert verdict(tmp_path, rows).difference is not None
+
+
+def test_a_1_1_8_that_knew_its_directory_would_not_grow(tmp_path):
+    log = read_log(LEAKS)
+    variant = variants(schemes.get)[log.dll_set]
+    version = replace(variant.version, directory=None)
+    found = check(log, replace(variant, version=version)).difference
+    assert found is not None

@@ -289,7 +289,7 @@ def _act(life: Life, main: list[Call], i: int, heap: tuple[int, int]) -> None:
         _open(life, -len(life.acts) - 1000, SOCKET, "")
     elif call.api == "DuplicateHandle":
         _duplicate(life, call)
-    elif call.api == "CloseHandle" and args["hv"] in life.handles and is_file(args["h"]):
+    elif call.api == "CloseHandle" and args["hv"] in life.handles and _of_descriptor(args):
         if life.running and not 0 < life.consoles < len(_STANDARD):
             _close(life, args["hv"])
         else:  # start-up has another one instead
@@ -299,6 +299,11 @@ def _act(life: Life, main: list[Call], i: int, heap: tuple[int, int]) -> None:
 def is_file(obj: Any) -> bool:
     """Whether a name of the log is that of a file, a pipe, a socket or the console."""
     return isinstance(obj, str) and obj.startswith(_FILES)
+
+
+def _of_descriptor(args: dict[str, Any]) -> bool:
+    """Whether a handle is a file's: stdin, stdout and stderr are, whatever a log calls them."""
+    return args["hv"] in _STANDARD or is_file(args["h"])
 
 
 def _only_looked_at(main: list[Call], i: int) -> bool:
@@ -337,10 +342,9 @@ def _pipe(life: Life, main: list[Call], i: int) -> None:
 def _unseen_value(life: Life, later: list[Call]) -> int:
     """The handle of a pipe's read end, which shows when it is closed or duplicated."""
     for call in later:
-        obj = call.args.get("h" if call.api == "CloseHandle" else "src")
-        hv = call.args.get("hv" if call.api == "CloseHandle" else "src_hv")
-        known = call.api in ("CloseHandle", "DuplicateHandle") and str(obj).startswith("?")
-        if known and isinstance(hv, int) and hv not in life.handles:
+        names = ("h", "hv") if call.api == "CloseHandle" else ("src", "src_hv")
+        obj, hv = (call.args.get(name) for name in names)
+        if str(obj).startswith("?") and isinstance(hv, int) and hv not in life.handles:
             return hv
     return -1 - len(life.acts)
 
@@ -349,9 +353,8 @@ def _had_unseen(life: Life, window: Window) -> None:
     """A fork child fetches what it did not inherit: what nobody saw its parent open, too."""
     for call in window.child:
         args = call.args
-        if call.api != "DuplicateHandle" or args["src_proc"] != life.pid:
-            continue
-        if str(args["src"]).startswith("?") and args["src_hv"] not in life.handles:
+        of_parent = call.api == "DuplicateHandle" and args["src_proc"] == life.pid
+        if of_parent and args["src"][:1] == "?" and args["src_hv"] not in life.handles:
             _open(life, args["src_hv"], DISK, "")
             fd = life.handles[args["src_hv"]]
             life.cloexec.add(fd)

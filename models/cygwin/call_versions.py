@@ -221,12 +221,18 @@ def _a118(a132: Variant) -> Variant:
     version = replace(
         a132.version, name="1.1.8", era=era, pinfo_bytes=992, root_bytes=17_044,
         dll_data=(0x6107A000, 6_976), dll_bss=(0x610B4000, 22_740), dll_bytes=0xD0000,
-        exec_startup=tuple(word for word in a132.version.exec_startup if word != "held"),
+        exec_startup=_forgets_directory(a132.version.exec_startup),
         ring_first=True, orphan_code=EXIT_REPARENTED,
+        directory=(b"/cygdrive/c/work", b"c:\\work"),
     )  # fmt: skip
-    return replace(
-        a132, version=version, high_fd=31, sh_bytes=0, frame_bytes=1292, sizes_known=False
-    )
+    return replace(a132, version=version, high_fd=31, sh_bytes=760, frame_bytes=1292)
+
+
+def _forgets_directory(words: tuple[str, ...]) -> tuple[str, ...]:
+    """A start-up that lets nothing go of a table on hold, and does not know its directory."""
+    words = tuple(word for word in words if word != "held")
+    at = words.index("walk")
+    return (*words[:at], "no-directory", *words[at:])
 
 
 def _rollback(scheme: Scheme) -> Variant:

@@ -14,6 +14,7 @@ from collections.abc import Callable
 
 from models.cygwin import (
     children,
+    directories,
     dll_data,
     installation_sections,
     startup_1_5,
@@ -344,6 +345,7 @@ _CALLS: dict[str, Callable[[CygwinProcess, ChildInfo | None], None]] = {
     "mutex": _mutex,
     "signal-event": _signal_event,
     "walk": _walk,
+    "no-directory": directories.forget,
     "stack": _stack,
     "pinfo": _pinfo,
     "descriptors": _descriptors,

@@ -154,6 +154,8 @@ class Version:
     ring_first: a fork keeps its handle against reuse of the pid before it registers the child
     orphan_code: exit code of a stub without a Cygwin parent whose child took the heap; None for
         that of the child
+    directory: POSIX and Win32 name of the directory that an image asks for at its first exec or
+        spawn, whatever the one before knew; None where it is inherited
     place_is_fatal: where the heap finds its place taken, what lies there comes last, as the fatal
         text, and the error is still that of the call
     null_pointer_said: a first process without a place for its heap says that first
@@ -207,6 +209,7 @@ class Version:
     signal_objects: tuple[str, ...] = ("ready", "arrived", "thread", "mask")
     ring_first: bool = False
     orphan_code: int | None = None
+    directory: tuple[bytes, bytes] | None = None
     place_is_fatal: bool = False
     null_pointer_said: bool = False
     heap_page_bytes: int = 4096
