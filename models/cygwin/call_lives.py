@@ -356,9 +356,8 @@ def _had_unseen(life: Life, window: Window) -> None:
         of_parent = call.api == "DuplicateHandle" and args["src_proc"] == life.pid
         if of_parent and args["src"][:1] == "?" and args["src_hv"] not in life.handles:
             _open(life, args["src_hv"], DISK, "")
-            fd = life.handles[args["src_hv"]]
-            life.cloexec.add(fd)
-            life.acts.append(Act(CLOEXEC, fd, 1))
+            life.cloexec.add(life.handles[args["src_hv"]])
+            life.acts.append(Act(CLOEXEC, life.handles[args["src_hv"]], 1))
 
 
 def _value_of(end: str, later: list[Call]) -> int:
