@@ -74,7 +74,7 @@ SPEC = Spec(
     question=__doc__.splitlines()[0],
     paragraph="hand-over",
     parameters=Parameters(),
-    refuses=(("1.5.18", "a spawned child reads too late and dies whatever happens"),),
+    spawns=True,
     quick=(("every", 6),),
 )
 

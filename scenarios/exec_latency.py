@@ -81,6 +81,7 @@ SPEC = Spec(
     question=" ".join(__doc__.partition("\n\n")[0].split()),
     paragraph="hand-over",
     free_heap=True,
+    spawns=True,
     parameters=Parameters(),
     quick=(("heap_kib", (16, 155, 1024, 4096)), ("sockets", (0, 8)), ("creations", 12)),
     system="nt+9x",

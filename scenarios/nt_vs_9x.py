@@ -76,6 +76,7 @@ SPEC = Spec(
     question=__doc__.splitlines()[0],
     paragraph="systems",
     free_heap=True,
+    spawns=True,
     parameters=Parameters(),
     quick=(("heap_kib", (16, 155, 1024)),),
     system="nt+9x",

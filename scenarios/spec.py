@@ -149,8 +149,8 @@ class Spec:
     neither scheme nor system nor profile can be chosen, and there are no `places` and nothing to be
     `watched`.  `own_machine`: system and costs follow from what is read, so those two cannot be
     chosen, and there are no `places` either.  `free_heap`: heaps are put anywhere or made large, so
-    that a release with its heap in the DLL's image cannot be asked.  `refuses`: schemes that cannot
-    be asked, and why.
+    that a release with its heap in the DLL's image cannot be asked.
+    `spawns`: Cygwin children of a spawn must come to main, which some schemes keep them from.
     """
 
     name: str
@@ -165,7 +165,7 @@ class Spec:
     heap_only: bool = False
     own_machine: bool = False
     free_heap: bool = False
-    refuses: tuple[tuple[str, str], ...] = ()
+    spawns: bool = False
     paragraph: str = ""
 
     def __post_init__(self) -> None:

@@ -13,7 +13,7 @@ from models.cygwin.child_info import ChildInfo
 from models.cygwin.images import cygwin_image, native_image
 from models.cygwin.installation import Installation, Program
 from models.cygwin.process import CygwinProcess
-from models.cygwin.schemes import child_copy, trees_2001
+from models.cygwin.schemes import child_copy, first_heap_2000, trees_2001
 from models.cygwin.startup import entry
 from models.win32.costs import CostRow
 from models.win32.image import Image
@@ -71,8 +71,12 @@ def systems_of(name: str) -> tuple[str, ...]:
 
 
 # What the guard of 3.6's heap makes of a creation has tests of its own, and so has what differs
-# between 1.3.3 and the five trees before it, which are made of it (`test_scenarios_as_of.py`).
-_APART = {child_copy.UNGUARDED.name, *(tree.name for tree in trees_2001.TREES)}
+# between 1.3.3 and the five trees before it, which are made of it (`test_scenarios_as_of.py`), and
+# between the first heaps and `blocking` (`test_cygwin_ancestors.py`).
+_APART = {
+    child_copy.UNGUARDED.name,
+    *(scheme.name for scheme in (*first_heap_2000.HEAPS, *trees_2001.TREES)),
+}
 VARIANTS = [name for name in schemes.variant_names() if name not in _APART]
 CELLS = [(name, system) for name in VARIANTS for system in systems_of(name)]
 # For tests that say what the releases of 2001 did, and those from 2005 on do not.

@@ -136,6 +136,73 @@ def test_a_fork_child_that_dies_early_is_made_again_five_times():
     assert seen == [f"{died}, retry 0, exit code 0x3, errno 11"]
 
 
+# -- September 2000: the first heaps ---------------------------------------------------------------
+
+FIRST = ["fixed-2000", "2000-09-11", "2000-09-30"]
+
+
+@pytest.mark.parametrize("name", FIRST)
+def test_before_october_2000_no_native_holds_its_caller_and_no_spawned_child_lives(name):
+    """What the wait of 2000-10-14 cured, and what it cost until 1.3.3."""
+    for mode, code in (("_P_NOWAIT", 0xC0000005), ("_P_DETACH", 1)):
+        world, ran = world_of(name), []
+
+        def child(p, ran=ran):
+            ran.append(p)
+            yield from p.exit(0)
+
+        def main(p, world=world, mode=mode, child=child):
+            yield from p.spawn(mode, world.cygwin(child), ARGUMENTS)
+            if mode != "_P_DETACH":
+                yield from p.sleep(T_US)
+
+        world.run(main)
+        assert (world.first_child().exit_code, ran) == (code, [])
+        assert spawn_took(world_of(name), mode, world.native(T_US)) < 20_000
+    assert spawn_took(world_of("blocking"), "_P_NOWAIT", world.native(T_US)) > T_US
+
+
+@pytest.mark.parametrize("name", FIRST)
+def test_only_the_first_heap_is_where_a_number_puts_it(name):
+    world, bases = world_of(name), []
+
+    def last(p):
+        bases.append(p.heap.base)
+        yield from p.exit(0)
+
+    def stub(p):
+        yield from p.execute(world.cygwin(last), ARGUMENTS)
+
+    def main(p):
+        bases.append(p.heap.base)
+        pid = yield from p.fork(stub)
+        yield from p.waitpid(pid)
+
+    world.finish(main)
+    assert len(set(bases)) == 1
+    assert (bases[0] == 0x12010000) == (name == "fixed-2000")
+
+
+def grown(name, execs):
+    """By how much the heap grows over a chain of execs of one shape, after the first two."""
+    world, sizes = world_of(name), []
+
+    def link(p):
+        sizes.append(p.heap.max)
+        if len(sizes) <= execs:
+            yield from p.execute(world.cygwin(link), ARGUMENTS)
+        yield from p.exit(0)
+
+    world.run(link)
+    return sizes[-1] - sizes[3]
+
+
+def test_without_a_walk_every_exec_leaves_its_arguments_for_ever():
+    kept, walked = grown("fixed-2000", 12), grown("2000-09-30", 12)
+    assert kept > 8 * sum(map(len, (*ARGUMENTS.argv, *ARGUMENTS.env)))
+    assert walked < kept / 4
+
+
 # -- how a parent hears of an end ------------------------------------------------------------------
 
 

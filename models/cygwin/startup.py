@@ -25,7 +25,7 @@ from models.cygwin import (
 )
 from models.cygwin.child_fixups import fixup_after_fork, new_socket, reads
 from models.cygwin.child_info import ChildInfo, ChildType
-from models.cygwin.cygheap.allocator import HeapFatal
+from models.cygwin.cygheap.allocator import HeapFatal, UndefinedAccess
 from models.cygwin.descriptors import PIPE, DescriptorTable
 from models.cygwin.errors import ApiFatal, NotExecuted
 from models.cygwin.installation import Creation, Installation, Program
@@ -64,6 +64,8 @@ def entry(
                 main = program
             _reached_main(p)
             yield from main(p)
+        except UndefinedAccess as error:
+            raise AccessViolation(p.version.dll_bss[0] + 4 * error.args[0], "read") from error
         except NotExecuted:
             yield from p.exit(_EXIT_NOT_EXECUTED)  # the message is written down
         except AccessViolation:

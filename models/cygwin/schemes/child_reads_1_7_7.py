@@ -82,6 +82,7 @@ class ChildReads177(Rollback1518):
     """The child reads; the parent waits for a Cygwin child in every mode."""
 
     name = "1.7.7"
+    loses_spawned = False
     since = "2005-07-17"
     until = "2025-03-18"
     summary = "as 1.5.18, but a Cygwin child is waited for, and reads the data of a fork too"

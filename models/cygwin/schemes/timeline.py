@@ -1,8 +1,7 @@
 """Which scheme or variant a Cygwin of some day had.
 
-A day belongs to what the tree had at its end; a release may have come later.  Before 2000-10-14
-there are a first cygheap (from 2000-09-03) and none at all, which have no scheme; after the last
-day nothing is known.
+A day belongs to what the tree had at its end; a release may have come later.  Before 2000-09-03
+there was no cygheap, and there is no scheme; after the last day nothing is known.
 
 Source: CYGWIN.md §0 and §e, MODERN.md §6.4.
 """
@@ -15,6 +14,9 @@ from sim.errors import InputError
 
 LAST_DAY = "2026-08-07"  # of the newest tree that was looked at
 DAYS = (  # first day of each, in order
+    ("2000-09-03", "fixed-2000"),
+    ("2000-09-11", "2000-09-11"),
+    ("2000-09-30", "2000-09-30"),
     ("2000-10-14", "blocking"),
     ("2001-07-17", "2001-07-17"),
     ("2001-07-18", "2001-07-18"),
