@@ -354,7 +354,7 @@ def _had_unseen(life: Life, window: Window) -> None:
     for call in window.child:
         args = call.args
         of_parent = call.api == "DuplicateHandle" and args["src_proc"] == life.pid
-        if of_parent and args["src"][:1] == "?" and args["src_hv"] not in life.handles:
+        if of_parent and str(args["src"])[:1] == "?" and args["src_hv"] not in life.handles:
             _open(life, args["src_hv"], DISK, "")
             life.cloexec.add(life.handles[args["src_hv"]])
             life.acts.append(Act(CLOEXEC, life.handles[args["src_hv"]], 1))

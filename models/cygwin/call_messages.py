@@ -26,7 +26,7 @@ from typing import Any
 from models.cygwin.call_compare import Difference, pair_windows
 from models.cygwin.call_log import CallLog
 from models.cygwin.call_run import LogRun
-from models.cygwin.call_windows import Window
+from models.cygwin.call_windows import EXEC, Window
 from models.cygwin.installation import Failure
 
 EAGAIN = "EAGAIN"
@@ -121,12 +121,14 @@ def compare_codes(
 ) -> tuple[int, Difference | None]:
     """How many exit codes were compared, and the first that differs, if one does."""
     partner = _partners(log, run, made)
+    stubs = {w.anchor.pid for w in run.windows if w.kind == EXEC and w.native}
+    stubs = stubs if run.variant.version.pipe_given else set()
     compared = 0
     for call in log.calls:
         process = partner.get(call.pid)
         if call.api not in _CODES or process is None or process.alive:
             continue
-        if run.variant.through_ntdll and call.tid != f"{call.pid}.t1" and call.api == "ExitProcess":
+        if call.pid in stubs and call.tid != f"{call.pid}.t1":
             continue  # killed by a signal, which is not asked for again
         compared += 1
         if process.exit_code != call.args["code"]:

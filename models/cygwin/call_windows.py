@@ -354,7 +354,8 @@ def _for_child(thread: list[Call], closed: int) -> list[Call]:
     """
     part: list[Call] = []
     for call in thread[closed:]:
-        idle = call.api == "WaitForSingleObject" and not _is_process(call.args["hs"][0])
+        objects = call.args.get("hs", ())
+        idle = call.api == "WaitForSingleObject" and not any(map(_is_process, objects))
         if idle or call.api == "ResetEvent":
             break
         if call.api != "SetEvent":

@@ -319,7 +319,7 @@ def _no_facts(call: Call, known: Sight) -> _Parts:
 
 def _pipe(call: Call, known: Sight) -> _Parts:
     a = call.args
-    return (("size", a["size"]),), (("read", a["read"]), ("write", a["write"]))
+    return (("size", a.get("size")),), (("read", a["read"]), ("write", a["write"]))
 
 
 def _flags(flags: int) -> str:

@@ -17,9 +17,9 @@ from contextlib import suppress
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
+from models.cygwin import children
 from models.cygwin.children import Child
 from models.cygwin.exec_pipe import EXIT_CODE_SET, exit_code
-from models.cygwin.version import SIGNAL_DONE_MS
 from models.win32.errors import Win32Error
 from models.win32.handles import CURRENT_PROCESS
 from models.win32.objects import PipeEnd
@@ -138,14 +138,4 @@ def let_signals_come(p: CygwinProcess) -> Steps:
     if not p.waits.h_held:
         p.waits.h_held = p.k.create_event(p.me, manual=False, role="signals held")
     yield from p.k.set_event(p.me, p.waits.h_held)
-    yield from ask_signal_thread(p)
-
-
-def ask_signal_thread(p: CygwinProcess) -> Steps:
-    """Wait until the signal thread has heard: how fork holds signals back and lets them come."""
-    k, me = p.k, p.me
-    heard = k.create_event(me, manual=False, role="signal heard")
-    p.waits.asked.append(heard)
-    yield from k.release_semaphore(me, p.sigcatch)
-    yield from k.wait_for_single_object(me, heard, SIGNAL_DONE_MS)
-    k.close_handle(me, heard)
+    yield from children.ask_signal_thread(p)

@@ -10,7 +10,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
-from models.cygwin import children, exec_pipe, given_pipe
+from models.cygwin import children, exec_pipe
 from models.cygwin.child_info import ChildInfo, ChildType
 from models.cygwin.process import CygwinProcess
 from sim.engine import Steps
@@ -99,7 +99,7 @@ def _ready_away(p: CygwinProcess, info: ChildInfo | None) -> None:
 
 
 def _ask_signals(p: CygwinProcess, info: ChildInfo | None) -> Steps:
-    yield from given_pipe.ask_signal_thread(p)
+    yield from children.ask_signal_thread(p)
 
 
 def die_of_fault(p: CygwinProcess) -> Steps:

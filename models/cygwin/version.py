@@ -166,6 +166,7 @@ class Version:
     exec_pipe_bytes: of the pipe by whose end a parent learns of its child's; 0: it waits for the
         process's handle, which an exec changes
     handles_faults: an access violation is a signal, and ends the process as exit() does
+    asks_before_wait: waitpid first asks the signal thread to deliver what is there
     fork_waits_twice: a fork child waits for its parent once more after its fix-ups
     heap_in_image: the heap is a section of the DLL's image, so that nothing reserves it
     first_heap_in_section: systems on which a first process has its heap in a section
@@ -218,6 +219,7 @@ class Version:
     user_heap_address: int = 0
     exec_pipe_bytes: int = 0
     handles_faults: bool = False
+    asks_before_wait: bool = False
     fork_waits_twice: bool = False
     heap_in_image: bool = False
     first_heap_in_section: tuple[str, ...] = ()
@@ -230,6 +232,11 @@ class Version:
     fork_startup: tuple[str, ...] = FORK_STARTUP
     exec_startup: tuple[str, ...] = EXEC_STARTUP
     vfork: VforkRules | None = None
+
+    @property
+    def pipe_given(self) -> bool:
+        """Whether a child is given the end of its pipe, not left to inherit it (1.5.18, 1.7.7)."""
+        return bool(self.exec_pipe_bytes and self.fork_end)
 
     @property
     def fork_reads(self) -> bool:

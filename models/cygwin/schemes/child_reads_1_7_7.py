@@ -95,6 +95,7 @@ class ChildReads177(Rollback1518):
         spawn_flags=NORMAL_PRIORITY_CLASS | CREATE_UNICODE_ENVIRONMENT | CREATE_SEPARATE_WOW_VDM,
         dll_bytes=0x239000, dll_data=(0x61159000, 36_260), dll_bss=(0x611D4000, 211_600),
         heap_page_bytes=0x10000, user_heap_new_bytes=406_847_488, proc_retry=5,
+        asks_before_wait=True,
         signal_objects=("ready", "mask", "thread", "own"),
         first_startup=FIRST_STARTUP_1_7_7, fork_startup=FORK_STARTUP_1_7_7,
         exec_startup=EXEC_STARTUP_1_7_7, fork_return=(), fork_end=FORK_END_1_7_7,
@@ -106,7 +107,7 @@ class ChildReads177(Rollback1518):
         k, me = p.k, p.me
         ready = k.create_event(me, manual=False, inherit=True, role="subproc_ready")
         parent = self._self_handle(p)
-        yield from given_pipe.ask_signal_thread(p)
+        yield from children.ask_signal_thread(p)
         finished = k.create_event(me, manual=False, inherit=True, role="forker_finished")
         dll_data.save(p)
         info = fork_info(p, parent, ready, finished)

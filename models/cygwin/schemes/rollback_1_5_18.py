@@ -120,7 +120,7 @@ class Rollback1518:
         k, me, creation = p.k, p.me, request.creation
         ready = k.create_event(me, manual=False, inherit=True, role="subproc_ready")
         parent = k.duplicate_handle(me, CURRENT_PROCESS, p.h_self, CURRENT_PROCESS, inherit=True)
-        yield from given_pipe.ask_signal_thread(p)
+        yield from children.ask_signal_thread(p)
         finished = k.create_event(me, manual=False, inherit=True, role="forker_finished")
         k.virtual_query(me, p.stack_range()[0])
         info = fork_info(p, parent, ready, finished)
@@ -155,7 +155,7 @@ class Rollback1518:
         """What a fork closes, whatever came of it, before and after it lets signals come."""
         for handle in first:
             p.k.close_handle(p.me, handle)
-        yield from given_pipe.ask_signal_thread(p)
+        yield from children.ask_signal_thread(p)
         for handle in last:
             p.k.close_handle(p.me, handle)
 
