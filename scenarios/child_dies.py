@@ -74,6 +74,7 @@ SPEC = Spec(
     question=__doc__.splitlines()[0],
     paragraph="hand-over",
     parameters=Parameters(),
+    spawns=True,
     quick=(("every", 6),),
     limits=(
         "a child dies between two calls of the model, not within one",

@@ -7,6 +7,7 @@ from typing import Any
 import click
 
 from scenarios.cli_words import (
+    AS_OF,
     NOT_NEGATIVE,
     OUTCOME,
     POSITIVE,
@@ -27,6 +28,7 @@ from scenarios.cli_words import (
     metavar="S",
     help="Scheme to run (repeatable). Default: blocking, shared-memory-1.3.3, shared-memory.",
 )
+@click.option("--as-of", "as_of", multiple=True, metavar="DATE", help=AS_OF)
 @click.option(
     "--system", type=SYSTEM, default="nt", show_default=True, metavar="nt|9x", help="Windows."
 )
@@ -104,6 +106,7 @@ def replay(**asked: Any) -> int:
     from scenarios.cli_words import check_names
     from scenarios.options import DEFAULT_SCHEMES, ReplayOptions
 
-    asked["schemes"] = tuple(dict.fromkeys(asked["schemes"])) or DEFAULT_SCHEMES
-    check_names("--scheme", "scheme", asked["schemes"], schemes.names())
+    check_names("--scheme", "scheme", asked["schemes"], schemes.variant_names())
+    dated = map(schemes.as_of, asked.pop("as_of"))
+    asked["schemes"] = tuple(dict.fromkeys([*asked["schemes"], *dated])) or DEFAULT_SCHEMES
     return replay_command.run(ReplayOptions(**asked))

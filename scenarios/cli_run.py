@@ -6,7 +6,15 @@ from typing import Any
 
 import click
 
-from scenarios.cli_words import NOT_NEGATIVE, POSITIVE, SETTING, SHARE, SYSTEM, check_names
+from scenarios.cli_words import (
+    AS_OF,
+    NOT_NEGATIVE,
+    POSITIVE,
+    SETTING,
+    SHARE,
+    SYSTEM,
+    check_names,
+)
 
 
 @click.command("run")
@@ -21,6 +29,7 @@ from scenarios.cli_words import NOT_NEGATIVE, POSITIVE, SETTING, SHARE, SYSTEM, 
     " KEY=@FILE takes a list from a file.",
 )
 @click.option("--scheme", "schemes", multiple=True, metavar="S", help="Scheme (repeatable).")
+@click.option("--as-of", "as_of", multiple=True, metavar="DATE", help=AS_OF)
 @click.option("--system", type=SYSTEM, metavar="nt|9x", help="Windows.")
 @click.option("--profile", metavar="P", help="What things cost: a profile's name or a TOML file.")
 @click.option("--replications", type=POSITIVE, metavar="N", help="With --precision at most N.")
@@ -65,9 +74,11 @@ def run(**asked: Any) -> int:
     from scenarios.cli_catalogue import questions
 
     check_names("SCENARIO", "scenario", [asked["scenario"]], list(questions()))
+    from models.cygwin.schemes import as_of
     from scenarios.options import RunOptions
 
-    asked["schemes"] = tuple(dict.fromkeys(asked["schemes"])) or None
+    dated = map(as_of, asked.pop("as_of"))
+    asked["schemes"] = tuple(dict.fromkeys([*asked["schemes"], *dated])) or None
     options = RunOptions(**asked)
     if options.inputs or options.sensitivity is not None:
         from scenarios import inputs_command

@@ -12,6 +12,7 @@ import click
 
 from sim.errors import InputError
 
+AS_OF = "The scheme that a Cygwin of that day had, YYYY-MM-DD (repeatable)."
 LARGEST_DIGITS = 18  # digits; every number that long fits numpy's 64-bit integers
 
 

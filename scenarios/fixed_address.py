@@ -90,6 +90,7 @@ SPEC = Spec(
     name="fixed_address",
     question=__doc__.splitlines()[0],
     paragraph="place",
+    free_heap=True,
     parameters=Parameters(),
     quick=(("dlls", (1, 10, 20)), ("trees", 4000)),
     replications=5,

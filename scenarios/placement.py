@@ -97,6 +97,7 @@ SPEC = Spec(
     name="placement",
     question=__doc__.splitlines()[0],
     paragraph="place",
+    free_heap=True,
     parameters=Parameters(),
     limits=(
         "bytes, counts and addresses; no time, and nothing said of how often a heap moves",

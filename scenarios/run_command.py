@@ -15,6 +15,7 @@ from types import ModuleType
 from typing import Any
 
 from models.cygwin import schemes
+from models.cygwin.protocol import Scheme
 from models.win32.cost_profile import describe, load_profile
 from scenarios.cli_output import print_json, print_table, print_wrapped
 from scenarios.cli_words import check_names, unknown_name
@@ -91,8 +92,24 @@ def _check_choices(spec: Spec, options: RunOptions) -> None:
     for name in names:
         if getattr(options, name) is not None:
             raise InputError(f"--{name.removesuffix('s')}", what, "leave it out")
-    known = [*schemes.names(), *spec.schemes]  # a scenario may be about a variant
-    check_names("--scheme", "scheme", options.schemes or (), list(dict.fromkeys(known)))
+    chosen = options.schemes or ()
+    known = [*schemes.variant_names(), *spec.schemes]
+    check_names("--scheme", "scheme", chosen, list(dict.fromkeys(known)))
+    for name in chosen:
+        why = _cannot(schemes.get(name), spec, options.system or spec.system)
+        if why:
+            raise InputError("--scheme", f"{name} cannot be asked of {spec.name}", why)
+
+
+def _cannot(scheme: Scheme, spec: Spec, system: str) -> str:
+    """Why a scenario cannot be asked of a scheme on that system, "" if it can."""
+    if spec.free_heap and scheme.version.heap_in_image:
+        return "its heap is in the DLL's image and can neither be moved nor be large"
+    if "9x" in system and not getattr(scheme, "on_9x", True):
+        return "no child of it comes to life on 98: --system nt"
+    if spec.spawns and getattr(scheme, "loses_spawned", False):
+        return "a spawned Cygwin child reads too late and dies whatever happens"
+    return ""
 
 
 def design_point(spec: Spec, options: RunOptions) -> Any:

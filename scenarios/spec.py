@@ -178,7 +178,9 @@ class Spec:
     where the user names none; each row then says its own.  `heap_only`: no process runs, so that
     neither scheme nor system nor profile can be chosen, and there are no `places` and nothing to be
     `watched`.  `own_machine`: system and costs follow from what is read, so those two cannot be
-    chosen, and there are no `places` either.
+    chosen, and there are no `places` either.  `free_heap`: heaps are put anywhere or made large, so
+    that a release with its heap in the DLL's image cannot be asked.
+    `spawns`: Cygwin children of a spawn must come to main, which some schemes keep them from.
 
     `limits`: within which bounds a result holds, each a clause: what is not modelled, on what it
     was checked; the one that matters most comes first.  They stand in every document.
@@ -204,6 +206,8 @@ class Spec:
     quick_replications: int = 1
     heap_only: bool = False
     own_machine: bool = False
+    free_heap: bool = False
+    spawns: bool = False
     paragraph: str = ""
     limits: tuple[str, ...] = ()
     steady_state: str = ""

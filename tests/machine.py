@@ -13,7 +13,7 @@ from models.cygwin.child_info import ChildInfo
 from models.cygwin.images import cygwin_image, native_image
 from models.cygwin.installation import Installation, Program
 from models.cygwin.process import CygwinProcess
-from models.cygwin.schemes import child_copy
+from models.cygwin.schemes import child_copy, first_heap_2000, trees_2001
 from models.cygwin.startup import entry
 from models.win32.costs import CostRow
 from models.win32.image import Image
@@ -66,15 +66,21 @@ def run(k: Kernel, steps: Callable[[Kernel, Thread], Steps], costs: CostRow = FR
 
 
 def systems_of(name: str) -> tuple[str, ...]:
-    """The systems that a scheme is tested on: no 64-bit program ran on 9x."""
-    return ("nt",) if name.startswith("child-copy") else ("nt", "9x")
+    """The systems that a scheme is tested on: no 64-bit program ran on 9x, nor did Cygwin 1.7."""
+    return ("nt",) if name.startswith(("child-copy", "1.7")) else ("nt", "9x")
 
 
-# What the guard of 3.6's heap makes of a creation has tests of its own.
-VARIANTS = [name for name in schemes.variant_names() if name != child_copy.BEFORE_3_6_5.name]
+# What the guard of 3.6's heap makes of a creation has tests of its own, and so has what differs
+# between 1.3.3 and the five trees before it, which are made of it (`test_scenarios_as_of.py`), and
+# between the first heaps and `blocking` (`test_cygwin_ancestors.py`).
+_APART = {
+    child_copy.BEFORE_3_6_5.name,
+    *(scheme.name for scheme in (*first_heap_2000.HEAPS, *trees_2001.TREES)),
+}
+VARIANTS = [name for name in schemes.variant_names() if name not in _APART]
 CELLS = [(name, system) for name in VARIANTS for system in systems_of(name)]
-# For tests that say what the releases of 2001 did, and 3.6 does not.
-EARLY = [name for name in VARIANTS if name != child_copy.SCHEME.name]
+# For tests that say what the releases of 2001 did, and those from 2005 on do not.
+EARLY = [name for name in VARIANTS if schemes.get(name).since < "2005"]
 _EARLY_CELLS = [cell for cell in CELLS if cell[0] in EARLY]
 early_world = pytest.mark.parametrize(
     "world", _EARLY_CELLS, indirect=True, ids=["-".join(cell) for cell in _EARLY_CELLS]
@@ -221,7 +227,17 @@ class World:
     @property
     def child_reads(self) -> bool:
         """Whether the child reads its parent's memory; otherwise it is given a section."""
-        return self.scheme.name in ("blocking", "child-copy", "child-copy-3.6.4")
+        readers = "blocking", "1.5.18", "1.7.7", "child-copy", "child-copy-3.6.4"
+        return self.scheme.name in readers
+
+    def keeps(self, kind: str) -> bool:
+        """Whether a child of that kind has the heap: 1.5.18 loses what nobody waits for."""
+        return self.scheme.name != "1.5.18" or kind in ("fork", "exec", "_P_WAIT")
+
+    @property
+    def waits_for_spawned(self) -> bool:
+        """Whether a spawn that does not wait for its child's end waits until it has the heap."""
+        return self.child_reads and self.scheme.name != "1.5.18"
 
     @property
     def copies_before_sockets(self) -> bool:

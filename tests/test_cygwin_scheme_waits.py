@@ -51,7 +51,7 @@ def test_cygwin_child_releases_the_caller_when_it_has_started(world, mode):
         assert T_US < took["spawn"] < T_US + 20_000
     else:
         assert took["spawn"] < 20_000
-        assert (took["spawn"] > 5_000) == world.child_reads  # it saw the child start
+        assert (took["spawn"] > 5_000) == world.waits_for_spawned  # it saw the child start
 
 
 def test_three_natives_run_one_after_the_other_under_blocking(nt_world):
@@ -83,7 +83,8 @@ def test_native_child_that_a_shell_forks_and_execs_holds_only_the_stub(world):
     native = next(q for q in world.k.processes.values() if q.image.name == "native")
     stub_process = world.k.processes[native.parent_pid]
     assert stub_process.ended_us > native.ended_us  # it stood in to the end
-    assert stub_process.exit_code == 6
+    status = 6 << 8 if world.scheme.name in ("1.5.18", "1.7.7") else 6
+    assert stub_process.exit_code == status
 
 
 def test_native_child_that_never_ends_blocks_a_spawn_for_ever_under_blocking(nt_world):
@@ -237,7 +238,7 @@ def test_creation_records_tell_waits_and_bytes(world):
     assert fork.called_us < fork.main_us
     assert fork.called_us < fork.returned_us
     assert 0 < fork.waited_us < fork.returned_us - fork.called_us
-    assert fork.heap_bytes > 1000
+    assert fork.heap_bytes > 500
     if world.scheme.name == "msys-1.0":
         assert spawn.heap_bytes == 0  # a program without the DLL is given none
     else:
@@ -290,7 +291,7 @@ def test_child_info_holds_numbers_only(world, kind):
     assert bool(info.moreinfo) == (kind is not ChildType.FORK)
     assert bool(info.forker_finished) == (kind is ChildType.FORK)
     if kind is ChildType.SPAWN:
-        assert bool(info.subproc_ready) == world.child_reads
+        assert bool(info.subproc_ready) == world.waits_for_spawned
     else:
         assert info.subproc_ready
 

@@ -20,7 +20,9 @@ KINDS = ("fork", "exec", *SPAWN_MODES)
 def test_the_schemes_are_four_and_some_have_variants():
     assert schemes.names() == ["blocking", "shared-memory-1.3.3", "shared-memory", "child-copy"]
     assert schemes.variant_names() == [
-        *schemes.names(), "msys-1.0", "1.3.3-two-step", "2001-09-06", "child-copy-3.6.4",
+        *schemes.names(), "msys-1.0", "1.5.18", "1.7.7", "fixed-2000", "2000-09-11", "2000-09-30",
+        "2001-07-17", "2001-07-18", "2001-08-04", "2001-08-20", "2001-08-31", "1.3.3-two-step",
+        "2001-09-06", "child-copy-3.6.4",
     ]  # fmt: skip
     for name in schemes.variant_names():
         assert schemes.get(name).name == name
@@ -49,6 +51,8 @@ def busy(p):
 @pytest.mark.parametrize("sockets", [0, 2], ids=["", "sockets"])
 def test_child_owns_its_parent_s_heap_byte_for_byte(world, kind, sockets):
     """As it was when it was handed over: with a socket that is later, but in 1.3.3 and MSYS."""
+    if not world.keeps(kind):
+        pytest.skip("1.5.18 loses this race: tests/test_cygwin_ancestors.py")
     seen = {}
 
     def child(p):
@@ -76,6 +80,8 @@ def test_child_owns_its_parent_s_heap_byte_for_byte(world, kind, sockets):
 
 @pytest.mark.parametrize("kind", KINDS)
 def test_later_writes_of_either_side_do_not_show_on_the_other(world, kind):
+    if not world.keeps(kind):
+        pytest.skip("1.5.18 loses this race: tests/test_cygwin_ancestors.py")
     seen = {}
 
     def rewrite(p, at, content):
@@ -175,6 +181,8 @@ def test_after_the_hand_over_the_parent_has_neither_view_nor_handle(world):
 @pytest.mark.parametrize("kind", KINDS)
 def test_generations_of_children_do_not_collide(world, kind):
     """Each child creates the next one: heaps stay at the same address through all of them."""
+    if not world.keeps(kind):
+        pytest.skip("1.5.18 loses this race: tests/test_cygwin_ancestors.py")
     bases = []
 
     def generation(n):
@@ -196,6 +204,8 @@ def test_generations_of_children_do_not_collide(world, kind):
 
 @pytest.mark.parametrize("kind", ["exec", *SPAWN_MODES])
 def test_argv_and_environment_arrive(world, kind):
+    if not world.keeps(kind):
+        pytest.skip("1.5.18 loses this race: tests/test_cygwin_ancestors.py")
     seen = []
     given = Arguments([b"cc1", b"", b"x" * 300], [b"PATH=/usr/bin", b"HOME=/home/me", b"E="])
 
@@ -258,7 +268,8 @@ def test_spawn_gives_exit_code_pid_or_0_by_its_mode(world, native):
         seen["waited"] = yield from p.waitpid(seen["_P_NOWAIT"])
 
     world.finish(main)
-    assert seen["_P_WAIT"] == seen["waited"] == 9
+    assert seen["_P_WAIT"] == 9
+    assert seen["waited"] == (9 if native or world.keeps("_P_NOWAIT") else 139)
     assert seen["_P_DETACH"] == 0
     assert seen["_P_NOWAIT"] in world.k.processes
 

@@ -333,6 +333,7 @@ def test_a_native_program_that_never_ends_blocks_make_itself(nt_world):
         ]  # fmt: skip
 
 
+@early_world
 def test_a_cygwin_child_closes_the_held_table_and_a_native_one_keeps_it(world):
     """So a pipe's write end that the guest closed stays open in a native child."""
     ends = {}

@@ -147,6 +147,8 @@ def argv_of(heap: Heap, info: int, vector: int) -> list[int]:
 
 
 def _load(heap: Heap, vector: int, count: int) -> list[int]:
+    if not count:
+        return []  # then there may be no vector either
     era = heap.era
     content = heap.memory.read(vector - heap.base, era.word_bytes * count)
     return memoryview(content).cast(era.word_code).tolist()

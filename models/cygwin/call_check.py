@@ -35,6 +35,7 @@ NAMES_LIMIT = 300  # most that sh itself is believed to have allocated unseen --
 UNSEEN = "texts of a fork child"  # that nobody saw in the logs
 MESSAGES = "messages"  # of what programs did beside their creations
 FIRST_OF_CHAIN = 3  # creation by which a chain's programs have all that they ever will
+WRITTEN, WRITTEN_BY_READERS = 6, 1  # ranges of its own that a fork parent writes
 LEAST_BLOCK = 16  # smallest block that can be
 
 
@@ -81,7 +82,7 @@ class Simulated:
         anywhere = run.variant.system == "9x"
         return Comparison(
             run.windows, run.log.calls, self.windows, self.calls, anywhere,
-            run.variant.sizes_known,
+            run.variant.sizes_known, run.variant.untold, run.variant.through_ntdll,
         )  # fmt: skip
 
 
@@ -134,7 +135,8 @@ def unmodelled(log: CallLog, real: list[Window], variant: Variant) -> str:
     for window in real:
         program = variant.programs.get(str(window.anchor.args["image"]))
         written = sum(call.api == "WriteProcessMemory" for call in window.parent)
-        if program is not None and written > len(program.linked) + 6:
+        own = WRITTEN_BY_READERS if variant.version.fork_reads else WRITTEN
+        if program is not None and written > len(program.linked) + own:
             return "a DLL that was loaded at run time is written into a fork child"
         if not (said or variant.pipes_known) and window.kind == SPAWN and window.child:
             return "a vfork duplicates pipes whose guards are not modelled"
@@ -183,7 +185,7 @@ def simulate(log: CallLog, real: list[Window], variant: Variant, scheme: Scheme)
     all_lives = lives(log.calls, real)
     first = next(iter(all_lives.values()))
     first.image = first.image or log.first_image
-    console = _console(log.calls)
+    console = _console(log.calls) and not variant.through_ntdll  # an invisible one of its own
     sh = first.image.startswith("sh")
     seeds = {1: Seed(0)}
     if sh:

@@ -14,8 +14,9 @@ from collections.abc import Iterator, Sequence
 from typing import Any, NamedTuple
 
 from models.cygwin.call_log import Call
-from models.cygwin.call_windows import Window, is_reduced
-from models.cygwin.call_words import Sight, Word, sight, words
+from models.cygwin.call_sight import Sight, sight
+from models.cygwin.call_windows import EXEC, Window, is_reduced
+from models.cygwin.call_words import Word, until_parent, words
 
 REDUCED = ("CreateProcess", "ReadProcessMemory")  # calls that a reduced log keeps
 PARTS = ("parent", "child", "signal", "waiter")
@@ -36,7 +37,8 @@ class Difference(NamedTuple):
 class Pairs:
     """Which object of the log is which of the run."""
 
-    def __init__(self) -> None:
+    def __init__(self, unknown: str = "0x") -> None:
+        self._unknown = unknown, "0x"  # what names begin with that say nothing
         self._there: dict[Any, Any] = {}
         self._back: dict[int, Any] = {}
 
@@ -44,7 +46,9 @@ class Pairs:
         """Whether both are none, or partners, or not met before; then they are partners now."""
         if not real or not simulated:
             return not real and not simulated
-        if isinstance(real, str) and real.startswith("0x"):
+        if isinstance(simulated, str):
+            return bool(real == simulated)  # a name that both know
+        if isinstance(real, str) and real.startswith(self._unknown):
             return True  # the log does not know what the handle stood for
         if real in self._there or id(simulated) in self._back:
             return self._there.get(real) is simulated and self._back.get(id(simulated)) == real
@@ -90,16 +94,19 @@ class Comparison:
     def __init__(
         self, real: Sequence[Window], real_calls: Sequence[Call], made: Sequence[Window],
         made_calls: Sequence[Call], views_anywhere: bool = False, sizes: bool = True,
+        untold: tuple[str, ...] = (), through_ntdll: bool = False,
     ) -> None:  # fmt: skip
         self.real, self.made = real, made
         self.here = sight(real_calls, real[0].info.get("cygheap", 0))
         self.there = sight(made_calls, made[0].info["cygheap"] if made else 0)
         self.here.anywhere = self.there.anywhere = views_anywhere
+        self.here.untold = self.there.untold = untold
+        self.here.through_ntdll = self.there.through_ntdll = through_ntdll
         if not sizes:
             self.here.handed, self.there.handed = _handed(real), _handed(made)
         self.full = not is_reduced(real_calls)
         self.bases = self.full or _has_bases(real, self.here)
-        self.pairs = Pairs()
+        self.pairs = Pairs("?" if through_ntdll else "0x")
         self.pairs.same(f"{real_calls[0].pid}.proc", made_calls[0].pid if made_calls else None)
         self.left_out: Counter[str] = Counter()
 
@@ -124,6 +131,8 @@ class Comparison:
         for part in PARTS:
             mine = words(getattr(real, part), self.here, real.loose)
             other = words(getattr(made, part), self.there, real.loose)
+            if self.here.through_ntdll and real.kind == EXEC and part == "parent":
+                mine, other = until_parent(mine), until_parent(other)
             if not self.full:
                 mine, other = _kept(mine, self.bases), _kept(other, self.bases)
             yield part, mine, other

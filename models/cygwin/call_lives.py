@@ -19,7 +19,7 @@ from typing import Any, NamedTuple
 
 from models.cygwin.call_log import Call
 from models.cygwin.call_vforks import copied_table
-from models.cygwin.call_windows import EXEC, SPAWN, Window, by_thread
+from models.cygwin.call_windows import EXEC, FORK, SPAWN, Window, by_thread
 from models.cygwin.descriptors import DISK, PIPE, SOCKET, WRITES
 from models.win32.errors import ERROR_INVALID_ADDRESS
 
@@ -27,7 +27,8 @@ OPEN, DUP, CLOSE, CLOEXEC, GROW, CREATE, EXIT, REAP, SLEEP, VFORK = (
     "open", "dup", "close", "cloexec", "grow", "create", "exit", "reap", "sleep", "vfork",
 )  # fmt: skip
 _STANDARD = {8: 0, 12: 1, 16: 2}  # handle values of stdin, stdout, stderr in the logs
-_FILES = ("F", "PIPE", "SOCK", "CON", "STD")
+_FILES = ("F", "PIPE", "SOCK", "CON", "STD", "?")  # "?": nobody saw it being opened
+_NAMED_PIPE = "cygwin-0x"  # 1.5.18 makes its pipes of a name, and the log has the write end
 FIRST_FD = 3
 HIGHEST = 0x7FFE0000  # a process has nothing there -- constant
 TAKEN_BYTES = 0x10000  # the least that can be
@@ -161,7 +162,7 @@ def _live(life: Life, main: list[Call], mine: list[Window], calls: Sequence[Call
     inside = {id(c): w for w in mine for c in main[w.place : w.last + 1]}
     heap = _user_heap(life, main)
     begun: set[int] = set()
-    reaped = sorted((w.waiter[-1].t_us, w.number) for w in mine if _ended(w))
+    reaped = sorted((w.over_us, w.number) for w in mine if w.over_us is not None)
     started = False
     for i, call in enumerate(main):
         window = inside.get(id(call))
@@ -174,7 +175,10 @@ def _live(life: Life, main: list[Call], mine: list[Window], calls: Sequence[Call
             _grow_inside(life, main, window, heap)
             if window.kind == EXEC:
                 _takes_place_of_stdout(life, main[:i])
-            life.acts.append(Act(CREATE, window.number))
+            if window.kind == FORK:
+                _had_unseen(life, window)
+            if not window.again:
+                life.acts.append(Act(CREATE, window.number))
             life.given[window.number] = dict(life.handles), set(life.cloexec)
             _end_vfork(life)
         if window is not None:
@@ -239,11 +243,6 @@ def _takes_place_of_stdout(life: Life, before: list[Call]) -> None:
         _close(life, stdout)
 
 
-def _ended(window: Window) -> bool:
-    """Whether wait_subproc heard of the child's end."""
-    return bool(window.waiter) and window.waiter[-1].api == "ReleaseSemaphore"
-
-
 def _user_heap(life: Life, main: list[Call]) -> tuple[int, int]:
     for call in main:
         args = call.args
@@ -277,6 +276,10 @@ def _act(life: Life, main: list[Call], i: int, heap: tuple[int, int]) -> None:
         if life.consoles < len(_STANDARD):  # in the order of the descriptors
             life.handles[args["hv"]] = life.consoles
             life.consoles += 1
+    elif call.api == "CreateFile" and args["name"].startswith(_NAMED_PIPE):
+        read_hv = _unseen_value(life, main[i:])
+        _open(life, read_hv, PIPE, "")
+        _open(life, args["hv"], PIPE, WRITES)
     elif call.api == "CreateFile" and args.get("inherit"):
         if not _only_looked_at(main, i) and not args["name"].startswith("CON"):
             _open(life, args["hv"], DISK, args["name"])
@@ -286,7 +289,7 @@ def _act(life: Life, main: list[Call], i: int, heap: tuple[int, int]) -> None:
         _open(life, -len(life.acts) - 1000, SOCKET, "")
     elif call.api == "DuplicateHandle":
         _duplicate(life, call)
-    elif call.api == "CloseHandle" and args["hv"] in life.handles and is_file(args["h"]):
+    elif call.api == "CloseHandle" and args["hv"] in life.handles and _of_descriptor(args):
         if life.running and not 0 < life.consoles < len(_STANDARD):
             _close(life, args["hv"])
         else:  # start-up has another one instead
@@ -296,6 +299,11 @@ def _act(life: Life, main: list[Call], i: int, heap: tuple[int, int]) -> None:
 def is_file(obj: Any) -> bool:
     """Whether a name of the log is that of a file, a pipe, a socket or the console."""
     return isinstance(obj, str) and obj.startswith(_FILES)
+
+
+def _of_descriptor(args: dict[str, Any]) -> bool:
+    """Whether a handle is a file's: stdin, stdout and stderr are, whatever a log calls them."""
+    return args["hv"] in _STANDARD or is_file(args["h"])
 
 
 def _only_looked_at(main: list[Call], i: int) -> bool:
@@ -329,6 +337,27 @@ def _pipe(life: Life, main: list[Call], i: int) -> None:
     for end, name in ((args["read"], ""), (args["write"], WRITES)):
         hv = _value_of(end, main[i:])
         _open(life, hv, PIPE, name)
+
+
+def _unseen_value(life: Life, later: list[Call]) -> int:
+    """The handle of a pipe's read end, which shows when it is closed or duplicated."""
+    for call in later:
+        names = ("h", "hv") if call.api == "CloseHandle" else ("src", "src_hv")
+        obj, hv = (call.args.get(name) for name in names)
+        if str(obj).startswith("?") and isinstance(hv, int) and hv not in life.handles:
+            return hv
+    return -1 - len(life.acts)
+
+
+def _had_unseen(life: Life, window: Window) -> None:
+    """A fork child fetches what it did not inherit: what nobody saw its parent open, too."""
+    for call in window.child:
+        args = call.args
+        of_parent = call.api == "DuplicateHandle" and args["src_proc"] == life.pid
+        if of_parent and str(args["src"])[:1] == "?" and args["src_hv"] not in life.handles:
+            _open(life, args["src_hv"], DISK, "")
+            life.cloexec.add(life.handles[args["src_hv"]])
+            life.acts.append(Act(CLOEXEC, life.handles[args["src_hv"]], 1))
 
 
 def _value_of(end: str, later: list[Call]) -> int:

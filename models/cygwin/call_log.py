@@ -14,8 +14,10 @@ import json
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, TypeGuard
 
+from models.cygwin.call_completion import complete
+from models.cygwin.call_names import told_apart, without_bystanders
 from sim.errors import InputError
 from sim.lines import open_lines
 
@@ -134,19 +136,30 @@ def read_log(path: Path | str) -> CallLog:
             if not isinstance(meta.get(key), str):
                 raise InputError(where, f"meta has no text {key!r}", ALLOWED)
         calls = [_call(at, record) for at, record in records]
+        calls = without_bystanders(calls)
+        complete(calls)
+        if not any(call.api == "#process_start" for call in calls):
+            calls = list(told_apart(calls))
     name = Path(path).name.removesuffix(".gz").removesuffix(".jsonl")
     said, code = meta.get("stderr"), meta.get("exit")
     return CallLog(
-        name, meta["dll_set"], meta["cmd"], calls, _first_image(meta), meta,
+        name, meta["dll_set"], meta["cmd"], calls, _first_image(meta, calls), meta,
         said if isinstance(said, str) else "", code if isinstance(code, int) else None,
     )  # fmt: skip
 
 
-def _first_image(meta: dict[str, Any]) -> str:
+def _first_image(meta: dict[str, Any], calls: list[Call]) -> str:
+    """Program of the first process, which is not listed first if a bystander was there before."""
     processes = meta.get("processes")
-    first = processes[0] if isinstance(processes, list) and processes else {}
-    image = first.get("image") if isinstance(first, dict) else None
+    listed = [one for one in processes if isinstance(one, dict)] if _is_list(processes) else []
+    pid = calls[0].pid if calls else ""
+    first = next((one for one in listed if one.get("pid") == pid), listed[0] if listed else {})
+    image = first.get("image")
     return image if isinstance(image, str) else ""
+
+
+def _is_list(value: Any) -> TypeGuard[list[Any]]:
+    return isinstance(value, list)
 
 
 def _records(path: str, lines: Iterator[tuple[int, bytes]]) -> Iterator[tuple[str, dict[str, Any]]]:

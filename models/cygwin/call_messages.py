@@ -26,7 +26,7 @@ from typing import Any
 from models.cygwin.call_compare import Difference, pair_windows
 from models.cygwin.call_log import CallLog
 from models.cygwin.call_run import LogRun
-from models.cygwin.call_windows import Window
+from models.cygwin.call_windows import EXEC, Window
 from models.cygwin.installation import Failure
 
 EAGAIN = "EAGAIN"
@@ -35,7 +35,10 @@ _PRINTED = re.compile(r"^\s*\d+ \[[^\]]*(?:\([^)]*\))?\] .* \d+ (\w+: .*)$")
 _FATAL = re.compile(r"^[^*]*: \*\*\* (.*)$")
 _PLACE = re.compile(r"^(?:m\.)?AllocationBase .*$")
 _FUNCTION = re.compile(r"^[a-z_]+: ")
-_CHILD = re.compile(r"\bchild \d+\(0x[0-9A-Fa-f]+\)")
+_CHILD = re.compile(r"\bchild \d+(\(0x[0-9A-Fa-f]+\))?")
+_HEAP_END = re.compile(r"\bHEAP\.\.0x[0-9A-Fa-f]+")  # where sizes are compared, they are elsewhere
+_ERRNO = re.compile(r", errno 11$")
+_WINPID = re.compile(r"\bwindows pid \d+")
 _VIEW = re.compile(r"<0x[0-9A-Fa-f]+>")
 _CODES = ("ExitProcess", "#native_exit")
 _BYTE = 0x100  # an exit code of Windows above a byte is seen as 1 by who ran the log's command
@@ -69,7 +72,7 @@ def simulated(run: LogRun, heap: int) -> Iterator[str]:
         if failure in unseen(run):
             continue
         yield _plain(failure.message, heap)
-        if failure.message.startswith("*** child state"):
+        if failure.message.startswith("*** child state") or _ERRNO.search(failure.message):
             yield EAGAIN
 
 
@@ -93,9 +96,12 @@ def _own(line: str) -> str | None:
 
 def _plain(text: str, heap: int) -> str:
     text = _FUNCTION.sub("", text)
-    text = _CHILD.sub("child PID(HANDLE)", text)
+    text = _CHILD.sub(lambda found: "child PID" + ("(HANDLE)" if found[1] else ""), text)
+    text = _WINPID.sub("windows pid PID", text)
     text = _VIEW.sub("<VIEW>", text)
-    return re.sub(rf"\b0x{heap:x}\b", "HEAP", text, flags=re.IGNORECASE) if heap else text
+    if heap:
+        text = re.sub(rf"\b0x{heap:x}\b", "HEAP", text, flags=re.IGNORECASE)
+    return _HEAP_END.sub("HEAP..END", text)
 
 
 def _heap(windows: Sequence[Window]) -> int:
@@ -115,11 +121,15 @@ def compare_codes(
 ) -> tuple[int, Difference | None]:
     """How many exit codes were compared, and the first that differs, if one does."""
     partner = _partners(log, run, made)
+    stubs = {w.anchor.pid for w in run.windows if w.kind == EXEC and w.native}
+    stubs = stubs if run.variant.version.pipe_given else set()
     compared = 0
     for call in log.calls:
         process = partner.get(call.pid)
         if call.api not in _CODES or process is None or process.alive:
             continue
+        if call.pid in stubs and call.tid != f"{call.pid}.t1":
+            continue  # killed by a signal, which is not asked for again
         compared += 1
         if process.exit_code != call.args["code"]:
             one, two = (f"{call.pid} ends with {code:#x}"

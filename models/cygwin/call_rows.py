@@ -36,6 +36,8 @@ def _call(kernel: Kernel, number: int, row: Row) -> Call:
         args["child_info"] = _info(kernel, info, handles) if info is not None else None
     elif row.name == "CreateProcess":
         args["hproc"], args["hthread"] = args["child"], args.pop("thread")
+    elif row.name == "CreatePipe":
+        args["read"], args["write"] = args.pop("r"), args.pop("w")
     elif row.name == "CreateThread":
         args["new_tid"] = args["h"].tid
     elif row.name == "CreateFileMapping" and args.get("existed"):

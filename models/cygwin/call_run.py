@@ -31,7 +31,7 @@ from models.cygwin.call_lives import (
 from models.cygwin.call_log import Call, CallLog
 from models.cygwin.call_rows import calls_of
 from models.cygwin.call_versions import Program, Variant
-from models.cygwin.call_windows import is_reduced
+from models.cygwin.call_windows import SPAWN, is_reduced
 from models.cygwin.cygheap.heap import early_heap
 from models.cygwin.cygheap.layout import HeapType
 from models.cygwin.descriptors import CONSOLE, DISK, PIPE, SOCKET, WRITES
@@ -147,6 +147,8 @@ class LogRun:
             window = self.windows[tag.place - 1] if isinstance(tag, Creation) else None
             if window is not None and window.native is None and self._full:
                 yield from k.exit_process(me, _exit_code(window))
+            if window is not None and self._full:
+                yield from k.sleep(me, self._late_us(window))
             life = self._child(window) if window else next(iter(self.lives.values()))
             for address, committed_bytes in life.taken:
                 info = me.process.startup
@@ -163,6 +165,21 @@ class LogRun:
     def _full(self) -> bool:
         """Whether the log kept all calls."""
         return not is_reduced(self.log.calls)
+
+    def _late_us(self, window: Window) -> float:
+        """How much later than usual a child started whose parent had ended by then [us].
+
+        It is a matter of the machine that the log was taken on who of the two is faster.
+        """
+        child = window.made.args.get("child") if window.made else None
+        started = next((c.t_us for c in self.log.calls if c.pid == child), 0.0)
+        ended = next(
+            (c.t_us for c in self.log.calls
+             if c.pid == window.anchor.pid and c.api == "ExitProcess"), started,
+        )  # fmt: skip
+        if window.made is None or window.kind != SPAWN or ended >= started:
+            return 0.0
+        return max(0.0, started - window.made.t_us - COSTS.loader_us)
 
     def version_of(self, image: str) -> Version:
         """The release's numbers with the data of a program."""
@@ -256,9 +273,11 @@ class LogRun:
 
     def _names(self, act: Act) -> tuple[bytes, bytes]:
         """Win32 and POSIX name of what is opened; a device's first native name has spare room."""
-        device = _DEVICES.get(act.name if act.kind == DISK else act.kind)
+        device = _DEVICES.get(act.name.lower() if act.kind == DISK else act.kind)
         if act.kind in (PIPE, SOCKET) and not self.variant.pipes_known:
             return b"", b""  # 1.3.19: what they hold is not known, but no less
+        if device is not None and not self.variant.device_names:
+            return b"", b""
         if device is not None:
             return device[0] + bytes(self.variant.spare_bytes), device[1]
         name = act.name.encode()

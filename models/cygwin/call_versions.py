@@ -25,6 +25,7 @@ from models.cygwin.version import (
     FORK_STARTUP_1_3_19,
     Version,
 )
+from models.win32.memory import PAGE_BYTES
 
 if TYPE_CHECKING:
     from models.cygwin.protocol import Scheme
@@ -63,8 +64,12 @@ class Variant:
     standard: descriptors that a first process has open where a log does not tell
     terminal: its sh looks for its terminal with an fhandler that is freed again
     spare_bytes: more than its native name that a new device's fhandler keeps for it
+    device_names: a device's fhandler keeps names in the heap
     pipes_known: what its pipes and sockets take in the heap is known
     sizes_known: what its sh has freed is known, so that a heap's size follows from its calls
+    untold: words of child_info that its logs do not have
+    through_ntdll: it makes events, mutexes and sections where its logs do not look, so they have
+        neither their making nor who they are
     interpreter: what a script's first argument becomes
     sh_freed: sizes of further blocks that a fresh sh has freed
     console_bytes: what sh has more in its heap where it has a console
@@ -87,8 +92,11 @@ class Variant:
     standard: tuple[int, ...] = (0, 1, 2)
     terminal: bool = True
     spare_bytes: int = 15
+    device_names: bool = True
     pipes_known: bool = True
     sizes_known: bool = True
+    untold: tuple[str, ...] = ()
+    through_ntdll: bool = False
     interpreter: str = "/bin/sh"
     sh_freed: tuple[int, ...] = ()
     console_bytes: int = -40
@@ -104,8 +112,6 @@ class Variant:
 UNMODELLED = MappingProxyType({
     "cygwin-1.1.1": "1.1.1 has no cygheap; its descriptors go into lpReserved2",
     "cygwin-1.1.3": "1.1.3 has no cygheap; its descriptors go into lpReserved2",
-    "cygwin-1.5.18": "1.5.18 has no scheme of its own yet",
-    "cygwin-1.7.7": "1.7.7 makes its objects in ntdll, which the log does not have",
     "msys-1.0.12-w98": "MSYS on 98 has no variant",
 })  # fmt: skip
 
@@ -126,6 +132,7 @@ _PERL = Program(
 _SH = Program((0x485000, 21_688), (0x48B000, 31_708))
 _MSYS_SH = Program((0x48D000, 22_300), (0x493000, 15_372))
 _MSYS_PROGRAMS = MappingProxyType({"sh.exe": _MSYS_SH, "shc.exe": _MSYS_SH, "perl.exe": _PERL})
+_MAKE = Program((0x421000, 2_256), (0x422000, 9_932), (), 0x430000)
 _PROGRAMS = MappingProxyType({"sh.exe": _SH, "shc.exe": _SH, "perl.exe": _PERL})
 
 
@@ -176,6 +183,8 @@ def variants(scheme: Callable[[str], Scheme]) -> dict[str, Variant]:
     )  # fmt: skip
     a118 = _a118(a132)
     return {
+        "cygwin-1.5.18": _rollback(scheme("1.5.18")),
+        "cygwin-1.7.7": _through_ntdll(scheme("1.7.7")),
         "cygwin-1.3.19": b1319,
         "cygwin-1.1.8-rebuilt": a118,
         "cygwin-1.3.2-rebuilt": replace(a132, high_fd=31),
@@ -212,12 +221,40 @@ def _a118(a132: Variant) -> Variant:
     version = replace(
         a132.version, name="1.1.8", era=era, pinfo_bytes=992, root_bytes=17_044,
         dll_data=(0x6107A000, 6_976), dll_bss=(0x610B4000, 22_740), dll_bytes=0xD0000,
-        exec_startup=tuple(word for word in a132.version.exec_startup if word != "held"),
+        exec_startup=_forgets_directory(a132.version.exec_startup),
         ring_first=True, orphan_code=EXIT_REPARENTED,
+        directory=(b"/cygdrive/c/work", b"c:\\work"),
     )  # fmt: skip
+    return replace(a132, version=version, high_fd=31, sh_bytes=760, frame_bytes=1292)
+
+
+def _forgets_directory(words: tuple[str, ...]) -> tuple[str, ...]:
+    """A start-up that lets nothing go of a table on hold, and does not know its directory."""
+    words = tuple(word for word in words if word != "held")
+    at = words.index("walk")
+    return (*words[:at], "no-directory", *words[at:])
+
+
+def _rollback(scheme: Scheme) -> Variant:
+    """1.5.18: a shell has one fhandler freed, that of a terminal that it looked for."""
+    version = replace(scheme.version, stack_commit_bytes=4 * PAGE_BYTES)
+    return Variant(
+        scheme, version, {**_PROGRAMS, "make.exe": _MAKE}, _FORK1, frame_bytes=-176,
+        env_base_bytes=1297, environment=(*_ENVIRONMENT, 19),
+        script_environment=(*_OTHER_ENVIRONMENT, 19), sh_bytes=3344, sh_freed=(520,),
+        order_known=False, terminal=False, standard=(1, 2), device_names=False,
+        untold=("cygpid", "pppid_handle", "mount_h", "cygheap_h"),
+    )  # fmt: skip
+
+
+def _through_ntdll(scheme: Scheme) -> Variant:
+    """1.7.7: what its logs have, which is neither the making of objects nor all of the heap."""
+    rollback = _rollback(scheme)
     return replace(
-        a132, version=version, high_fd=31, sh_bytes=0, frame_bytes=1292, sizes_known=False
-    )
+        rollback, frame_bytes=0, sh_bytes=0, sh_freed=(), sizes_known=False, through_ntdll=True,
+        standard=(0, 1, 2), untold=(*rollback.untold, "forker_finished"),
+        version=replace(rollback.version, stack_commit_bytes=8 * PAGE_BYTES),
+    )  # fmt: skip
 
 
 def _msys(lengths: tuple[int, ...]) -> tuple[int, ...]:

@@ -21,6 +21,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from models.cygwin.call_log import Call
+from models.win32.objects import KernelObject
 
 _NOT_OURS = ("#process_start", "#dll_detach", "ExitProcess")  # with these alone it never ran
 FORK, EXEC, SPAWN = "fork", "exec", "spawn"
@@ -43,6 +44,8 @@ class Window:
     loose: the order of what is put into the heap is not known, so neither is where a page is
         committed
     ended: the log has the end of the parent's part -- constant
+    again: it makes once more what the creation before it, which died, was to make -- constant
+    over_us: when the parent heard of the child's end; None if it never did [us] -- constant
     """
 
     number: int
@@ -61,6 +64,8 @@ class Window:
     leaving: bool = False
     cut: bool = False
     ended: bool = True
+    again: bool = False
+    over_us: float | None = None
 
     @property
     def info(self) -> dict[str, Any]:
@@ -93,23 +98,25 @@ def windows(calls: Sequence[Call]) -> list[Window]:
     found: list[Window] = []
     for call in calls:
         if call.api == "CreateProcess" and call.phase == "call" and call.args.get("child_info"):
-            thread = threads[call.tid]
-            window = _parent_part(len(found) + 1, thread, at[id(call)], waiters)
+            window = _parent_part(len(found) + 1, threads, at[id(call)], call, waiters)
             _child_part(window, threads, calls)
+            window.again = window.kind == FORK and _repeats(window, found)
             found.append(window)
     for window in found:
         _waiter_part(window, threads, waiters.get(window.anchor.pid))
     return found
 
 
-def _parent_part(number: int, thread: list[Call], i: int, waiters: dict[Any, Any]) -> Window:
-    anchor = thread[i]
+def _parent_part(
+    number: int, threads: Threads, i: int, anchor: Call, waiters: dict[Any, Any]
+) -> Window:
+    thread = threads[anchor.tid]
     info = anchor.args["child_info"]
     kind = _kind(info)
     begin = _begin(thread, i, anchor, info)
     first = False
     if kind != EXEC and anchor.pid not in waiters:
-        created = _wait_subproc(thread, begin)
+        created = _wait_subproc(threads, thread, begin)
         if created is not None:
             first, begin = True, created[0]
             waiters[anchor.pid] = created[1]
@@ -119,6 +126,17 @@ def _parent_part(number: int, thread: list[Call], i: int, waiters: dict[Any, Any
     last = next(following, len(thread)) - 1 if end is None else end
     part = thread[begin : last + 1]
     return Window(number, kind, first, begin, last, anchor, made, part, ended=end is not None)
+
+
+def _repeats(window: Window, before: Sequence[Window]) -> bool:
+    """Whether nothing was made for this fork that the one before did not have."""
+    last = next((w for w in reversed(before) if w.anchor.tid == window.anchor.tid), None)
+    return (
+        last is not None
+        and last.kind == FORK
+        and window.parent[0] is window.anchor
+        and last.info.get("subproc_ready") == window.info.get("subproc_ready")
+    )
 
 
 def _is_creation(call: Call) -> bool:
@@ -157,13 +175,15 @@ def is_own_duplicate(call: Call) -> bool:
     return bool(call.args["src_proc"] == call.args["dst_proc"] == call.pid)
 
 
-def _wait_subproc(thread: list[Call], begin: int) -> tuple[int, Any] | None:
+def _wait_subproc(threads: Threads, thread: list[Call], begin: int) -> tuple[int, Any] | None:
     """Place of the event and name of the thread that wait_subproc needs, if they are new."""
     created = [j for j in range(begin) if thread[j].api == "CreateThread"]
     j = created[-1] if created else -1
     if j < 1 or thread[j - 1].api != "CreateEvent" or not _is_waiter(thread, j):
         return None
-    return j - 1, thread[j].args["new_tid"]
+    new: Any = thread[j].args["new_tid"]
+    does = next((call.api for call in threads.get(new, []) if not call.api.startswith("#")), "")
+    return (j - 1, new) if does in ("", "WaitForMultipleObjects") else None
 
 
 def _is_waiter(thread: list[Call], j: int) -> bool:
@@ -177,16 +197,28 @@ def begin_thread(thread: list[Call], j: int) -> bool:
 
 
 def _end(thread: list[Call], i: int, kind: str, info: dict[str, Any], pid: Any) -> int | None:
-    wanted = info.get("forker_finished") if kind == FORK else info.get("parent")
+    parent = info.get("parent")
+    wanted = info.get("forker_finished", parent) if kind == FORK else parent
     for j in range(i + 1, len(thread)):
         call = thread[j]
         if kind == EXEC and call.api == "ExitProcess":
             return j
         if kind != EXEC and call.api == "CloseHandle" and call.args["h"] == wanted:
-            return j
+            return j if wanted == parent else _parent_kept(thread, i, j, parent)
         if call.api == "CreateProcess" and call.phase == "call":
             return None
     return None
+
+
+def _parent_kept(thread: list[Call], i: int, j: int, parent: Any) -> int:
+    """The end of a fork that closes its own handle for the child last, not after CreateProcess."""
+    if not any(call.api == "CloseHandle" and call.args["h"] == parent for call in thread[i:j]):
+        for k in range(j + 1, len(thread)):
+            if thread[k].api == "CreateProcess":
+                break
+            if thread[k].api == "CloseHandle" and thread[k].args["h"] == parent:
+                return k
+    return j
 
 
 def _child_part(window: Window, threads: Threads, calls: Sequence[Call]) -> None:
@@ -209,13 +241,35 @@ def _child_part(window: Window, threads: Threads, calls: Sequence[Call]) -> None
     stop = "CreateThread" if window.kind == FORK else "WaitForSingleObject"
     for call in main:
         window.child.append(call)
-        if call.api == stop:
+        if call.api == stop and not (stop == "WaitForSingleObject" and _waits_for_mutex(call)):
             break
+    if window.kind != FORK:
+        _cut_crash(window)
     ready = window.info.get("subproc_ready")
+    if str(ready).startswith("?"):
+        return  # a handle's value, which others have had too
     others = [c for c in mine if c.tid != starts[0].tid]
     window.signal = [
         c for c in others if ready and c.api in ("SetEvent", "CloseHandle") and c.args["h"] == ready
     ]
+
+
+def _cut_crash(window: Window) -> None:
+    """A program that crashes before its signal thread runs: what it does after is the crash's."""
+    own = {call.args["h"] for call in window.child if call.api == "CreateEvent"}
+    if any(call.api == "CreateThread" for call in window.child):
+        return
+    for i, call in enumerate(window.child):
+        if call.api == "SetEvent" and call.args["h"] in own:
+            window.child = window.child[:i]
+            return
+
+
+def _waits_for_mutex(call: Call) -> bool:
+    obj = next(iter(call.args.get("hs", ())), None)
+    if isinstance(obj, KernelObject):
+        return obj.kind == "mutex"
+    return obj is None or str(obj)[:1] == "M"  # nothing at all: a mutex that was not made
 
 
 def _waiter_part(window: Window, threads: Threads, tid: Any) -> None:
@@ -223,6 +277,7 @@ def _waiter_part(window: Window, threads: Threads, tid: Any) -> None:
 
     Its waits are told as if they were for this child alone; which others live is not its matter.
     """
+    _pipe_part(window, threads)
     if tid is None or window.kind == EXEC or window.made is None:
         return
     watched: Any = None
@@ -258,7 +313,58 @@ def _waiter_part(window: Window, threads: Threads, tid: Any) -> None:
             watched = None
         elif call.api == "ReleaseSemaphore" and window.waiter[-1].phase == "return":
             add(call)
+            window.over_us = call.t_us
             return
+
+
+def _pipe_part(window: Window, threads: Threads) -> None:
+    """What the thread does that reads the pipe by whose end a parent learns of its child's.
+
+    A stub that becomes the parent of what it exec'ed has one too.
+    """
+    pipes = [call.args for call in window.parent if call.api == "CreatePipe"]
+    end = pipes[-1].get("read") if pipes else None
+    if end is not None:
+        _one_waiter(window)
+    for tid, thread in threads.items():
+        if end is None or tid == window.anchor.tid or thread[0].pid != window.anchor.pid:
+            continue
+        closed = [i for i, c in enumerate(thread) if c.api == "CloseHandle" and c.args["h"] == end]
+        if closed:
+            window.over_us = thread[closed[0]].t_us
+            window.waiter = _for_child(thread, closed[0])
+
+
+def _one_waiter(window: Window) -> None:
+    """Whether a thread was idle or had to be made is a matter of when earlier children ended."""
+    part = window.parent
+    i = next(i for i, call in enumerate(part) if call.api == "CreatePipe")
+    for j in range(i, len(part)):
+        if part[j].api in ("CreateThread", "SetEvent"):
+            part[j] = part[j]._replace(api="#waiter")
+            if part[j - 1].api == "ResetEvent":
+                del part[j - 1]
+            return
+
+
+def _for_child(thread: list[Call], closed: int) -> list[Call]:
+    """The calls of such a thread from the end of the pipe until it is idle.
+
+    A look at a process whose handle is closed already does not count.
+    """
+    part: list[Call] = []
+    for call in thread[closed:]:
+        objects = call.args.get("hs", ())
+        idle = call.api == "WaitForSingleObject" and not any(map(_is_process, objects))
+        if idle or call.api == "ResetEvent":
+            break
+        if call.api != "SetEvent":
+            part.append(call)
+    return part
+
+
+def _is_process(obj: Any) -> bool:
+    return obj.kind == "process" if isinstance(obj, KernelObject) else str(obj).endswith(".proc")
 
 
 def _for_one(call: Call, child: Any) -> Call:

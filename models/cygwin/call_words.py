@@ -14,15 +14,14 @@ Source: CONTRACT §8.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, field
 from typing import Any, NamedTuple
 
 from models.cygwin.call_lives import CHUNK_BYTES, is_file
 from models.cygwin.call_log import Call
+from models.cygwin.call_sight import OPENED_MUTEXES, Sight
 from models.cygwin.child_info import ChildType
-from models.cygwin.descriptors import CONSOLE
 from models.win32.memory import PAGE_BYTES
-from models.win32.objects import File, KernelObject
+from models.win32.objects import KernelObject
 from models.win32.thread import Process
 from models.win32.waits import INFINITE
 
@@ -30,15 +29,19 @@ LEFT_OUT = (
     "VirtualQuery", "CreateSemaphore", "OpenSemaphore", "ReleaseSemaphore", "CreateFile", "Sleep",
     "GetHandleInformation", "SetHandleInformation",
 )  # fmt: skip
-CONSOLE_BYTES = (132, 140)  # sections that describe a console, in the releases of the logs
-_HEAP_BYTES = 6 << 20  # more than any CYGHEAPSIZE
 _FLAGS = {
     0x4: "CREATE_SUSPENDED", 0x8: "DETACHED_PROCESS", 0x20: "NORMAL_PRIORITY_CLASS",
     0x400: "CREATE_UNICODE_ENVIRONMENT", 0x4000000: "CREATE_DEFAULT_ERROR_MODE",
 }  # fmt: skip
 INFO_OBJECTS = ("subproc_ready", "parent", "pppid_handle", "mount_h", "cygheap_h",
                  "forker_finished")  # fmt: skip
+_MADE_IN_NTDLL = (
+    "CreateEvent", "CreateMutex", "CreateFileMapping", "OpenFileMapping", "VirtualFree",
+    "OpenProcess",
+)  # fmt: skip
 HANDED = "as handed over"
+_OWN_MUTEXES = ("title_mutex", *OPENED_MUTEXES)
+_GUARDS = ("M", "SEM")  # of a log; the simulator has none
 _PSEUDO = 0xFFFFFFFE
 
 
@@ -56,78 +59,6 @@ class Word(NamedTuple):
         return f"{self.name}({', '.join(said)})"
 
 
-@dataclass
-class Sight:
-    """What one side knows about addresses.
-
-    heap, heap_bytes: the cygheap's place, and as much as was reserved there -- constant
-    user_heaps: process -> base of malloc's space -- constant
-    looked_at: files that the DLL opened for itself, inherited by nobody, and consoles -- constant
-    consoles: sections that describe a console, which the simulator does not have -- constant
-    anywhere: views are told without their place, and attempts that failed not at all -- constant
-    handed: the sizes of heaps in child_info, where they are told as what they are and not as
-        numbers; empty where the numbers are compared -- constant
-    views: (process, address) -> (place, section) of each mapping there, by time -- constant
-    """
-
-    heap: int
-    user_heaps: dict[Any, int] = field(default_factory=dict)
-    looked_at: set[Any] = field(default_factory=set)
-    anywhere: bool = False
-    consoles: set[Any] = field(default_factory=set)
-    heap_bytes: int = _HEAP_BYTES
-    handed: frozenset[int] = frozenset()
-    views: dict[tuple[Any, int], list[tuple[int, Any]]] = field(default_factory=dict)
-
-    def view(self, call: Call, address: int) -> Any:
-        """The section that was mapped at `address` at the time of the call, or None."""
-        mapped = self.views.get((call.pid, address), [])
-        return next((obj for place, obj in reversed(mapped) if place < call.place), None)
-
-
-def sight(calls: Sequence[Call], heap: int) -> Sight:
-    """Learn the addresses of a log or run."""
-    known = Sight(heap)
-    known.looked_at = _looked_at(calls) | _consoles(calls)
-    for call in calls:
-        args = call.args
-        if call.api == "CreateFileMapping" and args["size"] in CONSOLE_BYTES:
-            known.consoles.add(args["h"])
-        elif (
-            call.api == "VirtualAlloc" and args["type"] == "RESERVE" and args["size"] >= CHUNK_BYTES
-        ):
-            known.user_heaps[call.pid] = args["ret"]
-        elif call.api == "VirtualAlloc" and args["type"] == "RESERVE" and args["ret"] == heap:
-            known.heap_bytes = args["size"]
-        elif call.api in ("MapViewOfFile", "MapViewOfFileEx") and args["ret"]:
-            mapped = known.views.setdefault((call.pid, args["ret"]), [])
-            mapped.append((call.place, args["h"]))
-    return known
-
-
-def _looked_at(calls: Sequence[Call]) -> set[Any]:
-    """Files of the log whose opening it left out, the script that is to be started, say."""
-    opened: set[Any] = set()
-    closed: set[Any] = set()
-    for call in calls:
-        if call.api == "CreateFile" and isinstance(call.args["h"], str):
-            opened.add(call.args["h"])
-        elif call.api == "CloseHandle" and str(call.args["h"]).startswith("F"):
-            closed.add(call.args["h"])
-    return closed - opened
-
-
-def _consoles(calls: Sequence[Call]) -> set[Any]:
-    """Consoles, which every image opens anew: the simulator keeps the one that it has."""
-    opened = [call.args["h"] for call in calls if call.api == "CreateFile"]
-    closed = [call.args["h"] for call in calls if call.api == "CloseHandle"]
-    return {
-        obj for obj in (*opened, *closed)
-        if (isinstance(obj, str) and obj.startswith("CON"))
-        or (isinstance(obj, File) and obj.what == CONSOLE)
-    }  # fmt: skip
-
-
 def words(calls: Sequence[Call], known: Sight, loose: bool = False) -> list[Word]:
     """The calls of one part of a window in words; files closed in a row become one word.
 
@@ -135,31 +66,68 @@ def words(calls: Sequence[Call], known: Sight, loose: bool = False) -> list[Word
     """
     said: list[Word] = []
     closed = 0
+    calls = [call for call in calls if not _is_left_out(call, known)]
     for call in calls:
-        if call.api.startswith("#") or call.api in LEFT_OUT:
-            continue
-        if _closes_file(call):
+        if _closes_file(call, known):
             closed += call.args.get("h", call.args.get("s")) not in known.looked_at
             continue
-        nothing = _does_nothing(call) or (closed and _closes_guard(call, calls))
+        nothing = _does_nothing(call) or _closes_guard(call, calls, closed > 0, known)
         word = None if nothing else _word(call, known)
         if word is None or (loose and _grows_heap(word)):
             continue
         if closed:
-            said.append(Word("close files", (("count", closed),), (), call.place))
+            said.append(_closed(closed, known, call.place))
             closed = 0
         said.append(word)
     if closed:
-        said.append(Word("close files", (("count", closed),)))
+        said.append(_closed(closed, known))
     return said
 
 
-def _closes_file(call: Call) -> bool:
+def _closes_unknown(word: Word) -> bool:
+    return word.name == "CloseHandle" and any(_is_unknown(obj) for _, obj in word.objects)
+
+
+def _closed(count: int, known: Sight, place: int = 0) -> Word:
+    facts = () if known.through_ntdll else (("count", count),)
+    return Word("close files", facts, (), place)
+
+
+def _unseen_there(call: Call) -> bool:
+    """What 1.7.7 does in ntdll, and what hangs on it: the simulated side has its making."""
+    if call.api in _MADE_IN_NTDLL:
+        return True
+    if call.api.startswith("WaitFor"):
+        return bool(call.args["hs"] == [None])
+    if call.api != "DuplicateHandle":
+        return False
+    src = call.args["src"]
+    return bool(call.error) or (is_file(src) and not str(src).startswith(("?", "PIPE")))
+
+
+def until_parent(said: list[Word]) -> list[Word]:
+    """The stub of an exec without the files that it closes, most of which 1.7.7's logs do not know,
+    and without what it does as the parent of the new image, up to its end.
+    """
+    said = [w for w in said if w.name != "close files" and not _closes_unknown(w)]
+    begin = next((i for i, word in enumerate(said) if word.name == "#waiter"), len(said))
+    return [*said[: begin + 1], *(w for w in said[begin + 1 :] if w.name.startswith("Exit"))]
+
+
+def _is_left_out(call: Call, known: Sight) -> bool:
+    own = call.api[0] == "#" and call.api not in _MAKERS
+    unseen = known.through_ntdll and _unseen_there(call)
+    return own or unseen or call.api in LEFT_OUT
+
+
+def _closes_file(call: Call, known: Sight) -> bool:
     if call.api == "closesocket":
         return True
     if call.api != "CloseHandle":
         return False
     obj = call.args["h"]
+    if known.through_ntdll and _is_unknown(obj):
+        return False
     return obj.kind in ("file", "pipe") if isinstance(obj, KernelObject) else is_file(obj)
 
 
@@ -172,33 +140,48 @@ def _grows_heap(word: Word) -> bool:
     )
 
 
-def _closes_guard(call: Call, calls: Sequence[Call]) -> bool:
-    """Mutex and event of a pipe of 1.3.19, which are closed among the files."""
+def _is_unknown(obj: Any) -> bool:
+    return isinstance(obj, str) and obj.startswith("?")
+
+
+def _closes_guard(call: Call, calls: Sequence[Call], amid: bool, known: Sight) -> bool:
+    """Mutex and event or semaphore of a pipe from 1.3.19 on, which are closed among the files."""
     if call.api != "CloseHandle":
+        return False
+    obj = call.args["h"]
+    first = str(obj).startswith(_GUARDS) or (known.through_ntdll and _is_unknown(obj))
+    if not (amid or first):
         return False
     i = next(i for i, other in enumerate(calls) if other is call)
     for other in calls[i + 1 :]:
         if other.api != "CloseHandle":
             return False
-        if _closes_file(other):
-            return True
+        if _closes_file(other, known):
+            return bool(other.args.get("h") not in known.looked_at)
     return False
 
 
 def _does_nothing(call: Call) -> bool:
-    """SetEvent of no event at all, as api_fatal does before there are signals."""
-    return call.api == "SetEvent" and call.args["h"] is None
+    """SetEvent of no event at all, as api_fatal does before there are signals; a pseudo handle."""
+    pseudo = call.api == "CloseHandle" and call.args["hv"] >= _PSEUDO
+    return pseudo or (call.api == "SetEvent" and call.args["h"] is None)
 
 
 def _word(call: Call, known: Sight) -> Word | None:
     make = _MAKERS.get(call.api)
-    name = f"{call.api} {call.phase}".strip()
+    if call.api == "TerminateProcess" and call.phase == "return":
+        return None
+    phase = "" if call.api == "TerminateProcess" else call.phase
+    name = f"{call.api} {phase}".strip()
     if make is None:
         return Word(name, (("not known", True),), (), call.place)
     made = make(call, known)
     if made is None:
         return None
-    return Word(name, *made, call.place)
+    facts, objects = made
+    if known.named:
+        objects = tuple((role, known.named.get(obj, obj)) for role, obj in objects)
+    return Word(name, facts, objects, call.place)
 
 
 _Parts = tuple[tuple[tuple[str, Any], ...], tuple[tuple[str, Any], ...]]
@@ -216,7 +199,7 @@ def _mutex(call: Call, known: Sight) -> _Parts | None:
     a = call.args
     if known.anywhere and not a.get("name"):
         return None  # 98 has one more in a fork child
-    if a.get("name") and not str(a["name"]).endswith("title_mutex"):
+    if a.get("name") and not str(a["name"]).endswith(_OWN_MUTEXES):
         return None  # a program's own
     named = bool(a.get("name"))
     return (("inherit", bool(a["inherit"])), ("named", named)), (("h", a["h"]),)
@@ -274,11 +257,14 @@ def _transfer(call: Call, known: Sight) -> _Parts:
     where, size = _where(a["addr"], call, known), _told(a["size"], known)
     if where.startswith("user heap"):
         size = (size + PAGE_BYTES - 1) & -PAGE_BYTES  # malloc's end inside its last page is unseen
-    return (("addr", where), ("size", size)), (("h", a["h"]),)
+    whole = a.get("done", a["size"]) == a["size"]
+    return (("addr", where), ("size", size), ("whole", whole)), (("h", a["h"]),)
 
 
-def _duplicate(call: Call, known: Sight) -> _Parts:
+def _duplicate(call: Call, known: Sight) -> _Parts | None:
     a = call.args
+    if str(a["src"]).startswith(_GUARDS):
+        return None
     closes = bool(a.get("close_source")) or bool(a.get("options", 0) & 1)
     facts = (
         ("inherit", bool(a["inherit"])), ("closes source", closes),
@@ -310,6 +296,8 @@ def _create(call: Call, known: Sight) -> _Parts:
         return (), (("child", _process(a.get("child"))), ("thread", a.get("hthread")))
     info = a.get("child_info") or {}
     flags = a["flags"] if isinstance(a["flags"], str) else _flags(a["flags"])
+    if known.through_ntdll and str((info or {}).get("type", "")).startswith("FORK"):
+        flags = flags.replace("DETACHED_PROCESS|", "")  # it makes itself a console, unseen
     facts = [("inherit", bool(a["inherit"])), ("flags", "|".join(sorted(flags.split("|"))))]
     if not info:
         return tuple(facts), ()
@@ -318,9 +306,20 @@ def _create(call: Call, known: Sight) -> _Parts:
     facts += [
         ("type", kind), ("cb", info["cb"]), ("n", _told(info.get("n", 0), known)),
         ("cygheap", _where(info.get("cygheap", 0), call, known)),
-        ("cygpid", cygpid if cygpid in (None, 0, 1) else "mine"),
     ]  # fmt: skip
-    return tuple(facts), tuple((key, info.get(key) or 0) for key in INFO_OBJECTS)
+    if "cygpid" not in known.untold:
+        facts.append(("cygpid", cygpid if cygpid in (None, 0, 1) else "mine"))
+    objects = [key for key in INFO_OBJECTS if key not in known.untold]
+    return tuple(facts), tuple((key, info.get(key) or 0) for key in objects)
+
+
+def _no_facts(call: Call, known: Sight) -> _Parts:
+    return (), ()
+
+
+def _pipe(call: Call, known: Sight) -> _Parts:
+    a = call.args
+    return (("size", a.get("size")),), (("read", a["read"]), ("write", a["write"]))
 
 
 def _flags(flags: int) -> str:
@@ -348,6 +347,7 @@ def _socket(call: Call, known: Sight) -> _Parts:
 
 
 _MAKERS = {
+    "CreatePipe": _pipe, "#waiter": _no_facts,
     "CreateEvent": _event, "CreateMutex": _mutex, "CreateThread": _thread,
     "CreateFileMapping": _mapping, "OpenFileMapping": _open_mapping, "MapViewOfFile": _map,
     "MapViewOfFileEx": _map, "UnmapViewOfFile": _unmap, "VirtualAlloc": _alloc,
@@ -387,4 +387,4 @@ def _name(obj: Any) -> str:
     return str(obj) if obj else "none"
 
 
-__all__ = ["ChildType", "Sight", "Word", "sight", "words"]
+__all__ = ["ChildType", "Sight", "Word", "words"]

@@ -25,6 +25,7 @@ from models.cygwin.version import (
     MAX_ZOMBIES,
     PID_RING,
     POLL_MS,
+    SIGNAL_DONE_MS,
 )
 from models.win32.address_space import Region
 from models.win32.errors import Win32Error
@@ -109,6 +110,9 @@ def make_thread(p: CygwinProcess, start: Callable[[Thread], Steps], role: str) -
     handle = yield from k.create_thread(me, start, suspended, role)
     if suspended:
         yield from k.resume_thread(me, handle)
+        k.close_handle(me, handle)
+        handle = 0
+    elif p.version.threads_closed:
         k.close_handle(me, handle)
         handle = 0
     return handle
@@ -218,6 +222,8 @@ def signal_thread(p: CygwinProcess, thread: Thread, info: ChildInfo | None, read
     yield from k.set_event(thread, ready)
     while True:
         yield from k.wait_for_single_object(thread, p.sigcatch)
+        while p.waits.asked:
+            yield from k.set_event(thread, p.waits.asked.pop(0))
         signal = p.pinfo.read32(SIGNAL)
         if signal:
             yield from _die_of(p, thread, signal)
@@ -272,6 +278,16 @@ def _tell_parent(p: CygwinProcess, thread: Thread, info: ChildInfo) -> Steps:
     k.close_handle(thread, ready)
 
 
+def ask_signal_thread(p: CygwinProcess) -> Steps:
+    """Wait until the signal thread has heard: how fork holds signals back and lets them come."""
+    k, me = p.k, p.me
+    heard = k.create_event(me, manual=False, role="signal heard")
+    p.waits.asked.append(heard)
+    yield from k.release_semaphore(me, p.sigcatch)
+    yield from k.wait_for_single_object(me, heard, SIGNAL_DONE_MS)
+    k.close_handle(me, heard)
+
+
 def find(p: CygwinProcess, pid: int) -> Child | None:
     """The registered child with that pid, or None."""
     for child in p.children:
@@ -288,7 +304,7 @@ def reap(p: CygwinProcess, by: Thread, child: Child) -> Steps:
     code = child.code
     p.waiter.code = k.get_exit_code_process(by, child.h_process) if code is None else code
     yield from k.set_event(by, p.h_wait)
-    _release(k, by, child)
+    _release(k, by, child, p.version.pipe_given)
 
 
 def _forget(p: CygwinProcess, by: Thread, child: Child) -> None:
@@ -297,8 +313,14 @@ def _forget(p: CygwinProcess, by: Thread, child: Child) -> None:
     _release(p.k, by, child)
 
 
-def _release(k: Kernel, by: Thread, child: Child) -> None:
-    """Close what is kept of a child that is over."""
+def _release(k: Kernel, by: Thread, child: Child, pipe_given: bool = False) -> None:
+    """Close what is kept of a child that is over; where it had a pipe, its process last."""
+    if pipe_given:
+        k.unmap_view_of_file(by, child.view.base)
+        k.close_handle(by, child.h_pinfo)
+        if child.h_process:
+            k.close_handle(by, child.h_process)
+        return
     k.close_handle(by, child.h_process)
     if child.h_first != child.h_process:
         k.close_handle(by, child.h_first)
@@ -311,6 +333,8 @@ def waitpid(p: CygwinProcess, pid: int) -> Steps:
     k, me = p.k, p.me
     if p.version.cancel_points:
         yield from k.wait_for_single_object(me, p.h_cancel, 0)
+    if p.version.asks_before_wait:
+        yield from ask_signal_thread(p)
     if not p.h_wait:
         p.h_wait = k.create_event(me, manual=True, role="waitpid")
     yield from k.reset_event(me, p.h_wait)

@@ -9,7 +9,7 @@ from collections.abc import Iterable, Sequence
 from contextlib import suppress
 from typing import TYPE_CHECKING, NamedTuple
 
-from models.cygwin import children, dll_data, heap_guard
+from models.cygwin import children, directories, dll_data, heap_guard
 from models.cygwin.arguments import (
     ArgumentBlocks,
     Arguments,
@@ -119,6 +119,7 @@ def parent_handle(p: CygwinProcess) -> int:
 def put_arguments(p: CygwinProcess, arguments: Arguments, overlay: bool) -> ArgumentBlocks:
     """argv and environment, then for an exec the handle of our pinfo (§b4, §c3; order: logs)."""
     blocks = put_argv(p.heap, arguments)
+    directories.ask(p)
     amid = p.version.pinfo_amid
     if not amid:
         put_environment(p.heap, blocks, arguments, 0)

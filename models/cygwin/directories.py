@@ -10,8 +10,14 @@ else frees it; its type, how its words lie and that `/` frees it are assumed.
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING
+
 from models.cygwin.cygheap.heap import Heap
 from models.cygwin.cygheap.layout import HeapType
+
+if TYPE_CHECKING:
+    from models.cygwin.child_info import ChildInfo
+    from models.cygwin.process import CygwinProcess
 
 
 def set_cwd(heap: Heap, posix: bytes, win32: bytes) -> None:
@@ -58,3 +64,20 @@ def root_of(heap: Heap) -> bytes:
         return b"/"
     name, length, _, _ = layout.unpack(heap.memory.read(record - heap.base, layout.size))
     return bytes(name[:length])
+
+
+def ask(p: CygwinProcess) -> None:
+    """Where an image does not inherit the names of its directory: find them out, once.
+
+    Source: logs of 1.1.8, whose heap grows by both names in each image that execs, and not in one
+    that only forks.
+    """
+    heap, names = p.heap, p.version.directory
+    if names is not None and not heap.word(heap.era.cwd_offset):
+        set_cwd(heap, *names)
+
+
+def forget(p: CygwinProcess, info: ChildInfo | None) -> None:
+    """A new image of such a release: the names stay where they are, and nobody refers to them."""
+    for offset in (p.heap.era.cwd_offset, p.heap.era.cwd_win32_offset):
+        p.heap.set_word(offset, 0)

@@ -30,7 +30,7 @@ if TYPE_CHECKING:
     from models.cygwin.process import CygwinProcess
 
 CHILD_RECORD = Struct("<QQQQ")  # of an unreaped child in the exec information (words assumed)
-EXIT_CODE, EXIT_CODE_SET = 20, 24  # words of a pinfo
+EXIT_CODE, EXIT_CODE_SET = 24, 28  # words of a pinfo
 
 
 def prefork(p: CygwinProcess) -> tuple[int, int]:
@@ -119,7 +119,7 @@ def reattach_children(p: CygwinProcess, info: ChildInfo) -> Steps:
         if read_end:
             yield from attach(p, child)
         else:
-            child.zombie, child.code = True, _code(p, me, child)
+            child.zombie, child.code = True, exit_code(p, me, child)
 
 
 def _proc_waiter(p: CygwinProcess, thread: Thread, child: Child) -> Steps:
@@ -131,7 +131,7 @@ def _proc_waiter(p: CygwinProcess, thread: Thread, child: Child) -> Steps:
         yield from k.read_file(thread, child.rd_proc_pipe, 1)
     if not child.pinfo.read32(EXIT_CODE_SET):
         yield from k.wait_for_single_object(thread, child.h_process)
-    child.code = _code(p, thread, child)
+    child.code = exit_code(p, thread, child)
     k.close_handle(thread, child.rd_proc_pipe)
     child.zombie = True
     if p.waiter is not None and p.waiter.pid == child.pid:
@@ -139,7 +139,8 @@ def _proc_waiter(p: CygwinProcess, thread: Thread, child: Child) -> Steps:
     yield from k.exit_thread(thread)
 
 
-def _code(p: CygwinProcess, by: Thread, child: Child) -> int:
+def exit_code(p: CygwinProcess, by: Thread, child: Child) -> int:
+    """How a child ended: what it says itself, else the code of its Windows process."""
     if child.pinfo.read32(EXIT_CODE_SET):
         return child.pinfo.read32(EXIT_CODE)
     return p.k.get_exit_code_process(by, child.h_process)

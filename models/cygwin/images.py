@@ -21,8 +21,9 @@ if TYPE_CHECKING:
     from models.win32.thread import Thread
     from sim.engine import Steps
 
-STACK_COMMIT_BYTES = 2 * PAGE_BYTES  # touched part of a stack (assumed)
+
 DLL = "cygwin1.dll"
+HEAP_PART = "cygheap"  # section of a DLL that has its heap in itself
 _SYSTEM = (
     Part(0x77E80000, 0xB5000, "kernel32.dll"),
     Part(0x77F80000, 0x79000, "ntdll.dll"),
@@ -78,6 +79,9 @@ def _cygwin_parts(version: Version) -> Layout:
         Part(bss[0], after_bss - bss[0], "cygwin1.dll bss", writable=True),
         Part(after_bss, end - after_bss, "cygwin1.dll"),
     ]
+    if version.heap_in_image:
+        size = version.era.reserve_bytes
+        parts.append(Part(version.heap_address, size, HEAP_PART, writable=True))
     return Layout(part for part in parts if part.size_bytes > 0)
 
 
@@ -86,7 +90,7 @@ def _native_parts(version: Version) -> Layout:
     base, data, bss = version.exe_base, version.exe_data, version.exe_bss
     after_data, after_bss = _page_end(*data), _page_end(*bss)
     stack, top = version.stack_base, version.stack_base + version.stack_reserve_bytes
-    touched = top - STACK_COMMIT_BYTES
+    touched = top - version.stack_commit_bytes
     parts = [
         Part(base, data[0] - base, "program"),
         Part(data[0], after_data - data[0], "program data", writable=True),

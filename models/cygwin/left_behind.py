@@ -53,8 +53,9 @@ _ORDER = (
 _HEAP = "cygheap copy"
 _OF_CREATIONS = frozenset({"subproc_ready", "forker_finished", _HEAP})
 _KEPT = frozenset({"muto", "signal mask", "signal thread ready", "pipe guard", "thread signal"})
-_OWN_VIEWS = frozenset({"cygheap", "cygwin shared", "cygwin root", "cygpid link"})
-_INSTALLATION = frozenset({"cygwin shared", "cygwin root"})  # a fork child opens the latter anew
+# A fork child opens the second anew, a child of 1.7.7 both; the third is 1.5.18's.
+_INSTALLATION = frozenset({"cygwin shared", "cygwin root", "mtinfo"})
+_OWN_VIEWS = _INSTALLATION | {"cygheap", "cygpid link"}
 _OWN_PRIVATE = frozenset({"cygheap", "user heap"})
 
 
@@ -240,6 +241,8 @@ class _Cygwin(_Native):
             return NEVER_CLOSED  # the link from an exec'ed process's own pid
         if section.role in _INSTALLATION:
             return INHERITED
+        if section.role == "cygheap":
+            return NEVER_CLOSED  # a first process's own heap, in the summer of 2001
         return UNREGISTERED if section.role == "pinfo" else UNEXPLAINED
 
     def region(self, region: Region) -> str:

@@ -11,7 +11,7 @@ from __future__ import annotations
 from array import array
 from collections.abc import Sequence
 
-from models.cygwin import children, directories, exec_pipe, vfork
+from models.cygwin import children, directories, exec_pipe, given_pipe, heap_place, vfork
 from models.cygwin.arguments import Arguments, Handed
 from models.cygwin.child_info import ChildType
 from models.cygwin.cygheap import heap as heaps
@@ -44,6 +44,7 @@ class CygwinProcess:
     children, waiter: see `children.py` -- state
     h_self, h_thread, signal_arrived, ...: handles in this process -- state
     h_execed: of what this stub of an exec stands in for -- state
+    waits: for the signal thread, and threads that wait for a child's end (`given_pipe.py`) -- state
     handed: argv and environment as an exec left them in the heap, until start-up is over -- state
     environ: address of the environment vector in the user heap -- state
     argv, exec_info: addresses of argument vector and exec information, 0 if none -- state
@@ -69,6 +70,7 @@ class CygwinProcess:
         self.h_root = 0
         self.h_pinfo = 0
         self.pinfo: Memory
+        self.pinfo_view: Region
         self.ppid_handle = 0
         self.h_exec = self.h_cancel = 0
         self.wr_proc_pipe = 0
@@ -81,6 +83,7 @@ class CygwinProcess:
         self.exiting = False
         self.children: list[children.Child] = []
         self.waiter: children.Waiter | None = None
+        self.waits = given_pipe.Waits()
         self.ring: list[int] = []
         self.environ = 0
         self.argv = 0
@@ -279,13 +282,10 @@ class CygwinProcess:
 
     def first_heap(self) -> None:
         """The first process has no parent to get a heap from: reserve one. Raises Win32Error."""
-        era = self.version.era
-        region = self.k.virtual_reserve(
-            self.me, self.version.heap_address, era.cygheapsize, "cygheap"
-        )
+        region = heap_place.first(self)
         assert region.memory is not None
         commit = self.committer(region.base, self.me)
-        self.heap = heaps.first_process(era, region.memory, region.base, commit)
+        self.heap = heaps.first_process(self.version.era, region.memory, region.base, commit)
 
     def attach_heap(self, memory: Memory, base: int, max_bytes: int) -> None:
         """The heap is in place: work on it from now on."""
@@ -363,6 +363,8 @@ class CygwinProcess:
     def committer(self, base: int, me: Thread) -> children.Commit:
         """How the heap at `base` gets its memory when `me` allocates."""
         k = self.k
+        if self.version.heap_in_image:
+            return heap_place.committer(self.version)
         touched = self.version.era.touched_bytes
         return lambda offset, size_bytes: k.virtual_commit(me, base + offset, size_bytes, touched)
 

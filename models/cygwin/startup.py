@@ -12,18 +12,28 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
-from models.cygwin import children, dll_data, installation_sections, startup_3_6, vfork
-from models.cygwin.arguments import Handed, read_arguments
+from models.cygwin import (
+    children,
+    directories,
+    dll_data,
+    installation_sections,
+    startup_1_5,
+    startup_1_7,
+    startup_3_6,
+    startup_arguments,
+    vfork,
+)
 from models.cygwin.child_fixups import fixup_after_fork, new_socket, reads
 from models.cygwin.child_info import ChildInfo, ChildType
-from models.cygwin.cygheap.c_allocator import EndlessWalk, HeapFatal
+from models.cygwin.cygheap.allocator import HeapFatal, UndefinedAccess
+from models.cygwin.cygheap.c_allocator import EndlessWalk
 from models.cygwin.descriptors import PIPE, DescriptorTable
 from models.cygwin.errors import ApiFatal, NotExecuted
 from models.cygwin.installation import Creation, Installation, Program
 from models.cygwin.process import CygwinProcess
 from models.cygwin.section_transfer import no_room
 from models.cygwin.version import FORK_WAIT_MS, Version
-from models.win32.errors import Win32Error
+from models.win32.errors import AccessViolation, Win32Error
 from models.win32.handles import CURRENT_PROCESS, CURRENT_THREAD
 from models.win32.kernel import Kernel
 from models.win32.thread import Thread
@@ -55,8 +65,14 @@ def entry(
                 main = program
             _reached_main(p)
             yield from main(p)
+        except UndefinedAccess as error:
+            raise AccessViolation(p.version.dll_bss[0] + 4 * error.args[0], "read") from error
         except NotExecuted:
             yield from p.exit(_EXIT_NOT_EXECUTED)  # the message is written down
+        except AccessViolation:
+            if not p.version.handles_faults:
+                raise
+            yield from startup_1_5.die_of_fault(p)
         except (ApiFatal, HeapFatal) as error:
             p.fail(str(error).replace("%E", "Win32 error 0"))  # as users saw it (§i)
             yield from kernel.exit_process(thread, _EXIT_FATAL)
@@ -97,14 +113,18 @@ def _fork_child(p: CygwinProcess, info: ChildInfo) -> Steps:
         raise ApiFatal("WFSO timed out")
     dll_data.load(p)
     main = p.continuation()
+    yield from _run(p.version.fork_return, p, info)
     if not p.version.hexec_last:
         _own_hexec(p, info)
     p.fds = DescriptorTable(p.heap)
     p.fds.read()
     fixup_after_fork(p, info.parent)
     yield from k.set_event(me, info.subproc_ready)
-    if p.version.exec_pipe_bytes:
+    if p.version.fork_waits_twice:
         yield from startup_3_6.last_wait(p, info)
+        return main
+    if p.version.fork_end:
+        yield from _run(p.version.fork_end, p, info)
         return main
     for handle in (info.parent, info.subproc_ready, info.forker_finished):
         k.close_handle(me, handle)
@@ -135,6 +155,9 @@ def _sigproc_init(p: CygwinProcess, info: ChildInfo | None, wait: bool) -> Steps
             p.signal_arrived = k.create_event(me, manual=True, role="signal_arrived")
         elif what == "mask":
             k.create_event(me, manual=False, role="signal mask")
+        elif what == "own":
+            if wait:  # a fork child does so later
+                _thread(p, info)
         else:
             yield from children.make_thread(p, _signal_steps(p, info, ready), "signal")
     if wait:
@@ -240,32 +263,24 @@ def _pinfo(p: CygwinProcess, info: ChildInfo | None) -> None:
     k, me = p.k, p.me
     if info is not None and info.takes_over:
         p.h_pinfo = k.duplicate_handle(
-            me, CURRENT_PROCESS, _handed(p, info).pinfo, CURRENT_PROCESS, close_source=True
+            me,
+            CURRENT_PROCESS,
+            startup_arguments.handed(p, info).pinfo,
+            CURRENT_PROCESS,
+            close_source=True,
         )
     else:
         name = children.pinfo_name(me.process.pid)
         p.h_pinfo, _ = k.create_file_mapping(me, p.version.pinfo_bytes, name=name, role="pinfo")
     region = k.map_view_of_file_ex(me, p.h_pinfo, name="cygpid", ex=p.version.pinfo_view_ex)
     assert region.memory is not None
-    p.pinfo = region.memory
+    p.pinfo, p.pinfo_view = region.memory, region
     if info is not None and info.takes_over:
         p.pid = info.cygpid
     else:
         p.pid = me.process.pid
         p.pinfo.write32(children.PID, p.pid)
     p.pinfo.write32(children.WINPID, me.process.pid)
-
-
-def _arguments(p: CygwinProcess, info: ChildInfo | None) -> None:
-    assert info is not None
-    handed = _handed(p, info)
-    p.exec_info, p.argv = handed.info, handed.vector
-
-
-def _handed(p: CygwinProcess, info: ChildInfo) -> Handed:
-    if p.handed is None:
-        p.handed = read_arguments(p.heap, info.moreinfo)
-    return p.handed
 
 
 def _descriptors(p: CygwinProcess, info: ChildInfo | None) -> None:
@@ -306,6 +321,7 @@ def _user_heap(p: CygwinProcess, info: ChildInfo | None) -> None:
     """malloc's address space: anywhere, or where the fork parent has it."""
     k, me, size = p.k, p.me, p.version.user_heap_reserve_bytes
     if info is None or info.type is not ChildType.FORK:
+        size = p.version.user_heap_new_bytes or size
         p.user_heap = k.virtual_reserve(me, p.version.user_heap_address, size, "user heap")
         return
     try:
@@ -317,17 +333,6 @@ def _user_heap(p: CygwinProcess, info: ChildInfo | None) -> None:
         ) from error
     k.virtual_commit(me, info.heapbase, info.heap_bytes)
     p.user_heap_bytes = info.heap_bytes
-
-
-def _heap_page(p: CygwinProcess, info: ChildInfo | None) -> None:
-    """The first page of the user heap; environ goes there and its vector is freed (§b5)."""
-    p.user_heap_bytes = p.version.heap_page_bytes
-    p.k.virtual_commit(p.me, p.user_heap.base, p.user_heap_bytes)
-    if info is not None:
-        handed = _handed(p, info)
-        p.set_environment(handed.env)
-        p.heap.cfree(handed.env_vector)
-        p.handed = None
 
 
 def _held(p: CygwinProcess, info: ChildInfo | None) -> None:
@@ -345,14 +350,13 @@ _CALLS: dict[str, Callable[[CygwinProcess, ChildInfo | None], None]] = {
     "mutex": _mutex,
     "signal-event": _signal_event,
     "walk": _walk,
+    "no-directory": directories.forget,
     "stack": _stack,
     "pinfo": _pinfo,
-    "arguments": _arguments,
     "descriptors": _descriptors,
     "fdtab": _fdtab,
     "shared": installation_sections.shared,
     "user-heap": _user_heap,
-    "heap-page": _heap_page,
     "root": installation_sections.root,
     "open-root": installation_sections.open_root,
     "title": _title,
@@ -362,10 +366,15 @@ _CALLS: dict[str, Callable[[CygwinProcess, ChildInfo | None], None]] = {
     "hexec": _hexec,
     "parent": _parent,
     **startup_3_6.CALLS,
+    **startup_arguments.CALLS,
+    **startup_1_5.CALLS,
+    **startup_1_7.CALLS,
 }
 _STEPS: dict[str, Callable[[CygwinProcess, ChildInfo | None], Steps]] = {
     "heap": _heap,
     "settle": lambda p, info: p.k.settle(p.me),
     "signals": lambda p, info: _sigproc_init(p, None, wait=False),
+    "signals-wait": lambda p, info: _sigproc_init(p, None, wait=True),
     **startup_3_6.STEPS,
+    **startup_1_5.STEPS,
 }

@@ -12,6 +12,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 
 from models.cygwin.cygheap.heap_layout import HeapLayout
+from models.win32.memory import PAGE_BYTES
 from models.win32.process_calls import CREATE_DEFAULT_ERROR_MODE, NORMAL_PRIORITY_CLASS
 
 FORK_WAIT_MS = 300_000  # FORK_WAIT_TIMEOUT, fork.cc of every era
@@ -57,6 +58,40 @@ EXEC_STARTUP_1_3_19 = (
     "self", "thread", "ppid", "mutex", "mutex", "hexec", "heap", "walk", "muto",
     "arguments", "shared", "user-heap", "muto", "heap-page", "root", "settle", "pinfo",
     "descriptors", "parent", "muto", "signal-event", "thread", "held", "title", "muto", "muto",
+)
+# 1.5.18 (its logs)
+FIRST_STARTUP_1_5_18 = (
+    "self", "thread", "muto", "heap", "muto", "shared-section", "fdtab", "user-heap", "root",
+    "mtinfo", "muto", "tty-mutex", "muto", "muto", "muto", "heap-page", "thread", "signal-event",
+    "arrived", "pinfo", "muto",
+)
+FORK_STARTUP_1_5_18 = (
+    "self", "thread", "muto", "stack", "heap", "muto", "shared-section", "user-heap", "root",
+    "mtinfo", "pinfo", "hexec-away", "muto", "tty-mutex", "muto", "muto", "muto", "arrived",
+)
+FORK_END_1_5_18 = (
+    "finished-away", "signals-wait", "thread", "signal-event", "ask-signals", "ready-away",
+)
+EXEC_STARTUP_1_5_18 = (
+    "self", "thread", "muto", "heap", "parent-away", "walk", "muto", "shared-section", "user-heap",
+    "root", "mtinfo", "arguments", "hexec-kept", "pinfo", "pid-link", "ready", "muto",
+    "descriptors", "muto", "tty-mutex", "muto", "muto", "muto", "first-page", "thread",
+    "signal-event", "arrived", "settle", "environ",
+)
+# 1.7.7 (its logs)
+FIRST_STARTUP_1_7_7 = (
+    "thread", "heap", "fdtab", "shared-at", "user-heap", "user-at", "first-page", "signal-event",
+    "arrived", "pinfo-at",
+)
+FORK_STARTUP_1_7_7 = (
+    "thread", "stack", "heap", "shared-at", "user-heap", "user-at", "pinfo-at", "hexec-away",
+    "dll-memory", "program-memory", "signal-event", "arrived", "signals",
+)
+FORK_END_1_7_7 = ("finished-away", "thread", "ready-away", "ask-signals")
+EXEC_STARTUP_1_7_7 = (
+    "thread", "heap", "walk", "shared-at", "user-heap", "user-at", "hexec-kept", "pinfo-at",
+    "arguments", "first-page", "environ", "descriptors", "pid-link", "ready", "parent-away",
+    "signal-event", "arrived",
 )
 # 3.6: no logs of it are at hand; the order is that of the source, and what comes of it is assumed
 FIRST_STARTUP_3_6 = (
@@ -107,6 +142,7 @@ class Version:
     pinfo_bytes, pid_link_bytes: the cygpid sections of a process and of an exec'ed Windows pid
     dll_data, dll_bss: (address, size) of the DLL's own data, copied by fork
     exe_data, exe_bss: the same of a program
+    stack_commit_bytes: touched part of a stack (assumed)
     linked: the same of the DLLs that the program is linked with, data and bss in turn
     pinfo_view_ex: a pinfo is mapped by MapViewOfFileEx, not MapViewOfFile
     spawn_flags: of CreateProcess in an exec or spawn, beside suspension and console
@@ -121,14 +157,25 @@ class Version:
     ring_first: a fork keeps its handle against reuse of the pid before it registers the child
     orphan_code: exit code of a stub without a Cygwin parent whose child took the heap; None for
         that of the child
+    directory: POSIX and Win32 name of the directory that an image asks for at its first exec or
+        spawn, whatever the one before knew; None where it is inherited
     place_is_fatal: where the heap finds its place taken, what lies there comes last, as the fatal
         text, and the error is still that of the call
     null_pointer_said: a first process without a place for its heap says that first
     heap_page_bytes: malloc's first piece
     user_heap_reserve_bytes: address space that malloc may grow into
+    user_heap_new_bytes: what a first process or new image reserves for it; 0: the same as a fork
     user_heap_address: where a first process or new image puts it; 0 lets the system choose
     exec_pipe_bytes: of the pipe by whose end a parent learns of its child's; 0: it waits for the
         process's handle, which an exec changes
+    handles_faults: an access violation is a signal, and ends the process as exit() does
+    asks_before_wait: waitpid first asks the signal thread to deliver what is there
+    fork_waits_twice: a fork child waits for its parent once more after its fix-ups
+    heap_in_image: the heap is a section of the DLL's image, so that nothing reserves it
+    first_heap_in_section: systems on which a first process has its heap in a section
+    threads_closed: the handle of a thread of the DLL's own is closed as soon as it is made
+    fork_return, fork_end: steps of a fork child once it has its parent's memory, and after it has
+        said so the second time; without the latter, what the releases up to 2005 do
     lock_calls: how the rows name taking the heap's lock and letting it go
     heap_guard: until when the heap lock is held from before the heap's end is noted or copied:
         UNGUARDED, HANDED_OVER or CHILD_HAS_READ
@@ -156,6 +203,7 @@ class Version:
     linked: tuple[tuple[int, int], ...] = ()
     stack_base: int = 0x4A0000
     stack_reserve_bytes: int = 0x200000
+    stack_commit_bytes: int = 2 * PAGE_BYTES
     shared_address: int = 0xA000000
     shared_bytes: int = 47_108
     root_bytes: int = 16_484
@@ -169,12 +217,22 @@ class Version:
     signal_objects: tuple[str, ...] = ("ready", "arrived", "thread", "mask")
     ring_first: bool = False
     orphan_code: int | None = None
+    directory: tuple[bytes, bytes] | None = None
     place_is_fatal: bool = False
     null_pointer_said: bool = False
     heap_page_bytes: int = 4096
     user_heap_reserve_bytes: int = 268_435_456
+    user_heap_new_bytes: int = 0
     user_heap_address: int = 0
     exec_pipe_bytes: int = 0
+    handles_faults: bool = False
+    asks_before_wait: bool = False
+    fork_waits_twice: bool = False
+    heap_in_image: bool = False
+    first_heap_in_section: tuple[str, ...] = ()
+    threads_closed: bool = False
+    fork_return: tuple[str, ...] = ()
+    fork_end: tuple[str, ...] = ()
     lock_calls: tuple[str, str] = ("cygheap_protect->acquire", "cygheap_protect->release")
     heap_guard: str = UNGUARDED
     heap_end_stored: bool = False
@@ -183,6 +241,16 @@ class Version:
     fork_startup: tuple[str, ...] = FORK_STARTUP
     exec_startup: tuple[str, ...] = EXEC_STARTUP
     vfork: VforkRules | None = None
+
+    @property
+    def pipe_given(self) -> bool:
+        """Whether a child is given the end of its pipe, not left to inherit it (1.5.18, 1.7.7)."""
+        return bool(self.exec_pipe_bytes and self.fork_end)
+
+    @property
+    def fork_reads(self) -> bool:
+        """Whether a fork child reads its parent's data, which only the stack is not of."""
+        return "dll-memory" in self.fork_startup
 
     def inherits(self, kind: str) -> bool:
         """Whether the handles of a descriptor of that kind are inherited unless it is closed."""

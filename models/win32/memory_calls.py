@@ -106,6 +106,8 @@ class MemoryCalls(KernelCore):
             raise Win32Error(ERROR_INVALID_HANDLE, "MapViewOfFileEx", f"{handle:#x}")
         base = 0
         try:
+            if address and self.system.map_view_of_file_ex_sucks:
+                self._refuse_in_arena(me, section, address)
             region = me.process.space.map_view(section, address, name, size_bytes, offset)
             base = region.base
         finally:
@@ -113,6 +115,18 @@ class MemoryCalls(KernelCore):
                 api = "MapViewOfFileEx" if ex else "MapViewOfFile"
                 self.row(me, api, h=section, addr=address, ret=base)
         return region
+
+    def _refuse_in_arena(self, me: Thread, section: Section, address: int) -> None:
+        """On 9x a view is at its place in all processes: another section cannot be there, too.
+
+        Raises Win32Error 487. Source: Microsoft's description of the shared arena; that a view at
+        a given address is refused for it follows from CYGWIN.md §d (the tree of 2001-07-17).
+        """
+        for other in self.processes.values():
+            region = other.space.find(address) if other.alive and other is not me.process else None
+            if region is not None and region.section not in (None, section):
+                what = f"{address:#x} is a view of another section in process {other.pid}"
+                raise Win32Error(ERROR_INVALID_ADDRESS, "MapViewOfFileEx", what)
 
     def unmap_view_of_file(self, me: Thread, address: int) -> None:
         """UnmapViewOfFile of the view around `address`; its cost is part of the mapping's.
@@ -226,7 +240,12 @@ class MemoryCalls(KernelCore):
         if me.debt_us > 0 and (burst := self.pay(me)) is not None:
             yield burst
         other = self.process_of(me, handle)
-        done = self._transfer(me.process, target, other, source, size_bytes, reading=True)
+        try:
+            done = self._transfer(me.process, target, other, source, size_bytes, reading=True)
+        except Win32Error:
+            if self.calls is not None:
+                self.row(me, "ReadProcessMemory", h=other, addr=source, size=size_bytes, done=0)
+            raise
         self.read_process_memory_bytes += size_bytes
         self.bytes_copied += size_bytes
         if self.calls is not None:

@@ -6,9 +6,14 @@ from models.cygwin.protocol import Scheme
 from models.cygwin.schemes import (
     blocking,
     child_copy,
+    child_reads_1_7_7,
+    first_heap_2000,
     msys_1_0,
+    rollback_1_5_18,
     shared_memory,
     shared_memory_1_3_3,
+    timeline,
+    trees_2001,
     two_step_1_3_3,
     walk_bug,
 )
@@ -22,6 +27,10 @@ _SCHEMES: tuple[Scheme, ...] = (
 # One of them once more with one thing changed: found by name, not listed among the schemes.
 _VARIANTS: tuple[Scheme, ...] = (
     msys_1_0.SCHEME,
+    rollback_1_5_18.SCHEME,
+    child_reads_1_7_7.SCHEME,
+    *first_heap_2000.HEAPS,
+    *trees_2001.TREES,
     two_step_1_3_3.SCHEME,
     walk_bug.SCHEME,
     child_copy.BEFORE_3_6_5,
@@ -44,6 +53,11 @@ def get(name: str) -> Scheme:
         if scheme.name == name:
             return scheme
     raise KeyError(name)
+
+
+def as_of(day: str) -> str:
+    """Name of the scheme or variant that a Cygwin of that day had. Raises InputError."""
+    return timeline.as_of(day)
 
 
 def describe() -> list[dict[str, str]]:

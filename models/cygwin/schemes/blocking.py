@@ -30,6 +30,7 @@ from models.cygwin.arguments import free_arguments
 from models.cygwin.child_info import ChildInfo, ChildType
 from models.cygwin.creation_steps import (
     NO_SECTION,
+    SIGNAL_WOKE,
     creation_flags,
     exec_info,
     finish_fork,
@@ -99,6 +100,10 @@ class Blocking:
         assert region.memory is not None
         p.attach_heap(region.memory, info.cygheap, info.n)
 
+    def waits(self, mode: str) -> bool:
+        """Whether the caller of an exec or spawn waits until the child has the heap: always."""
+        return True
+
     def _fork(self, p: CygwinProcess, request: Request) -> Steps:
         k, me, creation = p.k, p.me, request.creation
         yield from children.subproc_init(p)
@@ -135,7 +140,9 @@ class Blocking:
         overlay = mode == P_OVERLAY
         if not overlay:
             yield from children.subproc_init(p)
-        ready = k.create_event(me, manual=True, inherit=True, role="subproc_ready")
+        ready = 0
+        if self.waits(mode):
+            ready = k.create_event(me, manual=True, inherit=True, role="subproc_ready")
         parent = k.duplicate_handle(me, CURRENT_PROCESS, p.h_self, CURRENT_PROCESS, inherit=True)
         assert request.arguments is not None
         blocks = put_arguments(p, request.arguments, overlay)
@@ -162,12 +169,15 @@ class Blocking:
         yield from heap_guard.reached(p, HANDED_OVER)
         k.close_handle(me, h_thread)
         p.h_execed = h_process if overlay else 0
-        woke = yield from wait_for_exec(p, creation, h_process, ready)
+        woke = SIGNAL_WOKE
+        if ready:
+            woke = yield from wait_for_exec(p, creation, h_process, ready)
         if overlay:
             yield from leave_to_child(p, creation, h_process, ready, woke, (h_process,))
         if woke == WAIT_OBJECT_0:
             k.get_exit_code_process(me, h_process)
-        k.close_handle(me, ready)
+        if ready:
+            k.close_handle(me, ready)
         code = (yield from p.waitpid(pid)) if mode == P_WAIT else 0
         free_arguments(p.heap, blocks)
         k.close_handle(me, parent)

@@ -94,6 +94,7 @@ class ChildCopy:
         signal_objects=("ready", "arrived", "thread"),
         user_heap_reserve_bytes=0x20000000, user_heap_address=0xA00000000,
         exec_pipe_bytes=16,
+        fork_waits_twice=True,
         mount_in_fork=True,
         lock_calls=SRW_CALLS,
         heap_guard=CHILD_HAS_READ,
