@@ -12,7 +12,14 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
-from models.cygwin import children, dll_data, installation_sections, startup_3_6, vfork
+from models.cygwin import (
+    children,
+    dll_data,
+    installation_sections,
+    signal_pipe,
+    startup_3_6,
+    vfork,
+)
 from models.cygwin.arguments import Handed, read_arguments
 from models.cygwin.child_fixups import fixup_after_fork, new_socket, reads
 from models.cygwin.child_info import ChildInfo, ChildType
@@ -129,7 +136,9 @@ def _sigproc_init(p: CygwinProcess, info: ChildInfo | None, wait: bool) -> Steps
     k, me = p.k, p.me
     ready = 0
     for what in p.version.signal_objects:
-        if what == "ready":
+        if what == "pipe":
+            signal_pipe.create(p)
+        elif what == "ready":
             ready = k.create_event(me, manual=True, role="signal thread ready")
         elif what == "arrived":
             p.signal_arrived = k.create_event(me, manual=True, role="signal_arrived")
@@ -145,6 +154,8 @@ def _sigproc_init(p: CygwinProcess, info: ChildInfo | None, wait: bool) -> Steps
 def _signal_steps(
     p: CygwinProcess, info: ChildInfo | None, ready: int
 ) -> Callable[[Thread], Steps]:
+    if p.h_readsig:
+        return lambda thread: signal_pipe.signal_thread(p, thread, ready)
     return lambda thread: children.signal_thread(p, thread, info, ready)
 
 

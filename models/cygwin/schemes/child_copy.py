@@ -31,7 +31,7 @@ from dataclasses import replace
 from types import MappingProxyType
 from typing import NamedTuple
 
-from models.cygwin import dll_data, exec_pipe, heap_guard
+from models.cygwin import dll_data, exec_pipe, heap_guard, signal_pipe
 from models.cygwin.arguments import (
     ArgumentBlocks,
     Arguments,
@@ -108,7 +108,7 @@ class ChildCopy:
         exe_data=(0x100485000, 21_688), exe_bss=(0x10048B000, 31_708),
         stack_base=0x7FFC00000,
         shared_address=0x1A0000000,
-        signal_objects=("ready", "arrived", "thread"),
+        signal_objects=("pipe", "ready", "arrived", "thread"),
         user_heap_reserve_bytes=0x20000000, user_heap_address=0xA00000000,
         exec_pipe_bytes=16,
         mount_in_fork=True,
@@ -259,11 +259,15 @@ class ChildCopy:
             read_end, write_end = (0, 0) if mode == P_DETACH else exec_pipe.prefork(p)
         if not known:
             exec_pipe.keep_from(p, parent, write_end)
+        if overlay:
+            signal_pipe.execing(p)
         passed = _Passed(blocks, known, ready, parent, read_end, write_end)
         try:
             made = yield from self._until_ready(p, request, passed)
         except Win32Error:
             heap_guard.drop(p)
+            if overlay:
+                signal_pipe.exec_failed(p)
             if read_end:
                 yield from exec_pipe.postfork(p, write_end)
                 k.close_handle(me, read_end)
@@ -303,6 +307,8 @@ class ChildCopy:
             made = yield from self._create(p, request, info, passed.known)
             h_process, h_thread, pid = made
             child = None
+            if overlay:
+                p.h_execed = h_process
             if passed.read_end:
                 child = exec_pipe.remember(p, h_process, pid, passed.read_end)
                 k.duplicate_handle(me, CURRENT_PROCESS, child.h_pinfo, h_process)
@@ -322,6 +328,7 @@ class ChildCopy:
             if left is None:
                 return h_process, pid, child, woke
             retry = left
+            p.h_execed = 0
             k.close_handle(me, h_process)
 
     def _close(self, p: CygwinProcess, *handles: int) -> None:
@@ -370,6 +377,7 @@ class ChildCopy:
         if not (taken_over and p.wr_proc_pipe):
             yield from wait_for_child(p, request.creation, (h_process,), INFINITE)
             code = k.get_exit_code_process(me, h_process)
+            code = signal_pipe.signalled(p) or code
             if not taken_over:
                 exec_pipe.leave(p, code)
         if p.installation.watch is not None and not taken_over:
