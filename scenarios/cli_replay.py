@@ -89,5 +89,5 @@ def replay(**asked: Any) -> int:
     from scenarios.options import DEFAULT_SCHEMES, ReplayOptions
 
     asked["schemes"] = tuple(dict.fromkeys(asked["schemes"])) or DEFAULT_SCHEMES
-    check_names("--scheme", "scheme", asked["schemes"], schemes.names())
+    check_names("--scheme", "scheme", asked["schemes"], schemes.variant_names())
     return replay_command.run(ReplayOptions(**asked))

@@ -111,8 +111,7 @@ def _check_choices(spec: Spec, options: RunOptions) -> None:
     for name in names:
         if getattr(options, name) is not None:
             raise InputError(f"--{name.removesuffix('s')}", what, "leave it out")
-    known = [*schemes.names(), *spec.schemes]  # a scenario may be about a variant
-    check_names("--scheme", "scheme", options.schemes or (), list(dict.fromkeys(known)))
+    check_names("--scheme", "scheme", options.schemes or (), schemes.variant_names())
 
 
 def one_run(task: Task) -> Outcome:

@@ -46,8 +46,8 @@ def get(name: str) -> Scheme:
     raise KeyError(name)
 
 
-def describe() -> list[dict[str, str]]:
-    """name, era, since, until and summary of each scheme."""
+def describe(variants: bool = False) -> list[dict[str, str]]:
+    """name, era, since, until and summary of each scheme, or of each variant instead."""
     return [
         {
             "name": scheme.name,
@@ -56,5 +56,5 @@ def describe() -> list[dict[str, str]]:
             "until": scheme.until,
             "summary": scheme.summary,
         }
-        for scheme in _SCHEMES
+        for scheme in (_VARIANTS if variants else _SCHEMES)
     ]
