@@ -29,7 +29,6 @@ from models.cygwin.arguments import Arguments
 from models.cygwin.compile_trace import load_workload
 from models.cygwin.cygheap import layout
 from models.cygwin.cygheap.fits import (
-    HEADER_BYTES,
     FirstFit,
     Fit,
     Lists,
@@ -39,11 +38,15 @@ from models.cygwin.cygheap.fits import (
     power_of_two,
 )
 from models.cygwin.cygheap.heap import early
+from models.cygwin.cygheap.heap_layout import HeapLayout
+from models.cygwin.cygheap.layout import Era
+from models.cygwin.cygheap.modern_layout import ModernEra
 from models.cygwin.descriptors import CONSOLE
-from models.cygwin.exec_chain import SHAPES, ExecChain, constant_arguments
+from models.cygwin.exec_chain import SHAPES, constant_arguments
 from models.cygwin.images import cygwin_image
 from models.cygwin.installation import Creation, Watch
 from models.cygwin.machine import Machine, build
+from models.cygwin.modern_exec_chain import WINDIR, chain_of
 from models.cygwin.process import CygwinProcess
 from models.cygwin.startup import entry
 from models.win32.cost_profile import Profile
@@ -81,7 +84,6 @@ _MEASURES = {
     "growth_constant_bytes_per_exec": "bytes",
     "growth_varying_bytes_per_exec": "bytes",
 }
-_WINDIR = b"WINDIR=C:\\WINNT"  # which 3.6 adds where it is missing, MODERN.md §5
 _ALL = "traces=all"
 _EXEC = "exec=constant"
 
@@ -231,6 +233,8 @@ def conclusions(results: dict[str, Replicated], point: Parameters) -> Iterator[t
     yield _about_lists(o), "exact"
     yield _about_waste(o), "exact"
     yield _about_growth(o), "exact"
+    if any(isinstance(schemes.get(name).version.era, ModernEra) for name in results):
+        yield _about_modern(o), "exact"
     for name, o in results.items():
         copy, us = o.value(_EXEC, "rounding_copy_us"), o.value(_EXEC, "allocator_us")
         more = "more" if copy > us else "less"
@@ -275,9 +279,20 @@ def _fit(point: Parameters, name: str) -> list[Measured]:
 def _sets(point: Parameters, shape: str, word_bytes: int) -> Iterator[Any]:
     for i in range(point.execs):
         arguments = SHAPES[shape](i)
-        if word_bytes == 8:
-            arguments = Arguments(arguments.argv, (*arguments.env, _WINDIR))
-        yield requests_of(arguments, word_bytes)
+        yield requests_of(_added(arguments, word_bytes), word_bytes)
+
+
+def _added(arguments: Arguments, word_bytes: int) -> Arguments:
+    """The set with the variable that 3.6 adds where it is missing."""
+    if word_bytes == 4:
+        return arguments
+    return Arguments(arguments.argv, (*arguments.env, WINDIR))
+
+
+def _rounding_bytes(era: HeapLayout, sizes: list[int]) -> int:
+    """How much more than was asked for the blocks of these requests hold [bytes]."""
+    block = modern if isinstance(era, ModernEra) else power_of_two(early(era))
+    return sum(block(n) - era.user_offset_bytes - n for n in sizes)
 
 
 def _growth(found: Followed) -> float:
@@ -290,21 +305,22 @@ def _share(
     point: Parameters, scheme: str, system: str, profile: Profile, replication: Replication
 ) -> list[Measured]:
     """What one exec asks of the allocator, and its time beside the simulated exec's."""
-    era = early(schemes.get(scheme).version.era)
-    chain = ExecChain(era)
+    era = schemes.get(scheme).version.era
+    chain = chain_of(era)
     for i in range(4):  # by then dead sets come back
         chain.exec(constant_arguments(i))
     before = len(list(chain.heap.chain()))
     chain.exec(constant_arguments(4))
-    asked = requests_of(constant_arguments(4))
+    arguments = _added(constant_arguments(4), era.word_bytes)
+    asked = requests_of(arguments, era.word_bytes)
     operations = len(asked.sizes) + chain.heap.lock_acquires
     exec_us, size = _exec_time(point, scheme, system, profile, replication)
     scale, bandwidth = profile.value("cpu_scale"), profile.value("copy_bandwidth")
     calls_us = operations * point.operation_ns * scale / 1000
     walk_us = before * point.walk_ns * scale / 1000
-    rounded = sum(power_of_two(era)(n) - HEADER_BYTES - n for n in asked.sizes)
+    rounded = _rounding_bytes(era, asked.sizes)
     total = calls_us + walk_us
-    copies = 2 if system == "9x" and era.buckets_in_header else 1
+    copies = 2 if system == "9x" and isinstance(era, Era) and era.buckets_in_header else 1
     values = (
         ("operations", "1", operations),
         ("walked_blocks", "1", before),
@@ -376,6 +392,15 @@ def _about_waste(o: Replicated) -> str:
         f"of the bytes that B hands out {share['B']:.1f} % were asked for, {best} comes to "
         f"{share[best]:.1f} %; the heap of {least} is the smallest, "
         f"{100 * (1 - tops[least] / tops['B']):.0f} % below B's"
+    )
+
+
+def _about_modern(o: Replicated) -> str:
+    """What the table leaves out of 3.6, since its words are twice as wide."""
+    hits, asked = (100 * o.value(_at("M"), m) for m in ("hit_rate", "asked_share"))
+    return (
+        f"the classes of 3.6 serve {hits:.1f} % of the requests from free lists, and of the bytes "
+        f"that they hand out {asked:.1f} % were asked for (entries and pointers are 64-bit)"
     )
 
 

@@ -5,13 +5,12 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Mapping
 from typing import Any
 
-from models.cygwin.version import EXIT_SIGNALLED, MAX_SIGNAL_WAKES
+from models.cygwin.version import MAX_SIGNAL_WAKES
 from scenarios.background_stubs import (
     EXECED,
     FOREGROUND,
     GRANDCHILD,
     KILL,
-    SIGKILL,
     SIGNALS_SPAWN,
     SIGNALS_STUB,
     STUB_WAYS,
@@ -22,7 +21,6 @@ from scenarios.spec import Replicated
 
 _SHORT = {SIGNALS_SPAWN: "spawn, signals", SIGNALS_STUB: "stub, signals", KILL: "stub killed",
           TERMINATE: "stub terminated", EXECED: "exec by the shell"}  # fmt: skip
-_KILLED = EXIT_SIGNALLED | SIGKILL << 8
 Sentence = Callable[[Replicated, str, float, float], tuple[str, str] | None]
 
 
@@ -141,24 +139,36 @@ def _signals_stub(r: Replicated, at: str, seconds: float, signal_ms: float) -> t
             f"{r.value(at, 'exit_code'):g}, as if nothing happened, and its program runs on",
             "structural",
         )
+    if MAX_SIGNAL_WAKES * signal_ms * 1000 < seconds * 1e6:
+        return f"{MAX_SIGNAL_WAKES} signals and more do not end a stub's wait", "structural"
     return "the native program ends before its stub has had so many signals", "structural"
 
 
 def _kill(r: Replicated, at: str, seconds: float, signal_ms: float) -> tuple[str, str]:
     code = int(r.value(at, "exit_code"))
-    both = code == _KILLED and all(v < 0 for v in r.values(at, "native_outlives_us"))
-    words = "ends the native program too" if both else "does not end the native program"
+    words = "does not end the native program"
+    if not _ran_to_its_end(r, at, seconds):
+        words = "ends the native program too"
     return f"kill -9 of a stub {words} (code {code:#x})", "structural"
 
 
 def _terminate(r: Replicated, at: str, seconds: float, signal_ms: float) -> tuple[str, str]:
     outlives = [v for v in r.values(at, "native_outlives_us") if v is not None]
-    words = "leaves the native program running" if min(outlives, default=0.0) > 0 else "ends both"
-    return (
-        f"TerminateProcess of a stub {words}, and the shell sees code "
-        f"{r.value(at, 'exit_code'):g} at once",
-        "structural",
-    )
+    code = f"{r.value(at, 'exit_code'):g}"
+    words = f"ends both, and the shell sees code {code} at once"
+    if min(outlives, default=0.0) > 0:
+        words = f"leaves the native program running, and the shell sees code {code} at once"
+    elif _ran_to_its_end(r, at, seconds):
+        words = (
+            f"leaves the native program running, and the shell sees code {code} when that ends, "
+            "which still holds the pipe"
+        )
+    return f"TerminateProcess of a stub {words}", "structural"
+
+
+def _ran_to_its_end(r: Replicated, at: str, seconds: float) -> bool:
+    """Whether the native program had all of its time in each replication."""
+    return all(v is None or v >= seconds * 1e6 for v in r.values(at, "native_us"))
 
 
 _SENTENCES: dict[str, Sentence] = {

@@ -12,7 +12,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import NamedTuple
 
-from models.cygwin import children, schemes
+from models.cygwin import schemes
 from models.cygwin.arguments import Arguments
 from models.cygwin.descriptors import CONSOLE
 from models.cygwin.errors import TryAgain
@@ -197,7 +197,7 @@ def _becomes(
 def _end(p: CygwinProcess, way: str, child: int) -> Steps:
     """End the stub: as the shell's kill does, or as a task manager does."""
     if way == KILL:
-        yield from children.kill(p, child, SIGKILL)
+        yield from p.kill(child, SIGKILL)
         return
     handle = p.k.open_process(p.me, child)
     yield from p.k.terminate_process(p.me, handle, _CODE)

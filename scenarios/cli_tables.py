@@ -110,11 +110,14 @@ def list_schemes(as_json: bool) -> None:
     from scenarios.cli_output import print_json, print_table
 
     keys = ("name", "era", "since", "until", "summary")
-    rows = [{key: row[key] for key in keys} for row in schemes.describe()]
     if as_json:
-        print_json(rows)
-    else:
-        print_table(keys, [tuple(_text(row[key]) for key in keys) for row in rows])
+        print_json([{key: row[key] for key in keys} for row in schemes.describe()])
+        return
+    for variants in (False, True):
+        rows = schemes.describe(variants)
+        title = ("variant" if variants else "name", *keys[1:])
+        print_table(title, [tuple(_text(row[key]) for key in keys) for row in rows])
+        click.echo("" if not variants else "Each can be named with --scheme.")
 
 
 @click.command("profiles")

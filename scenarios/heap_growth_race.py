@@ -115,7 +115,8 @@ def run_point(
     point: Parameters, scheme: str, system: str, profile: Profile, replication: Replication
 ) -> Outcome:
     """The whole map under one scheme, without and with each guard, in one replication."""
-    era = early(schemes.get(scheme).version.era)
+    why = "what can go wrong is told from heaps of 2001"
+    era = early(schemes.get(scheme).version.era, why, "growth_window")
     rows: list[Measured] = []
     drawn: dict[str, Any] = {}
     notes: list[str] = []

@@ -9,20 +9,23 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import replace
 
-from models.cygwin.cygheap import audit, layout
-from models.cygwin.cygheap.allocator import Cygheap, EndlessWalk, HeapFatal
-from models.cygwin.cygheap.layout import Era
+from models.cygwin.cygheap import audits, layout
+from models.cygwin.cygheap.allocator import EndlessWalk, HeapFatal
+from models.cygwin.cygheap.heap import Heap
+from models.cygwin.cygheap.heap_layout import HeapLayout
+from models.cygwin.cygheap.modern import ModernHeap
+from models.cygwin.cygheap.modern_layout import ModernType
 from models.cygwin.descriptors import DISK, DescriptorTable
 from models.cygwin.exec_chain import (
     SHAPES,
     TAGGED,
-    ExecChain,
     Lost,
     constant_arguments,
     execs_until_full,
     lost_blocks,
     varying_arguments,
 )
+from models.cygwin.modern_exec_chain import chain_of
 from models.win32.errors import AccessViolation
 from scenarios.spec import Measured
 from sim.errors import SimError
@@ -33,7 +36,7 @@ HEADS_MOVED = replace(
     buckets_offset=layout.A.header_bytes,
 )  # fmt: skip
 WALK_MENDED = replace(HEADS_MOVED, name="A+both", walk_frees_tails=False)
-VARIANTS: dict[str, tuple[Era, ...]] = {  # scheme -> further heaps that are followed with it
+VARIANTS: dict[str, tuple[HeapLayout, ...]] = {  # scheme -> further heaps that are followed with it
     "blocking": (HEADS_MOVED, WALK_MENDED),
     "shared-memory-1.3.3": (layout.C,),
 }
@@ -59,9 +62,9 @@ def at_freed(era: str, freed: str) -> str:
     return f"era={era} freed={freed}"
 
 
-def grown(era: Era, tag: str, shape: str, execs: int) -> list[Measured]:
+def grown(era: HeapLayout, tag: str, shape: str, execs: int) -> list[Measured]:
     """How one heap grows over a chain of argument sets of one shape."""
-    chain = ExecChain(era, tag)
+    chain = chain_of(era, tag)
     tops, deadly = _tops(execs, lambda i: chain.exec(SHAPES[shape](i)))
     wanted = {*SHOWN, *range(10, execs, 10), len(tops)}
     rows = [
@@ -80,9 +83,9 @@ def grown(era: Era, tag: str, shape: str, execs: int) -> list[Measured]:
     ]
 
 
-def lost(era: Era, freed: str, execs: int) -> list[Measured]:
+def lost(era: HeapLayout, freed: str, execs: int) -> list[Measured]:
     """What a heap loses over a chain whose images free something before their exec."""
-    chain = ExecChain(era, TAGGED)
+    chain = chain_of(era, TAGGED)
 
     def step(i: int) -> int:
         late = _freed(chain.heap, freed)
@@ -119,10 +122,15 @@ def _end(at: str, tops: list[int], deadly: SimError | None) -> list[Measured]:
     ]
 
 
-def _in_two_lists(heap: Cygheap) -> int:
-    """Free blocks in list 0 that are in their own list too; a list 0 in the DLL's data is gone."""
+def _in_two_lists(heap: Heap) -> int:
+    """Free blocks in list 0 that are in their own list too; a list 0 in the DLL's data is gone.
+
+    In 3.6 list 0 is that of a class like any other.
+    """
+    if isinstance(heap, ModernHeap):
+        return 0
     at = 0 if heap.buckets is not None else heap.heads()[0]
-    known, seen = audit.listed_blocks(heap), set()
+    known, seen = audits.listed_blocks(heap), set()
     while heap.base < at < heap.base + heap.max and at not in seen:
         seen.add(at)
         at = heap.memory.read32(at - heap.base)
@@ -135,9 +143,13 @@ def growth(tops: list[int]) -> float:
     return (tops[-1] - tops[half - 1]) / (len(tops) - half)
 
 
-def _freed(heap: Cygheap, what: str) -> list[int]:
+def _freed(heap: Heap, what: str) -> list[int]:
     """Do what the image does; the blocks that it frees when its argument set is laid out."""
-    if what == "file":
+    if what == "file" and isinstance(heap, ModernHeap):
+        # its first heap has an fd table without entries, as in the golden traces
+        fhandler = heap.ccalloc(ModernType.HEAP_FHANDLER, 1, heap.era.fhandler_bytes[DISK])
+        heap.cfree_many([fhandler, heap.cstrdup(b"\\" * 26), heap.cstrdup(b"/" * 20)])
+    elif what == "file":
         fds = DescriptorTable(heap)
         fds.read()
         fds.add(3, DISK, 0, 0, False, b"\\" * 26, b"/" * 20)

@@ -2,7 +2,8 @@
 
 The heap is followed over 600 execs: argument sets that never change and such that do, tagged as
 the document tells it and untagged (the child of an old application frees its environment itself),
-in the layouts A (before 1.3.3), C (one day of September 2001), R (1.3.3) and B (1.3.4).  Then what
+in the layouts A (before 1.3.3), C (one day of September 2001), R (1.3.3) and B (1.3.4), and with
+`--scheme child-copy` M (3.6, 64-bit), of which short_strings tells more.  Then what
 an image frees *before* its exec: era A keeps the heads of the free lists outside the heap, so that
 whatever is free at the exec is lost.  One change at a time shows what ended it: the heads in the
 heap, and the walk mended.  Then whole simulated processes that open and close a file, and how long
@@ -24,8 +25,7 @@ if __name__ == "__main__":
 
 from models.cygwin import schemes
 from models.cygwin.compile_trace import load_workload
-from models.cygwin.cygheap.heap import early, early_heap
-from models.cygwin.cygheap.layout import Era
+from models.cygwin.cygheap.heap_layout import HeapLayout
 from models.cygwin.descent import execs_behind
 from models.cygwin.descriptors import CONSOLE
 from models.cygwin.exec_chain import (
@@ -244,9 +244,9 @@ def conclusions(results: dict[str, Replicated], point: Parameters) -> Iterator[t
 # ---- the measures of whole processes and of recorded ones --------------------------------------
 
 
-def _eras(scheme: str) -> tuple[Era, ...]:
+def _eras(scheme: str) -> tuple[HeapLayout, ...]:
     """The heaps followed with a scheme, its own first."""
-    return (early(schemes.get(scheme).version.era), *VARIANTS.get(scheme, ()))
+    return (schemes.get(scheme).version.era, *VARIANTS.get(scheme, ()))
 
 
 def _whole(
@@ -277,7 +277,7 @@ def _machine(
             for fd in range(3):
                 p.open(fd, CONSOLE)
         if not left:
-            found.extend(lost_blocks(early_heap(p.heap)))
+            found.extend(lost_blocks(p.heap))
             return
         p.open(3)
         yield from p.close(3)
@@ -335,7 +335,7 @@ def _about_recorded(name: str, outcome: Replicated, point: Parameters) -> str:
     return (
         f"{name}: the longest recorded line has {longest} execs, untagged that is "
         f"{untagged / 1024:,.1f} KiB of dead arguments, {100 * untagged / era.reserve_bytes:.2f} % "
-        f"of the reserve; a closed file an image loses {by_one * longest / 1024:,.1f} KiB there "
+        f"of the reserve; images that close a file lose {by_one * longest / 1024:,.1f} KiB there "
         f"and {ends}: {'it kills' if kills else 'the leak is copied along, it does not kill'}"
     )
 

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
+from models.cygwin.cygheap.heap_layout import HeapLayout
 from models.cygwin.cygheap.layout import Era
 from models.cygwin.exec_chain import SHAPES, TAGGED, UNTAGGED
 from scenarios.leak_chains import FREES, HEADS_MOVED, SHOWN, WALK_MENDED, at_exec, at_freed
 from scenarios.spec import Replicated
 
 
-def label(outcome: Replicated, era: Era, tag: str, shape: str) -> str:
+def label(outcome: Replicated, era: HeapLayout, tag: str, shape: str) -> str:
     """A line's name in a figure."""
     dead = outcome.value(at_exec(era.name, tag, shape), "dies_at_exec")
     return f"{era.name}, {shape} argv" + (f", dies at exec {dead}" if dead else "")
@@ -23,7 +24,7 @@ def series(outcome: Replicated, at: str) -> tuple[list[float], list[float | None
     return [float(x.rpartition("=")[2]) for x in points], sizes
 
 
-def bars(outcome: Replicated, era: Era) -> list[tuple[str, float]]:
+def bars(outcome: Replicated, era: HeapLayout) -> list[tuple[str, float]]:
     """What grows or dies, a bar each, and one bar for all the rest."""
     found = []
     for freed, text in FREES.items():
@@ -32,11 +33,13 @@ def bars(outcome: Replicated, era: Era) -> list[tuple[str, float]]:
         if dead or by_one:
             dies = f", dies at exec {dead}" if dead else ""
             found.append((f"{era.name}: {text.removesuffix(' (*)')}{dies}", float(by_one)))
+    if len(found) == len(FREES):
+        return found
     rest = "any of them" if not found else "all else"
     return [*found, (f"{era.name}: {rest}", 0.0)]
 
 
-def sizes(outcome: Replicated, era: Era, tag: str, shape: str, execs: int) -> list[str]:
+def sizes(outcome: Replicated, era: HeapLayout, tag: str, shape: str, execs: int) -> list[str]:
     """A row of the table: the heap after some execs, and its growth."""
     at = at_exec(era.name, tag, shape)
     known = {row.point for row in outcome.rows if row.measure == "cygheap_bytes"}
@@ -52,7 +55,7 @@ def sizes(outcome: Replicated, era: Era, tag: str, shape: str, execs: int) -> li
     ]
 
 
-def loss(outcome: Replicated, era: Era, freed: str) -> str:
+def loss(outcome: Replicated, era: HeapLayout, freed: str) -> str:
     """What one heap loses at an exec; `!` marks lists that are damaged."""
     at = at_freed(era.name, freed)
     dead = outcome.value(at, "dies_at_exec")
@@ -62,7 +65,7 @@ def loss(outcome: Replicated, era: Era, freed: str) -> str:
     return f"{outcome.value(at, 'growth_bytes_per_exec'):,.0f}{damaged}"
 
 
-def about_tags(outcome: Replicated, era: Era) -> Iterator[tuple[str, str]]:
+def about_tags(outcome: Replicated, era: HeapLayout) -> Iterator[tuple[str, str]]:
     """What tagging does for the chains of one heap, and when its reserve is gone without."""
     words = []
     for shape in SHAPES:
@@ -84,7 +87,7 @@ def about_tags(outcome: Replicated, era: Era) -> Iterator[tuple[str, str]]:
     )
 
 
-def about_frees(outcome: Replicated, era: Era) -> str:
+def about_frees(outcome: Replicated, era: HeapLayout) -> str:
     """Which frees cost something in one heap."""
     words = []
     for freed, text in FREES.items():
@@ -98,8 +101,10 @@ def about_frees(outcome: Replicated, era: Era) -> str:
             words.append(f"{text}: {by_one:,.0f} bytes an exec ({first})")
         if outcome.value(at, "free_blocks_in_two_lists"):
             words.append(f"{text}: lists damaged, a free block is in two (!)")
-    where = "in the heap" if era.buckets_in_header else "in the DLL's data"
-    walk = "takes the last free block for one in use" if era.walk_frees_tails else "is mended"
+    where, walk = "in the heap", "takes a fresh block of the smallest class for a free one"
+    if isinstance(era, Era):
+        where = "in the heap" if era.buckets_in_header else "in the DLL's data"
+        walk = "takes the last free block for one in use" if era.walk_frees_tails else "is mended"
     found = "; ".join(words) or "whatever an image frees, nothing is lost"
     never = " (never was)" if era in (HEADS_MOVED, WALK_MENDED) else ""
     return f"{era.name}{never}, list heads {where}, walk that {walk}: {found}"

@@ -118,7 +118,7 @@ def run_point(
     point: Parameters, scheme: str, system: str, profile: Profile, replication: Replication
 ) -> Outcome:
     """The heap of one scheme moved, its pointers followed, its refusal; then the places."""
-    era = early(schemes.get(scheme).version.era)
+    era = early(schemes.get(scheme).version.era, "its place is 0x800000000", "fixed_address")
     rows = [*_moved(point, era), *_long(point, era), *_follows(point, era)]
     machine = _refusal(scheme, system, profile, replication)
     rows += _refused(machine)

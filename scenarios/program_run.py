@@ -209,7 +209,7 @@ def _checked(
 ) -> Profile:
     """The costs of a run, when all that it was asked for is there. Raises InputError."""
     for what, name, known in (
-        ("scheme", scheme, schemes.names()),
+        ("scheme", scheme, schemes.variant_names()),
         ("system", system, list(SYSTEMS)),
     ):
         check_names(what, what, [text(what, name).decode()], known)

@@ -7,6 +7,7 @@ from dataclasses import replace
 
 import pytest
 
+from models.cygwin.cygheap.modern_layout import M
 from models.win32.cost_profile import load_profile
 from scenarios import allocator
 from scenarios.__main__ import main
@@ -96,3 +97,17 @@ def test_a_run_leaves_results_figures_and_80_columns(capsys, tmp_path):
 def test_bad_input_is_one_line_and_exit_2(capsys, word):
     assert main(["run", "allocator", "--quick", "--scheme", "blocking", "--set", word]) == 2
     assert capsys.readouterr().err.count("\n") == 1
+
+
+def test_under_3_6_the_calls_are_those_of_the_modern_heap(capsys):
+    """32 requests, WINDIR among them; of the set before last all but 21 short strings are freed."""
+    profile = load_profile("p3-800-w2000")
+    found = allocator.run_point(QUICK, "child-copy", "nt", profile, Replication(1, 0))
+    assert found.value("exec=constant", "operations") == 32 + 32 - 21
+    asked = allocator.requests_of(allocator._added(allocator.constant_arguments(4), 8), 8)
+    wasted = sum(M.classes[M.search(n)] - 16 - n for n in asked.sizes)
+    assert found.value("exec=constant", "rounding_bytes") == 2 * wasted
+    said = dict(allocator.conclusions({"child-copy": Replicated((found,))}, QUICK))
+    assert any(text.startswith("the classes of 3.6 serve") for text in said)
+    assert main(["run", "allocator", "--quick", "--scheme", "child-copy"]) == 0
+    assert max(map(len, capsys.readouterr().out.splitlines())) <= 80

@@ -3,9 +3,8 @@
 from __future__ import annotations
 
 import pytest
-from machine import ARGUMENTS, early_nt_world
+from machine import ARGUMENTS
 
-from models.cygwin import children
 from models.win32.cost_profile import load_profile
 from scenarios.background_native import Parameters, places
 from scenarios.background_stub_words import stub_conclusions, stub_figure, stub_places
@@ -27,6 +26,7 @@ from sim.streams import Replication
 
 P3 = load_profile("p3-800-w2000")
 SCHEMES = ("blocking", "shared-memory-1.3.3", "shared-memory", "msys-1.0")
+MODERN = "child-copy"
 T_US = 2e6
 
 
@@ -41,7 +41,7 @@ def values(found: Stub) -> dict[str, object]:
 
 @pytest.mark.parametrize("profile", ["p3-800-w2000", "ideal"])
 @pytest.mark.parametrize("way", [FOREGROUND, EXECED])
-@pytest.mark.parametrize("scheme", SCHEMES)
+@pytest.mark.parametrize("scheme", [*SCHEMES, MODERN])
 def test_a_stub_stands_in_for_its_program_and_ends_with_its_code(scheme, way, profile):
     got = values(one(scheme, way, profile=profile))
     assert T_US <= got["prompt_away_us"] < T_US + 60_000
@@ -49,14 +49,14 @@ def test_a_stub_stands_in_for_its_program_and_ends_with_its_code(scheme, way, pr
     assert got["outcome"] == "finished"
 
 
-@pytest.mark.parametrize("scheme", SCHEMES)
+@pytest.mark.parametrize("scheme", [*SCHEMES, MODERN])
 def test_the_prompt_does_not_wait_for_a_grandchild_which_keeps_the_section(scheme):
     """As in the logs `native-grandchild-inherit`: the shell has its code while the other runs."""
     got = values(one(scheme, GRANDCHILD))
     assert got["prompt_away_us"] < 100_000
     assert got["exit_code"] == 2
     assert got["native_outlives_us"] > 0.9 * T_US
-    has_section = scheme not in ("blocking", "msys-1.0")
+    has_section = scheme not in ("blocking", "msys-1.0", MODERN)
     assert (got["section_held_us"] > T_US) == has_section
 
 
@@ -88,6 +88,26 @@ def test_kill_ends_the_program_behind_a_stub_and_terminate_process_does_not(sche
     assert terminated["native_outlives_us"] > 0.4 * T_US
 
 
+def test_under_3_6_a_kill_ends_both_and_whoever_terminates_the_stub_waits_for_its_program():
+    """The program has the stub's end of the pipe, by whose end the shell knows."""
+    killed, terminated = (values(one(MODERN, way)) for way in (KILL, TERMINATE))
+    assert killed["exit_code"] == 0x900
+    assert killed["native_us"] < 0.6 * T_US
+    assert killed["prompt_away_us"] < 10_000
+    assert terminated["exit_code"] == 1
+    assert terminated["native_us"] > T_US
+    assert terminated["prompt_away_us"] > 0.4 * T_US
+    assert terminated["native_outlives_us"] < 0
+
+
+@pytest.mark.parametrize("signal_ms", [1.0, 10.0])
+def test_under_3_6_no_number_of_signals_ends_a_wait(signal_ms):
+    waits = values(one(MODERN, SIGNALS_STUB, signal_ms))
+    assert waits["exit_code"] == 6
+    assert waits["native_outlives_us"] < 0
+    assert values(one(MODERN, SIGNALS_SPAWN, signal_ms))["prompt_away_us"] < 60_000
+
+
 @pytest.mark.parametrize("scheme", SCHEMES)
 def test_the_calls_of_a_kill_are_those_of_the_logs(scheme):
     rows = one(scheme, KILL).machine.kernel.calls
@@ -99,7 +119,6 @@ def test_the_calls_of_a_kill_are_those_of_the_logs(scheme):
     assert {"CloseHandle", "UnmapViewOfFile", "TerminateProcess"} <= set(names[at + 2 : at + 9])
 
 
-@early_nt_world  # how 3.6 finds whom it kills is not modelled
 @pytest.mark.parametrize("kind", ["fork", "spawn", "exec"])
 def test_kill_ends_a_process_of_cygwin_and_knows_who_is_not_there(kind, nt_world):
     seen = {}
@@ -116,12 +135,13 @@ def test_kill_ends_a_process_of_cygwin_and_knows_who_is_not_there(kind, nt_world
         else:
             pid = yield from p.fork(lives if kind == "fork" else becomes)
         yield from p.sleep(100_000)
-        seen["there"] = yield from children.kill(p, pid, 15)
+        seen["there"] = yield from p.kill(pid, 15)
         seen["code"] = yield from p.waitpid(pid)
-        seen["gone"] = yield from children.kill(p, pid, 15)
+        seen["gone"] = yield from p.kill(pid, 15)
 
     nt_world.finish(main)
-    assert seen == {"there": True, "code": 0x10F00, "gone": False}
+    code = 0xF00 if nt_world.scheme.name == "child-copy" else 0x10F00
+    assert seen == {"there": True, "code": code, "gone": False}
     assert nt_world.k.engine.now < 900_000
 
 
@@ -148,7 +168,12 @@ def test_words_follow_from_the_numbers():
     slow = said("blocking", {}, 50.0)
     assert "before so many signals" in slow[SIGNALS_SPAWN]
     assert "before its stub has had so many signals" in slow[SIGNALS_STUB]
-    other = said("shared-memory", {"prompt_away_us": 1.0, "native_outlives_us": -1.0})
+    modern = said(MODERN, {})
+    assert "100 signals and more do not end" in modern[SIGNALS_STUB]
+    assert "ends the native program too (code 0x900)" in modern[KILL]
+    assert "sees code 1 when that ends" in modern[TERMINATE]
+    changed = {"prompt_away_us": 1.0, "native_outlives_us": -1.0, "native_us": 1e6}
+    other = said("shared-memory", changed)
     assert "less time than it runs" in other[FOREGROUND]
     assert "does not wait" in other[SIGNALS_SPAWN]
     assert "ends both" in other[TERMINATE]

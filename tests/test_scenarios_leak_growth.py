@@ -4,11 +4,14 @@ from __future__ import annotations
 
 import csv
 import json
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
 from models.cygwin.cygheap import layout
+from models.cygwin.cygheap.modern_layout import BEFORE, M
+from scenarios import short_strings
 from scenarios.__main__ import main
 from scenarios.leak_chains import FREES, HEADS_MOVED, WALK_MENDED, grown, lost
 from scenarios.leak_growth import REAL
@@ -131,3 +134,49 @@ def test_a_heap_of_the_chain_can_be_looked_into(capsys, ran):
 def test_bad_input_is_one_line_and_exit_2(capsys, word):
     assert main(["run", "leak_growth", "--quick", "--scheme", "blocking", "--set", word]) == 2
     assert capsys.readouterr().err.count("\n") == 1
+
+
+# ---- Cygwin 3.6 ---------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(("tag", "name"), [("tagged", "2001 set"), ("untagged", None)])
+def test_the_modern_heap_grows_as_the_real_one_did(tag, name):
+    """Golden traces h07 and h08 of era M; MODERN.md §4 has the sizes of h07."""
+    rows = alone(grown(M, tag, "constant", 600))
+    at = f"era=M tag={tag} argv=constant"
+    if name is None:
+        assert rows.value(at, "growth_bytes_per_exec") == 1760  # with short strings, 1,776 in 2026
+        return
+    for number, size in short_strings.REAL[name, "3.6"].items():
+        assert rows.value(f"{at} exec={number}", "cygheap_bytes") == size
+    assert rows.value(at, "growth_bytes_per_exec") == 1008
+
+
+def test_the_heap_before_3_6_does_not_grow():
+    rows = alone(grown(replace(BEFORE, name="M"), "tagged", "constant", 60))
+    assert rows.value("era=M tag=tagged argv=constant", "growth_bytes_per_exec") == 0
+
+
+def test_what_the_modern_heap_loses_are_short_tagged_strings():
+    found = losses(M)
+    assert found.pop("strings") == "960"  # one of the two freed ones is used and seen by the walk
+    assert found.pop("varying") != "1,008"
+    assert set(found.values()) == {"1,008"}
+    rows = lost(M, "nothing", 40)
+    blocks = {row.point: row.value for row in rows if row.measure == "lost_bytes"}
+    assert blocks == {"era=M freed=nothing lost=HEAP_1_STR size=48": 40 * 1008}
+    assert "smallest class" in about_frees(alone(rows_of(M)), M)
+
+
+def rows_of(era):
+    return [row for freed in FREES for row in lost(era, freed, 40)]
+
+
+def test_a_run_under_3_6_says_what_whole_processes_lose(capsys):
+    words = ("--quick", "--scheme", "child-copy", "--set", "traces=mini-pipeline.ptrec")
+    assert main(["run", "leak_growth", *words]) == 0
+    out = capsys.readouterr().out
+    assert max(map(len, out.splitlines())) <= 80
+    text = " ".join(out.split())
+    assert "M, tagged: with constant argv it grows by 1,008 bytes an exec" in text
+    assert "grow by 960 bytes an exec; lost: 240 HEAP_1_STR of 48 bytes" in text

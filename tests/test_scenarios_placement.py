@@ -85,3 +85,12 @@ def test_the_refused_heap_can_be_looked_into(capsys, ran):
 def test_bad_input_is_one_line_and_exit_2(capsys, word):
     assert main(["run", "placement", "--scheme", "blocking", "--set", word]) == 2
     assert capsys.readouterr().err.count("\n") == 1
+
+
+def test_a_heap_of_3_6_is_refused_and_the_scenario_that_answers_is_named(capsys):
+    assert main(["run", "placement", "--scheme", "child-copy"]) == 2
+    said = capsys.readouterr().err
+    assert said == (
+        "cygsim: --scheme: the heap of era M is not followed here: its place is 0x800000000; "
+        "cygsim run fixed_address, or a scheme of era A, R or B\n"
+    )

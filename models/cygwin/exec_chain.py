@@ -23,9 +23,12 @@ from models.cygwin.arguments import (
     put_argv,
     put_environment,
 )
-from models.cygwin.cygheap import audit
+from models.cygwin.cygheap import audits
 from models.cygwin.cygheap.allocator import Cygheap
+from models.cygwin.cygheap.heap import Heap
+from models.cygwin.cygheap.heap_layout import HeapLayout
 from models.cygwin.cygheap.layout import Era, HeapType
+from models.cygwin.cygheap.modern_audit import ModernBlock
 from models.cygwin.cygheap.transfer import transferred
 from models.cygwin.descriptors import CONSOLE, DescriptorTable
 from models.win32.memory import Memory
@@ -95,7 +98,9 @@ SHAPES: dict[str, Callable[[int], Arguments]] = {
 
 @dataclass(frozen=True)
 class Lost:
-    """Free blocks that no list of the heap leads to. Every field is *output*.
+    """Blocks that are lost for good. Every field is *output*.
+
+    Free ones that no list of the heap leads to, and under 3.6 tagged ones that no walk frees.
 
     label: HEAP_ name of what they were; size_bytes: of one; count: how many
     """
@@ -196,19 +201,20 @@ def landed(parent: Cygheap, base: int, execed: bool = True) -> Cygheap:
     return transferred(parent, parent.max, parent.max, base, execed)
 
 
-def lost_blocks(heap: Cygheap) -> list[Lost]:
-    """Free blocks that no list leads to, by what they were, most bytes first."""
-    reached = audit.listed_blocks(heap)
+def lost_blocks(heap: Heap) -> list[Lost]:
+    """The blocks that are lost for good, by what they were, most bytes first."""
+    reached = audits.listed_blocks(heap)
     found = Counter(
         (b.label, b.size_bytes)
-        for b in audit.blocks(heap)
-        if not b.in_use and heap.base + b.offset_bytes not in reached
+        for b in audits.blocks(heap)
+        if (isinstance(b, ModernBlock) and b.leaks)
+        or not (b.in_use or heap.base + b.offset_bytes in reached)
     )
     lost = [Lost(label, size, count) for (label, size), count in found.items()]
     return sorted(lost, key=lambda x: (-x.size_bytes * x.count, x.label))
 
 
-def execs_until_full(era: Era, top_bytes: int, growth_bytes: int) -> int | None:
+def execs_until_full(era: HeapLayout, top_bytes: int, growth_bytes: int) -> int | None:
     """How many more execs the reserve carries if each takes `growth_bytes`; None for ever."""
     return None if growth_bytes <= 0 else (era.reserve_bytes - top_bytes) // growth_bytes
 

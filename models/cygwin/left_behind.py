@@ -294,6 +294,7 @@ def _known_handles(p: CygwinProcess) -> Iterator[int]:
     yield from (
         p.h_self, p.h_thread, p.h_mutex, p.h_shared, p.h_root, p.h_pinfo, parent_handle(p),
         p.h_exec, p.h_cancel, p.signal_arrived, p.sigcatch, p.h_wait, p.wake_children,
+        p.h_readsig, p.h_sendsig,
         p.h_wait_subproc, *p.ring,
     )  # fmt: skip
     for child in p.children:

@@ -11,7 +11,15 @@ from __future__ import annotations
 from array import array
 from collections.abc import Sequence
 
-from models.cygwin import children, directories, exec_pipe, given_pipe, heap_place, vfork
+from models.cygwin import (
+    children,
+    directories,
+    exec_pipe,
+    given_pipe,
+    heap_place,
+    signal_pipe,
+    vfork,
+)
 from models.cygwin.arguments import Arguments, Handed
 from models.cygwin.child_info import ChildType
 from models.cygwin.cygheap import heap as heaps
@@ -63,12 +71,9 @@ class CygwinProcess:
         self.pid = 0
         self.heap: Heap
         self.fds: DescriptorTable
-        self.h_self = 0
-        self.h_thread = 0
-        self.h_mutex = 0
-        self.h_shared = 0
-        self.h_root = 0
-        self.h_pinfo = 0
+        self.h_self = self.h_thread = 0
+        self.h_mutex = self.h_shared = 0
+        self.h_root = self.h_pinfo = 0
         self.pinfo: Memory
         self.pinfo_view: Region
         self.ppid_handle = 0
@@ -77,7 +82,7 @@ class CygwinProcess:
         self.heap_lock = SrwLock(self.version.lock_calls)
         self.has_threads = False
         self.signal_arrived = 0
-        self.sigcatch = 0
+        self.sigcatch = self.h_readsig = self.h_sendsig = 0
         self.h_wait = self.h_execed = 0
         self.wake_children = self.h_wait_subproc = 0
         self.exiting = False
@@ -154,6 +159,11 @@ class CygwinProcess:
     def waitpid(self, pid: int) -> Steps:
         """waitpid(): the child's exit code, or None if there is no such child (ECHILD)."""
         return children.waitpid(self, pid)
+
+    def kill(self, pid: int, signal: int) -> Steps:
+        """kill() by a signal that ends a process: whether there is one. Raises TryAgain (3.6)."""
+        by_pipe = self.version.exec_pipe_bytes
+        return (signal_pipe.kill if by_pipe else children.kill)(self, pid, signal)
 
     def exit(self, code: int) -> Steps:
         """exit(): does not return. Closes what is open, joins the DLL's threads."""

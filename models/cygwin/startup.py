@@ -17,6 +17,7 @@ from models.cygwin import (
     directories,
     dll_data,
     installation_sections,
+    signal_pipe,
     startup_1_5,
     startup_1_7,
     startup_3_6,
@@ -149,7 +150,9 @@ def _sigproc_init(p: CygwinProcess, info: ChildInfo | None, wait: bool) -> Steps
     k, me = p.k, p.me
     ready = 0
     for what in p.version.signal_objects:
-        if what == "ready":
+        if what == "pipe":
+            signal_pipe.create(p)
+        elif what == "ready":
             ready = k.create_event(me, manual=True, role="signal thread ready")
         elif what == "arrived":
             p.signal_arrived = k.create_event(me, manual=True, role="signal_arrived")
@@ -168,6 +171,8 @@ def _sigproc_init(p: CygwinProcess, info: ChildInfo | None, wait: bool) -> Steps
 def _signal_steps(
     p: CygwinProcess, info: ChildInfo | None, ready: int
 ) -> Callable[[Thread], Steps]:
+    if p.h_readsig:
+        return lambda thread: signal_pipe.signal_thread(p, thread, ready)
     return lambda thread: children.signal_thread(p, thread, info, ready)
 
 

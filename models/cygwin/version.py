@@ -181,7 +181,7 @@ class Version:
         UNGUARDED, HANDED_OVER or CHILD_HAS_READ
     heap_end_stored: the header's last word is the end of the heap as of the copy, and a child that
         is given a section believes it instead of child_info (no release did so)
-    proc_retry: how often CreateProcess is repeated for a child that died early (CYGWIN=proc_retry)
+    proc_retry: what `early_death` counts down for a child that died early (CYGWIN=proc_retry)
     vfork: how it vforks; None where vfork is fork
     """
 

@@ -103,9 +103,13 @@ def early_heap(heap: Heap) -> Cygheap:
     return heap
 
 
-def early(layout: HeapLayout) -> Era:
-    """A layout of 2001 as what it is. Raises InputError for another, which a scheme brings."""
+def early(layout: HeapLayout, why: str = "it is 64-bit", ask: str = "") -> Era:
+    """A layout of 2001 as what it is. Raises InputError for another, which a scheme brings.
+
+    why: what keeps the question from being asked of another; ask: the scenario that answers it
+    """
     if not isinstance(layout, Era):
-        what = f"era {layout.name} has another heap than this follows"
-        raise InputError("--scheme", what, "a scheme of era A, R or B")
+        what = f"the heap of era {layout.name} is not followed here: {why}"
+        instead = f"cygsim run {ask}, or " if ask else ""
+        raise InputError("--scheme", what, f"{instead}a scheme of era A, R or B")
     return layout

@@ -60,8 +60,8 @@ def as_of(day: str) -> str:
     return timeline.as_of(day)
 
 
-def describe() -> list[dict[str, str]]:
-    """name, era, since, until and summary of each scheme."""
+def describe(variants: bool = False) -> list[dict[str, str]]:
+    """name, era, since, until and summary of each scheme, or of each variant instead."""
     return [
         {
             "name": scheme.name,
@@ -70,5 +70,5 @@ def describe() -> list[dict[str, str]]:
             "until": scheme.until,
             "summary": scheme.summary,
         }
-        for scheme in _SCHEMES
+        for scheme in (_VARIANTS if variants else _SCHEMES)
     ]

@@ -16,7 +16,8 @@ is until that ends.
 
 From the note of the heap's end until the child has read the parent holds the heap lock
 (`Version.heap_guard`; before 3.6.5 nothing kept another thread from changing the heap meanwhile).
-A child that dies early is made again `Version.proc_retry` times.
+A fork or exec whose child died early makes it again as `early_death` has it; any other spawn has an
+ordinary dead child.
 
 Since 2025-03-18 (3.6.0); the guard since 2025-07-19 (9b667234b) and 2025-09-19 (8a5d39527).
 Source: Cygwin commit c6680700f (MODERN.md §5, §6).  Assumed: places and sizes of DLL and program
@@ -28,8 +29,9 @@ from __future__ import annotations
 
 from dataclasses import replace
 from types import MappingProxyType
+from typing import NamedTuple
 
-from models.cygwin import dll_data, exec_pipe, heap_guard
+from models.cygwin import dll_data, exec_pipe, heap_guard, signal_pipe
 from models.cygwin.arguments import (
     ArgumentBlocks,
     Arguments,
@@ -47,6 +49,7 @@ from models.cygwin.creation_steps import (
 )
 from models.cygwin.cygheap.modern import round_up
 from models.cygwin.cygheap.modern_layout import M
+from models.cygwin.early_death import tries_left
 from models.cygwin.errors import ApiFatal, TryAgain
 from models.cygwin.images import imports_cygwin
 from models.cygwin.process import CygwinProcess
@@ -68,9 +71,23 @@ from models.win32.waits import INFINITE, WAIT_OBJECT_0, WAIT_TIMEOUT
 from sim.engine import Steps
 
 DIED = WAIT_OBJECT_0 + 1  # index of the process in the wait for a child
-EXIT_FORK_FAILED = 0x800000  # EXITCODE_FORK_FAILED: not worth another try
 # Variables that the DLL adds where they are missing (environ.cc); what they say is assumed.
 _ADDED = (b"SYSTEMROOT=C:\\WINDOWS", b"WINDIR=C:\\WINDOWS")
+
+
+class _Passed(NamedTuple):
+    """What a spawn or exec passes on. Every field is *constant*; a handle of 0 is none.
+
+    known: the program imports the DLL, so that it will read and report
+    ready, parent: for a child that does; read_end, write_end: of the pipe that tells of its end
+    """
+
+    blocks: ArgumentBlocks
+    known: bool
+    ready: int
+    parent: int
+    read_end: int
+    write_end: int
 
 
 class ChildCopy:
@@ -91,7 +108,7 @@ class ChildCopy:
         exe_data=(0x100485000, 21_688), exe_bss=(0x10048B000, 31_708),
         stack_base=0x7FFC00000,
         shared_address=0x1A0000000,
-        signal_objects=("ready", "arrived", "thread"),
+        signal_objects=("pipe", "ready", "arrived", "thread"),
         user_heap_reserve_bytes=0x20000000, user_heap_address=0xA00000000,
         exec_pipe_bytes=16,
         fork_waits_twice=True,
@@ -189,12 +206,13 @@ class ChildCopy:
             k.close_handle(me, h_process)
             if woke == WAIT_TIMEOUT:
                 raise TryAgain(f"wait failed, pid {pid}, Win32 error 258")
-            if code == EXIT_FORK_FAILED or not retry:
+            left = tries_left(code, retry)
+            if left is None:
                 raise TryAgain(
                     f"child -1 - forked process {pid} died unexpectedly, retry {retry}, "
                     f"exit code {code:#x}, errno 11"
                 )
-            retry -= 1
+            retry = left
 
     def _fill(self, p: CygwinProcess, h_process: int, finished: int) -> Steps:
         """Steps 8 to 10: the stack, then the heap is free; DLLs; let the child go on."""
@@ -242,49 +260,25 @@ class ChildCopy:
             read_end, write_end = (0, 0) if mode == P_DETACH else exec_pipe.prefork(p)
         if not known:
             exec_pipe.keep_from(p, parent, write_end)
-        yield from heap_guard.hold(p)
-        kind = ChildType.EXEC if overlay else ChildType.SPAWN
-        info = exec_info(p, mode, kind, blocks, parent, ready)._replace(wr_proc_pipe=write_end)
-        request.creation.heap_bytes = info.n
-        child = None
-        retry = p.version.proc_retry
-        while True:
-            try:
-                h_process, h_thread, pid = yield from self._create(p, request, info, known)
-            except Win32Error:
-                heap_guard.drop(p)
-                if child is None and read_end:
-                    yield from exec_pipe.postfork(p, write_end)
-                    k.close_handle(me, read_end)
-                for handle in (ready, parent):
-                    if handle:
-                        k.close_handle(me, handle)
-                free_arguments(p.heap, blocks)
-                raise
-            if not overlay and child is None and mode != P_DETACH:
-                child = exec_pipe.remember(p, h_process, pid, read_end)
-            elif child is not None:
-                child.pid, child.h_process, child.h_first = pid, h_process, h_process
-            if child is not None:
-                k.duplicate_handle(me, CURRENT_PROCESS, child.h_pinfo, h_process)
-            if not known and write_end:
-                exec_pipe.give_to(p, write_end, h_process)
-            if self._suspended(p, mode, known):
-                yield from k.resume_thread(me, h_thread)
-            k.close_handle(me, h_thread)
-            woke = WAIT_OBJECT_0
-            if known:
-                woke = yield from wait_for_child(p, request.creation, (ready, h_process), INFINITE)
-            if woke != DIED or not retry:
-                break
-            retry -= 1
-            k.close_handle(me, h_process)
-        heap_guard.drop(p)
+        if overlay:
+            signal_pipe.execing(p)
+        passed = _Passed(blocks, known, ready, parent, read_end, write_end)
+        try:
+            made = yield from self._until_ready(p, request, passed)
+        except Win32Error:
+            heap_guard.drop(p)
+            if overlay:
+                signal_pipe.exec_failed(p)
+            if read_end:
+                yield from exec_pipe.postfork(p, write_end)
+                k.close_handle(me, read_end)
+            self._close(p, ready, parent)
+            free_arguments(p.heap, blocks)
+            raise
+        h_process, pid, child, woke = made
         if overlay:
             yield from self._leave(p, request, h_process, known and woke == WAIT_OBJECT_0)
-        for handle in (ready, parent):
-            if handle:
-                k.close_handle(me, handle)
+        self._close(p, ready, parent)
         if child is None:
             k.close_handle(me, h_process)
         else:
@@ -295,6 +289,53 @@ class ChildCopy:
         if mode == P_WAIT:
             return code
         return 0 if mode == P_DETACH else pid
+
+    def _until_ready(self, p: CygwinProcess, request: Request, passed: _Passed) -> Steps:
+        """CreateProcess until a Cygwin child has what it needs, under the guard; once more for an
+        exec whose child died and is worth it.
+
+        Its handle, its pid, its record and what ended the wait.  Raises Win32Error.
+        """  # fmt: skip
+        k, me, mode = p.k, p.me, request.mode
+        overlay = mode == P_OVERLAY
+        kind = ChildType.EXEC if overlay else ChildType.SPAWN
+        retry = p.version.proc_retry
+        while True:
+            yield from heap_guard.hold(p)
+            info = exec_info(p, mode, kind, passed.blocks, passed.parent, passed.ready)
+            info = info._replace(wr_proc_pipe=passed.write_end)
+            request.creation.heap_bytes = info.n
+            made = yield from self._create(p, request, info, passed.known)
+            h_process, h_thread, pid = made
+            child = None
+            if overlay:
+                p.h_execed = h_process
+            if passed.read_end:
+                child = exec_pipe.remember(p, h_process, pid, passed.read_end)
+                k.duplicate_handle(me, CURRENT_PROCESS, child.h_pinfo, h_process)
+            if not passed.known and passed.write_end:
+                exec_pipe.give_to(p, passed.write_end, h_process)
+            if self._suspended(p, mode, passed.known):
+                yield from k.resume_thread(me, h_thread)
+            k.close_handle(me, h_thread)
+            woke = WAIT_OBJECT_0
+            if passed.known:
+                handles = passed.ready, h_process
+                woke = yield from wait_for_child(p, request.creation, handles, INFINITE)
+            heap_guard.drop(p)
+            left = None
+            if overlay and woke == DIED:
+                left = tries_left(k.get_exit_code_process(me, h_process), retry)
+            if left is None:
+                return h_process, pid, child, woke
+            retry = left
+            p.h_execed = 0
+            k.close_handle(me, h_process)
+
+    def _close(self, p: CygwinProcess, *handles: int) -> None:
+        for handle in handles:
+            if handle:
+                p.k.close_handle(p.me, handle)
 
     def _put(self, p: CygwinProcess, request: Request, known: bool) -> ArgumentBlocks:
         """The set of an exec or spawn (§5); argv goes there only for a Cygwin program."""
@@ -337,6 +378,7 @@ class ChildCopy:
         if not (taken_over and p.wr_proc_pipe):
             yield from wait_for_child(p, request.creation, (h_process,), INFINITE)
             code = k.get_exit_code_process(me, h_process)
+            code = signal_pipe.signalled(p) or code
             if not taken_over:
                 exec_pipe.leave(p, code)
         if p.installation.watch is not None and not taken_over:
