@@ -21,6 +21,7 @@ from models.cygwin.errors import NotExecuted, TryAgain, no_image, try_again
 from models.cygwin.installation import Creation, Failure, Installation, Program
 from models.cygwin.protocol import P_OVERLAY, Request
 from models.win32.address_space import Region
+from models.win32.emulation import code_cache
 from models.win32.errors import Win32Error
 from models.win32.handles import CURRENT_PROCESS
 from models.win32.image import Image
@@ -50,6 +51,7 @@ class CygwinProcess:
     user_heap: region of malloc; stack_bytes: of the stack that fork copies -- state
     wr_proc_pipe: by whose end the parent learns of this process's; 0 without such a parent -- state
     heap_lock: held while a child reads the heap, where another thread must not change it -- state
+    code_cache: of an emulator, None where the processor runs the program itself -- state
     vforking: a vfork child runs in this process, with a table of its own -- state
     """
 
@@ -72,6 +74,7 @@ class CygwinProcess:
         self.h_exec = self.h_cancel = 0
         self.wr_proc_pipe = 0
         self.heap_lock = SrwLock()
+        self.code_cache = code_cache(installation.emulated)
         self.signal_arrived = 0
         self.sigcatch = 0
         self.h_wait = self.h_execed = 0
@@ -156,6 +159,8 @@ class CygwinProcess:
             raise vfork.Longjmp(0, code)
         yield from self.close_all_files()
         yield from children.stop_waiting(self)
+        if self.version.ends_waiter:
+            yield from exec_pipe.proc_terminate(self)
         k, me = self.k, self.me
         if self.version.exec_pipe_bytes:
             exec_pipe.leave(self, code)

@@ -127,6 +127,7 @@ class Version:
     exec_pipe_bytes: of the pipe by whose end a parent learns of its child's; 0: it waits for the
         process's handle, which an exec changes
     heap_guard: the heap lock is held from the note of the heap's size until the child has read it
+    ends_waiter: how an exit ends the threads that wait for children; "" without such threads
     proc_retry: how often CreateProcess is repeated for a child that died early (CYGWIN=proc_retry)
     vfork: how it vforks; None where vfork is fork
     """
@@ -169,6 +170,7 @@ class Version:
     user_heap_address: int = 0
     exec_pipe_bytes: int = 0
     heap_guard: bool = False
+    ends_waiter: str = ""
     proc_retry: int = 0
     first_startup: tuple[str, ...] = FIRST_STARTUP
     fork_startup: tuple[str, ...] = FORK_STARTUP

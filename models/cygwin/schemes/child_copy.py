@@ -93,6 +93,7 @@ class ChildCopy:
         exec_pipe_bytes=16,
         mount_in_fork=True,
         heap_guard=True,
+        ends_waiter=exec_pipe.STOPPED,
         first_startup=FIRST_STARTUP_3_6,
         fork_startup=FORK_STARTUP_3_6,
         exec_startup=EXEC_STARTUP_3_6,
