@@ -10,8 +10,8 @@ from scenarios import Program, run, run_command
 from scenarios.cli_catalogue import questions
 from scenarios.options import RunOptions
 
-# what never ends is their question: native programs, a walk without an end, a server
-MAY_LEAVE = {"background_native", "limits", "heap_growth_race", "server_load"}
+# what never ends is their question: native programs, a walk without an end, a server, an exit
+MAY_LEAVE = {"background_native", "limits", "heap_growth_race", "server_load", "double_fork"}
 HEAPS_ALONE = {"growth_window", "short_strings"}  # no machine
 
 

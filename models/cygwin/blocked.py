@@ -16,6 +16,13 @@ from models.win32.kernel import Kernel
 from models.win32.objects import KernelObject, PipeEnd
 from models.win32.thread import Parked, Process
 
+_HELD_BY = {  # what holds a thread that waits for no kernel object
+    "sleep": "nothing, it sleeps",
+    "lock": "a lock of its own process",
+    "io": "a call on a device",
+    "context": "a thread that is to stop",
+}
+
 
 def blocked(kernel: Kernel) -> list[dict[str, Any]]:
     """One entry for each process whose main thread is held or loops, oldest wait first.
@@ -37,7 +44,7 @@ def blocked(kernel: Kernel) -> list[dict[str, Any]]:
             waits_for = [_describe(kernel, obj, process, alive) for obj in objects]
             if not waits_for:
                 waits_for = [
-                    {"kind": wait.kind, "name": "nothing, it sleeps", "who_could_signal": []}
+                    {"kind": wait.kind, "name": _HELD_BY[wait.kind], "who_could_signal": []}
                 ]
         else:
             waits_for = [_describe(kernel, obj, process, alive) for obj in wait.objects]

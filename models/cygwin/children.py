@@ -58,7 +58,8 @@ class Child:
     h_first: handle of the process that was registered, closed at reaping -- constant
     h_pinfo, view: its pinfo -- constant
     zombie: it has ended and nobody has reaped it -- state
-    rd_proc_pipe, code: what tells of its end, and how it ended, from Cygwin 3.6 -- state
+    rd_proc_pipe, h_waiter, code: what tells of its end, the thread that reads it, and how it
+        ended, from Cygwin 3.6 -- state
     """
 
     pid: int
@@ -68,6 +69,7 @@ class Child:
     view: Region
     zombie: bool = False
     rd_proc_pipe: int = 0
+    h_waiter: int = 0
     code: int | None = None
 
     @property
@@ -315,6 +317,8 @@ def _forget(p: CygwinProcess, by: Thread, child: Child) -> None:
 
 def _release(k: Kernel, by: Thread, child: Child, pipe_given: bool = False) -> None:
     """Close what is kept of a child that is over; where it had a pipe, its process last."""
+    if child.h_waiter:
+        k.close_handle(by, child.h_waiter)
     if pipe_given:
         k.unmap_view_of_file(by, child.view.base)
         k.close_handle(by, child.h_pinfo)

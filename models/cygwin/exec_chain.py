@@ -2,8 +2,8 @@
 
 Each exec is what spawn.cc and dcrt0.cc do to the heap and nothing else: the argument set of §b4,
 the transfer of [base, max), the walk, and the free of the environment's vector.  No process, no
-time.  What must stay true: with the requests of the golden traces h07, h08 and h10 every
-`cygheap_max` is theirs.
+time.  What must stay true: with the requests of the golden traces h07, h08, h10 and h11 every
+`cygheap_max` is theirs, and so is every block and list head.
 
 Source: CYGWIN.md §b; the strings are those of the golden traces.
 """
@@ -65,6 +65,7 @@ _ENV = (
     b"_=/usr/bin/make",
 )
 _COMPILE = b"gcc -O2 -c foo.c -o foo.o"
+_SCRIPT = b"/home/user/bin/script"
 _COMMANDS = (
     b"ls -l",
     b"make -j2 all",
@@ -88,6 +89,22 @@ def varying_arguments(number: int) -> Arguments:
     env[env.index(b"SHLVL=1")] = b"SHLVL=%d" % (number + 1)
     env.append(b"XVAR%d=%0*d" % (number, 1 + 37 * number % 50, number))
     return Arguments(argv, env)
+
+
+def scripted_arguments(number: int) -> Arguments:
+    """Set `number` (from 0) of a chain of which every fourth program is a script (golden h11).
+
+    Every other script names an option for its interpreter; such a level of #! takes the same
+    steps as an interpreter without one.
+    """
+    words = _COMMANDS[number % len(_COMMANDS)]
+    argv = (b"sh", b"-c", _COMPILE) if words is None else tuple(words.split())
+    env = list(_ENV)
+    env[env.index(b"SHLVL=1")] = b"SHLVL=%d" % (number + 1)
+    if number % 4 != 1:
+        return Arguments(argv, env)
+    front = (b"/bin/sh", b"-e") if number % 8 == 5 else (b"/bin/sh",)
+    return Arguments((*front, _SCRIPT, *argv[1:]), env, len(front))
 
 
 SHAPES: dict[str, Callable[[int], Arguments]] = {
@@ -115,6 +132,7 @@ class ExecChain:
 
     heap: of the current image -- state
     execs: how many were completed -- state
+    blocks: of the argument set that the current image got -- state
     """
 
     def __init__(self, era: Era, tag: str = TAGGED) -> None:
@@ -123,6 +141,7 @@ class ExecChain:
             raise ValueError(f"tag ({tag}) must be one of {', '.join(TAGS)}")
         self.heap = first_heap(era)
         self.execs = 0
+        self.blocks: ArgumentBlocks | None = None
         self._tag = tag
 
     def exec(
@@ -142,6 +161,7 @@ class ExecChain:
         self.heap.cfree(blocks.env_vector)
         if self._tag == OLD_APPLICATION:
             self.heap.cfree_many(blocks.env_strings or ())
+        self.blocks = blocks
         self.execs += 1
         return handed
 

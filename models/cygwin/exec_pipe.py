@@ -6,19 +6,27 @@ file says that the last of its images is gone.  A process that exits by itself l
 its pinfo, which outlives the image that the parent made; for one that does not, the code is that of
 the process whose handle the parent has.
 
+An exit ends these threads and lets go of the children (`proc_terminate`).  They are terminated: up
+to 3.5 at once, from 3.6.0 on when they have been stopped and that has been made sure of, since on
+an emulated processor one may have a lock of the emulator's.  Two other ways were tried.
+
 What must stay true: one process has the write end, and two during an exec; no other child inherits
 it, since its owner makes it uninheritable while it creates one.
 
-Source: MODERN.md §6.1, §6.3 (pinfo.cc, sigproc.cc of c6680700f); that the code lies in the pinfo,
-and where, is assumed.
+Source: MODERN.md §6.1, §6.3 (pinfo.cc, sigproc.cc of c6680700f); proc_terminate of sigproc.cc and
+terminate_thread of cygthread.cc, before and after the patch of 2024-11-19 (msys2-runtime#234) and
+its partial revert (msys2-runtime#243).  Assumed: that the code lies in the pinfo, and where; how
+much of what follows a thread's start and an exit's calls is new code.
 """
 
 from __future__ import annotations
 
+from contextlib import suppress
 from struct import Struct
 from typing import TYPE_CHECKING
 
 from models.cygwin.children import PID, PPID_HANDLE, WINPID, Child, pinfo_name, reap
+from models.win32.errors import ERROR_OPERATION_ABORTED, Win32Error
 from models.win32.handles import CURRENT_PROCESS
 from models.win32.object_calls import HANDLE_FLAG_INHERIT
 from models.win32.objects import PipeEnd
@@ -31,6 +39,12 @@ if TYPE_CHECKING:
 
 CHILD_RECORD = Struct("<QQQQ")  # of an unreaped child in the exec information (words assumed)
 EXIT_CODE, EXIT_CODE_SET = 24, 28  # words of a pinfo
+# How an exit ends a thread that waits for a child (`Version.ends_waiter`).
+TERMINATED = "TerminateThread"  # to 3.5
+ASKED = "SuspendThread, TerminateThread"  # tried in 2024, hung
+STOPPED = "SuspendThread, GetThreadContext, TerminateThread"  # from 3.6.0 on
+CANCELLED = "CancelSynchronousIo, else as 3.6.0"  # MSYS2 for some days of November 2024
+NEW_IN_THREAD, NEW_IN_EXIT = 6, 1  # pieces of code that run for the first time (assumed)
 
 
 def prefork(p: CygwinProcess) -> tuple[int, int]:
@@ -66,10 +80,9 @@ def remember(p: CygwinProcess, h_process: int, winpid: int, read_end: int) -> Ch
 
 def attach(p: CygwinProcess, child: Child) -> Steps:
     """Start the thread that reads the child's pipe."""
-    handle = yield from p.k.create_thread(
+    child.h_waiter = yield from p.k.create_thread(
         p.me, lambda thread: _proc_waiter(p, thread, child), role="proc_waiter"
     )
-    p.k.close_handle(p.me, handle)
 
 
 def forget(p: CygwinProcess, child: Child) -> Steps:
@@ -86,6 +99,46 @@ def leave(p: CygwinProcess, code: int) -> None:
     """An image that exits by itself says how."""
     p.pinfo.write32(EXIT_CODE, code)
     p.pinfo.write32(EXIT_CODE_SET, 1)
+
+
+def proc_terminate(p: CygwinProcess) -> Steps:
+    """At exit: end the threads that wait for children, and let go of those. In the main thread."""
+    k, me = p.k, p.me
+    p.exiting = True
+    for child in p.children:
+        waiting = not child.zombie and child.h_waiter
+        if waiting:
+            yield from _new_code(p, me, NEW_IN_EXIT)
+            yield from _end_waiter(p, child)
+            yield from _new_code(p, me, NEW_IN_EXIT)
+            yield from k.work(me, p.installation.exit_work_us)
+        k.unmap_view_of_file(me, child.view.base)
+        if waiting:
+            with suppress(Win32Error):  # the thread was done after all, and has closed it
+                yield from k.close_pipe_end(me, child.rd_proc_pipe)
+        for handle in (child.h_waiter, child.h_process, child.h_pinfo):
+            if handle:
+                k.close_handle(me, handle)
+    p.children.clear()
+
+
+def _end_waiter(p: CygwinProcess, child: Child) -> Steps:
+    """End the thread that waits for a child, in the release's way."""
+    k, me, way = p.k, p.me, p.version.ends_waiter
+    if way == CANCELLED:
+        try:
+            yield from k.cancel_synchronous_io(me, child.h_waiter)
+        except Win32Error:
+            pass  # it is in no such call: the hard way
+        else:
+            return
+    if way != TERMINATED:
+        with suppress(Win32Error):  # it has ended meanwhile
+            yield from k.suspend_thread(me, child.h_waiter)
+    if way in (STOPPED, CANCELLED):
+        yield from k.get_thread_context(me, child.h_waiter)
+    yield from k.terminate_thread(me, child.h_waiter)
+    yield from k.wait_for_single_object(me, child.h_waiter)
 
 
 def record_children(p: CygwinProcess, info: int) -> None:
@@ -125,10 +178,19 @@ def reattach_children(p: CygwinProcess, info: ChildInfo) -> Steps:
 def _proc_waiter(p: CygwinProcess, thread: Thread, child: Child) -> Steps:
     """Steps of a child's own thread: read until the pipe ends, then take its code."""
     k = p.k
-    end = k.object(thread, child.rd_proc_pipe)
-    assert isinstance(end, PipeEnd)
-    while end.pipe.write_end.refs or end.pipe.held_bytes:  # stop signals would come as bytes
-        yield from k.read_file(thread, child.rd_proc_pipe, 1)
+    yield from _new_code(p, thread, NEW_IN_THREAD)
+    if p.installation.waiter_io_us:
+        yield from k.synchronous_io(thread, p.installation.waiter_io_us)
+    try:
+        yield from _read_to_end(p, thread, child.rd_proc_pipe)
+    except Win32Error as error:
+        if error.code != ERROR_OPERATION_ABORTED:
+            text = f"error on read of child wait pipe {child.rd_proc_pipe:#x}"
+            name = p.me.process.image.name
+            p.installation.say(p.pid, name, f"{text}, Win32 error {error.code}")
+        yield from k.exit_thread(thread)
+    if p.exiting:
+        yield from k.exit_thread(thread)
     if not child.pinfo.read32(EXIT_CODE_SET):
         yield from k.wait_for_single_object(thread, child.h_process)
     child.code = exit_code(p, thread, child)
@@ -137,6 +199,20 @@ def _proc_waiter(p: CygwinProcess, thread: Thread, child: Child) -> Steps:
     if p.waiter is not None and p.waiter.pid == child.pid:
         yield from reap(p, thread, child)
     yield from k.exit_thread(thread)
+
+
+def _new_code(p: CygwinProcess, thread: Thread, pieces: int) -> Steps:
+    """Come to `pieces` of code that nobody here has run: an emulator translates it first."""
+    if p.code_cache is not None:
+        yield from p.code_cache.new_code(p.k, thread, pieces)
+
+
+def _read_to_end(p: CygwinProcess, thread: Thread, handle: int) -> Steps:
+    """Read a child's pipe until nobody can write any more. Raises Win32Error if that fails."""
+    end = p.k.object(thread, handle)
+    assert isinstance(end, PipeEnd)
+    while end.pipe.write_end.refs or end.pipe.held_bytes:  # stop signals would come as bytes
+        yield from p.k.read_file(thread, handle, 1)
 
 
 def exit_code(p: CygwinProcess, by: Thread, child: Child) -> int:

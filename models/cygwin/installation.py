@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any, Protocol
 from weakref import WeakValueDictionary
 
 from models.cygwin.version import Version
+from models.win32.emulation import Translation
 from models.win32.kernel import Kernel
 
 if TYPE_CHECKING:
@@ -108,6 +109,9 @@ class Installation:
     failures: messages that users saw of what failed for good -- output
     messages: those after which the program went on -- output
     watch: who looks on, None for nobody -- input
+    emulated: what new code costs where programs are translated, None where they are not -- input
+    waiter_io_us: of a call on some device that a waiting thread begins with, 0 for none -- input
+    exit_work_us: what an exit does between ending such a thread and closing its pipe -- input
     loaded: the DLL's state in each process that has come as far as its entry point, by Windows
         pid, as long as it is there; for reports only -- output
     """
@@ -120,6 +124,9 @@ class Installation:
     failures: list[Failure] = field(default_factory=list)
     messages: list[Failure] = field(default_factory=list)
     watch: Watch | None = None
+    emulated: Translation | None = None
+    waiter_io_us: float = 0.0
+    exit_work_us: float = 0.0
     loaded: WeakValueDictionary[int, CygwinProcess] = field(default_factory=WeakValueDictionary)
 
     def say(self, pid: int, program: str, message: str) -> None:

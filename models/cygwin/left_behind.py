@@ -301,6 +301,7 @@ def _known_handles(p: CygwinProcess) -> Iterator[int]:
         if not child.zombie:
             given = child.pinfo.read32(children.H_PROCESS)
             yield from (child.h_process, child.h_first, child.h_pinfo, given)
+            yield from (child.rd_proc_pipe, child.h_waiter)
     table: DescriptorTable | None = p.fds
     while table is not None:  # one on hold comes after the one in force
         for d in table.open.values():

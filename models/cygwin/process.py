@@ -29,6 +29,7 @@ from models.cygwin.errors import NotExecuted, TryAgain, no_image, try_again
 from models.cygwin.installation import Creation, Failure, Installation, Program
 from models.cygwin.protocol import P_OVERLAY, Request
 from models.win32.address_space import Region
+from models.win32.emulation import code_cache
 from models.win32.errors import Win32Error
 from models.win32.handles import CURRENT_PROCESS
 from models.win32.image import Image
@@ -60,6 +61,7 @@ class CygwinProcess:
     wr_proc_pipe: by whose end the parent learns of this process's; 0 without such a parent -- state
     heap_lock: of whoever changes the heap, or keeps others from it -- state
     has_threads: the program has threads of its own -- state
+    code_cache: of an emulator, None where the processor runs the program itself -- state
     vforking: a vfork child runs in this process, with a table of its own -- state
     """
 
@@ -81,6 +83,7 @@ class CygwinProcess:
         self.wr_proc_pipe = 0
         self.heap_lock = SrwLock(self.version.lock_calls)
         self.has_threads = False
+        self.code_cache = code_cache(installation.emulated)
         self.signal_arrived = 0
         self.sigcatch = self.h_readsig = self.h_sendsig = 0
         self.h_wait = self.h_execed = 0
@@ -171,6 +174,8 @@ class CygwinProcess:
             raise vfork.Longjmp(0, code)
         yield from self.close_all_files()
         yield from children.stop_waiting(self)
+        if self.version.ends_waiter:
+            yield from exec_pipe.proc_terminate(self)
         k, me = self.k, self.me
         if self.version.exec_pipe_bytes:
             exec_pipe.leave(self, code)

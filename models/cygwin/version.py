@@ -181,6 +181,7 @@ class Version:
         UNGUARDED, HANDED_OVER or CHILD_HAS_READ
     heap_end_stored: the header's last word is the end of the heap as of the copy, and a child that
         is given a section believes it instead of child_info (no release did so)
+    ends_waiter: how an exit ends the threads that wait for children; "" without such threads
     proc_retry: what `early_death` counts down for a child that died early (CYGWIN=proc_retry)
     vfork: how it vforks; None where vfork is fork
     """
@@ -236,6 +237,7 @@ class Version:
     lock_calls: tuple[str, str] = ("cygheap_protect->acquire", "cygheap_protect->release")
     heap_guard: str = UNGUARDED
     heap_end_stored: bool = False
+    ends_waiter: str = ""
     proc_retry: int = 0
     first_startup: tuple[str, ...] = FIRST_STARTUP
     fork_startup: tuple[str, ...] = FORK_STARTUP

@@ -7,11 +7,11 @@ from __future__ import annotations
 
 from models.win32.object_calls import ObjectCalls
 from models.win32.pipe_calls import PipeCalls
-from models.win32.process_calls import ProcessCalls
 from models.win32.sync_calls import SyncCalls
+from models.win32.thread_calls import ThreadCalls
 from models.win32.virtual_calls import VirtualCalls
 from models.win32.winsock_calls import WinsockCalls
 
 
-class Kernel(SyncCalls, VirtualCalls, ObjectCalls, PipeCalls, ProcessCalls, WinsockCalls):
+class Kernel(SyncCalls, VirtualCalls, ObjectCalls, PipeCalls, ThreadCalls, WinsockCalls):
     """One machine."""

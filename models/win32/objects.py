@@ -163,8 +163,8 @@ class Pipe:
     held_bytes: written and not yet read -- state
     """
 
-    __slots__ = ("capacity_bytes", "held_bytes", "name", "read_end", "readers", "write_end",
-                 "writers")  # fmt: skip
+    __slots__ = ("capacity_bytes", "closers", "held_bytes", "name", "read_end", "readers",
+                 "write_end", "writers")  # fmt: skip
 
     def __init__(self, capacity_bytes: int, name: str = "") -> None:
         self.capacity_bytes = capacity_bytes
@@ -174,6 +174,7 @@ class Pipe:
         self.write_end = PipeEnd(self, writes=True)
         self.readers: list[Thread] = []  # threads held in ReadFile, oldest first
         self.writers: list[Thread] = []  # threads held in WriteFile, oldest first
+        self.closers: list[Thread] = []  # threads held in CloseHandle of an end in use
 
 
 class PipeEnd(KernelObject):

@@ -10,13 +10,19 @@ from collections.abc import Callable, Iterable
 
 import simpy
 
-from models.win32.errors import ERROR_BROKEN_PIPE, ERROR_INVALID_HANDLE, Win32Error
+from models.win32.errors import (
+    ERROR_BROKEN_PIPE,
+    ERROR_INVALID_HANDLE,
+    ERROR_OPERATION_ABORTED,
+    Win32Error,
+)
 from models.win32.kernel_core import KernelCore
 from models.win32.objects import Pipe, PipeEnd
 from models.win32.thread import Parked, Process, Thread
 from sim.engine import Steps
 
 INTERRUPTED = "interrupted"  # what a held read or write gets when a signal ends it
+CANCELLED = "cancelled"  # and when CancelSynchronousIo does
 
 
 class PipeCalls(KernelCore):
@@ -35,7 +41,10 @@ class PipeCalls(KernelCore):
         return ends
 
     def read_file(self, me: Thread, handle: int, size_bytes: int) -> Steps:
-        """ReadFile: bytes read, 0 at the end of file. Runs in `me`."""
+        """ReadFile: bytes read, 0 at the end of file. Runs in `me`.
+
+        Raises Win32Error 995 if it is cancelled while it waits.
+        """
         me.debt_us += me.costs.call_us
         if me.debt_us > 0 and (burst := self.pay(me)) is not None:
             yield burst
@@ -43,7 +52,11 @@ class PipeCalls(KernelCore):
         while pipe.held_bytes == 0:
             if pipe.write_end.refs == 0:
                 return 0
-            if (yield self._park(me, pipe.read_end, pipe.readers)) == INTERRUPTED:
+            woken = yield self._park(me, pipe.read_end, pipe.readers)
+            self._wake_one(pipe.closers)
+            if woken == CANCELLED:
+                raise Win32Error(ERROR_OPERATION_ABORTED, "ReadFile", "it was cancelled")
+            if woken == INTERRUPTED:
                 return 0
         got = min(size_bytes, pipe.held_bytes)
         pipe.held_bytes -= got
@@ -64,7 +77,7 @@ class PipeCalls(KernelCore):
 
         Where it would have to wait it asks `beyond`, if given: True lets the rest go into the
         pipe over its capacity (a workload's rule, not Windows').
-        Raises Win32Error 109 if no read handle is left.
+        Raises Win32Error 109 if no read handle is left, 995 if it is cancelled while it waits.
         """
         me.debt_us += me.costs.call_us + size_bytes * me.costs.copy_us_per_byte
         if me.debt_us > 0 and (burst := self.pay(me)) is not None:
@@ -87,7 +100,8 @@ class PipeCalls(KernelCore):
                 if pipe.held_bytes < pipe.capacity_bytes:
                     self._wake_one(pipe.writers)
                 return size_bytes
-            yield self._park(me, pipe.write_end, pipe.writers)
+            if (yield self._park(me, pipe.write_end, pipe.writers)) == CANCELLED:
+                raise Win32Error(ERROR_OPERATION_ABORTED, "WriteFile", "it was cancelled")
 
     def interrupt_pipes(self, processes: Iterable[Process]) -> None:
         """Let reads and writes that hold these processes return: a signal has come for them."""

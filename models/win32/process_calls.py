@@ -255,9 +255,10 @@ class ProcessCalls(KernelCore):
             raise Win32Error(ERROR_ACCESS_DENIED, "SuspendThread", "it has ended")
         if thread.suspend_count == MAXIMUM_SUSPEND_COUNT:
             raise Win32Error(ERROR_SIGNAL_REFUSED, "SuspendThread", "it is suspended too often")
+        found = thread.doing
         before = thread.suspend()
         if self.calls is not None:
-            self.row(me, "SuspendThread", h=thread, prev_count=before)
+            self.row(me, "SuspendThread", h=thread, prev_count=before, found=found)
         return before
 
     def get_exit_code_process(self, me: Thread, handle: int) -> int:

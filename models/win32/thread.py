@@ -76,9 +76,9 @@ class Process(KernelObject):
 
 
 class Parked:
-    """A thread held by something that is not a wait for an object: a pipe or Sleep.
+    """A thread held by something that is not a wait for an object: a pipe, Sleep, a lock.
 
-    kind: "pipe" or "sleep" -- constant
+    kind: "pipe", "sleep", "lock", "io", "close" or "context" -- constant
     obj: the pipe end, or None -- constant
     """
 
@@ -128,6 +128,9 @@ class Thread(KernelObject):
     """A Win32 thread.
 
     suspend_count: runs only at 0 -- state
+    shielded: it is where it must not be stopped; a suspension takes effect when it leaves -- state
+    asked_to_stop: how often it was suspended meanwhile -- state
+    watchers: threads that wait until it has stopped -- state
     costs: the durations that its calls cost now -- state
     debt_us: processor time owed for calls already made -- state
     wait: what holds it, None while it runs or is ready -- state
@@ -140,9 +143,10 @@ class Thread(KernelObject):
         where a call answers None instead of raising -- state
     """
 
-    __slots__ = ("_engine", "_processors", "burst", "costs", "debt_us", "ended", "exit_code",
-                 "last_error", "left", "loop", "on_cpu", "owned", "pending", "process", "sim",
-                 "slice_left_us", "steps", "suspend_count", "tid", "wait", "waking")  # fmt: skip
+    __slots__ = ("_engine", "_processors", "asked_to_stop", "burst", "costs", "debt_us", "ended",
+                 "exit_code", "last_error", "left", "loop", "on_cpu", "owned", "pending", "process",
+                 "shielded", "sim", "slice_left_us", "steps", "suspend_count", "tid", "wait",
+                 "waking", "watchers")  # fmt: skip
     kind = "thread"
     waitable = True
 
@@ -157,6 +161,9 @@ class Thread(KernelObject):
         self.costs = costs
         self.debt_us = 0.0
         self.suspend_count = 0
+        self.shielded = False
+        self.asked_to_stop = 0
+        self.watchers: list[Thread] = []
         self.steps: Steps | None = None
         self.sim: simpy.Process | None = None
         self.wait: Wait | Parked | None = None
@@ -200,14 +207,38 @@ class Thread(KernelObject):
             self._engine.trigger(event, self.costs.wake_us, value)
 
     def suspend(self) -> int:
-        """SuspendThread: the count before. It loses its processor at once."""
+        """SuspendThread: the count before. It loses its processor at once, unless `shielded`."""
         before = self.suspend_count
+        if self.shielded:
+            self.asked_to_stop += 1
+            return before
         self.suspend_count += 1
         if before == 0 and self.burst is not None:
             self._processors.withdraw(self.burst)
         elif before == 0 and self.is_waking():
             self._put_off_waking()
         return before
+
+    def unshield(self) -> None:
+        """It is where it can be stopped again; it runs nothing more if that was asked for.
+
+        To be called by the thread itself, which stops at the next thing that takes time.
+        """
+        self.shielded = False
+        self.suspend_count += self.asked_to_stop
+        self.asked_to_stop = 0
+        for watcher in self.watchers[:]:
+            watcher.end_wait(None)
+
+    @property
+    def doing(self) -> str:
+        """What another thread finds it doing: "ended", "shielded", "runs", or what holds it."""
+        if self.ended:
+            return "ended"
+        if self.shielded:
+            return "shielded"
+        wait = self.wait
+        return "runs" if wait is None else wait.kind if isinstance(wait, Parked) else "waits"
 
     def is_waking(self) -> bool:
         """Whether a wake-up is under way and it has not run on yet."""

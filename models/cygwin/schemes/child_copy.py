@@ -115,6 +115,7 @@ class ChildCopy:
         mount_in_fork=True,
         lock_calls=SRW_CALLS,
         heap_guard=CHILD_HAS_READ,
+        ends_waiter=exec_pipe.STOPPED,
         first_startup=FIRST_STARTUP_3_6,
         fork_startup=FORK_STARTUP_3_6,
         exec_startup=EXEC_STARTUP_3_6,
