@@ -110,6 +110,7 @@ def run_point(
             for number, seen in enumerate(found):
                 at = at_moment(kind, way, number)
                 rows.append(Measured(at, "thread", "", seen.state, 0))
+                rows.append(Measured(at, "pieces_begun", "1", seen.pieces, 0))
                 rows.append(Measured(at, "exit", "", _end(seen), 0))
     return Outcome(rows, [])
 

@@ -58,6 +58,7 @@ class Seen:
     """What came of one double fork. Every field is *output*.
 
     state: what the waiting thread was doing when the exit came to it, as STATES has it
+    pieces: of new code that the thread had begun by then
     exit_us: from the middle process's exit to its end, None if it never ended
     held: it did not end before the background process did
     parent_held: nor did its parent, which waits for it
@@ -65,6 +66,7 @@ class Seen:
     """
 
     state: str
+    pieces: int
     exit_us: float | None
     held: bool
     parent_held: bool
@@ -115,12 +117,15 @@ def _seen(machine: Machine, exit_us: float, p: CygwinProcess) -> Seen:
     """Read one run: `p` is the middle process, whose exit began at `exit_us`."""
     kernel, middle = machine.kernel, p.me.process
     assert kernel.calls is not None
-    found = next(r.args["found"] for r in kernel.calls if r.pid == middle.pid and r.name in _ENDING)
+    came = next(r for r in kernel.calls if r.pid == middle.pid and r.name in _ENDING)
+    thread = came.args["h"]
+    begun = [r for r in kernel.calls if r.tid == thread.tid and r.name == "AcquireSRWLockExclusive"]
     (background,) = (q for q in kernel.processes.values() if q.parent_pid == middle.pid)
     ended = middle.ended_us
     assert background.ended_us is not None
     return Seen(
-        STATES[found],
+        STATES[came.args["found"]],
+        sum(r.t_us <= came.t_us for r in begun),
         None if ended is None else ended - exit_us,
         ended is None or ended >= background.ended_us,
         (waits := kernel.processes[middle.parent_pid].ended_us) is None

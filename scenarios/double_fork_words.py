@@ -71,6 +71,7 @@ def sentences(r: Replicated, moments: int, longest_us: float) -> Iterator[tuple[
     yield from _terminated(r)
     yield from _stopped(r)
     yield from _cancelled(r)
+    yield from _places(r, moments)
     for kind, way in (("emulated", TERMINATED), ("emulated", CANCELLED), ("native", CANCELLED)):
         values = [float(v) for v in r.values(at_way(kind, way), "held")]
         mean = in_words(mean_interval(values), 100 / moments, "%")
@@ -135,6 +136,26 @@ def _cancelled(r: Replicated) -> Iterator[tuple[str, str]]:
                 f"({held} of {there} moments in such a call, none elsewhere)",
                 "structural",
             )
+
+
+def _places(r: Replicated, moments: int) -> Iterator[tuple[str, str]]:
+    """The places in the thread's life that differ for the exit, and which of them are held."""
+    found: dict[tuple[int, str], set[str]] = {}
+    for i in range(moments):
+        at = at_moment("emulated", TERMINATED, i)
+        seen = (r.values(at, m) for m in ("pieces_begun", "thread", "exit"))
+        for pieces, state, end in zip(*seen, strict=True):
+            found.setdefault((pieces, state), set()).add(end)
+    held = [place for place, ends in found.items() if FOR_EVER in ends]
+    mixed = sum(len(ends) > 1 for ends in found.values())
+    inside = sum(state == _LOCK for _, state in held)
+    each = f"{mixed} of them end now so, now so" if mixed else "each always ends alike"
+    yield (
+        f"emulated, TerminateThread at once: the exit came at {len(found)} different places of the "
+        "thread's life (pieces of code begun, and what it was doing); "
+        f"{len(held)} of them are held, {inside} of those with the lock; {each}",
+        "assumed" if mixed else "structural",
+    )
 
 
 def _inside(at: str, words: str) -> str:
