@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 from contextlib import suppress
+from dataclasses import replace
 from typing import TYPE_CHECKING, NamedTuple
 
 from models.cygwin import children, dll_data
@@ -113,10 +114,8 @@ def parent_handle(p: CygwinProcess) -> int:
 
 def put_arguments(p: CygwinProcess, arguments: Arguments, overlay: bool) -> ArgumentBlocks:
     """argv and environment, then for an exec the handle of our pinfo (§b4, §c3; order: logs)."""
-    blocks = put_argv(p.heap, arguments)
     amid = p.version.pinfo_amid
-    if not amid:
-        put_environment(p.heap, blocks, arguments, 0)
+    blocks = put_argv(p.heap, arguments) if amid else _put_strings(p, arguments)
     pinfo = 0
     if overlay:
         pinfo = p.k.duplicate_handle(
@@ -127,6 +126,19 @@ def put_arguments(p: CygwinProcess, arguments: Arguments, overlay: bool) -> Argu
     else:
         put_info(p.heap, blocks, pinfo)
     return blocks
+
+
+def _put_strings(p: CygwinProcess, arguments: Arguments) -> ArgumentBlocks:
+    """argv and environment, without a pinfo so far."""
+    heap = p.heap
+
+    def put() -> ArgumentBlocks:
+        blocks = put_argv(heap, arguments)
+        put_environment(heap, blocks, arguments, 0)
+        return blocks
+
+    step = tuple(arguments.argv), tuple(arguments.env), arguments.script
+    return replace(p.installation.on_heap(heap, step, put))  # as the pinfo differs
 
 
 def let_go(

@@ -6,11 +6,14 @@ over, the release's numbers, the sizes that stand in for what nobody recorded.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Generator
+from collections.abc import Callable, Generator, Hashable
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any, Protocol
+from typing import TYPE_CHECKING, Any, Protocol, TypeVar
 from weakref import WeakValueDictionary
 
+from models.cygwin.cygheap.allocator import Cygheap
+from models.cygwin.cygheap.effects import HeapEffects
+from models.cygwin.cygheap.heap import Heap
 from models.cygwin.version import Version
 from models.win32.kernel import Kernel
 
@@ -19,6 +22,7 @@ if TYPE_CHECKING:
     from models.cygwin.protocol import Scheme
     from sim.engine import Steps
 
+Result = TypeVar("Result")
 Program = Callable[
     ["CygwinProcess"], Generator[Any, Any, Any]
 ]  # what a process does after start-up
@@ -110,6 +114,7 @@ class Installation:
     watch: who looks on, None for nobody -- input
     loaded: the DLL's state in each process that has come as far as its entry point, by Windows
         pid, as long as it is there; for reports only -- output
+    effects: of steps that many heaps of the run meet -- state
     """
 
     kernel: Kernel
@@ -121,10 +126,22 @@ class Installation:
     messages: list[Failure] = field(default_factory=list)
     watch: Watch | None = None
     loaded: WeakValueDictionary[int, CygwinProcess] = field(default_factory=WeakValueDictionary)
+    effects: HeapEffects = field(init=False)
+
+    def __post_init__(self) -> None:
+        self.effects = HeapEffects(self.version.era)
 
     def say(self, pid: int, program: str, message: str) -> None:
         """system_printf: a line on the program's stderr."""
         self.messages.append(Failure(pid, program, self.kernel.engine.now, message))
+
+    def on_heap(self, heap: Heap, step: Hashable, carry_out: Callable[[], Result]) -> Result:
+        """What `carry_out` returns, which changes nothing but the heap; see `HeapEffects.of`."""
+        limit, most = self.kernel.commit_limit_bytes, heap.era.cygheapsize
+        may_fail = limit is not None and self.kernel.committed_bytes + most > limit
+        if may_fail or not isinstance(heap, Cygheap):
+            return carry_out()
+        return self.effects.of(heap, step, carry_out)
 
     def bracket(self, p: CygwinProcess, name: str, steps: Steps) -> Steps:
         """Run `steps` between two rows that carry the name of a function of Cygwin's own."""

@@ -216,7 +216,7 @@ def _walk(p: CygwinProcess, info: ChildInfo | None) -> None:
     era = p.heap.era
     if era.heapbase_offset is not None:
         p.heap.memory.write32(era.heapbase_offset, 0)
-    p.heap.walk(execed=True)
+    p.installation.on_heap(p.heap, "walk", lambda: p.heap.walk(execed=True))
 
 
 def _mutex(p: CygwinProcess, info: ChildInfo | None) -> None:
