@@ -168,7 +168,7 @@ class ProcessCalls(KernelCore):
         here = me.process
         origin = here if source_process == CURRENT_PROCESS else self.process_of(me, source_process)
         obj: KernelObject
-        if origin is here:
+        if origin is here and source >= CURRENT_THREAD:
             obj = self.object(me, source)
         else:
             obj = origin.handles.get(source)
