@@ -15,7 +15,7 @@ what is assumed; their sizes are the era's.
 
 from __future__ import annotations
 
-from itertools import compress
+import numpy as np
 
 from models.cygwin.cygheap.heap import Heap
 from models.cygwin.cygheap.layout import HeapType
@@ -42,25 +42,15 @@ class Descriptor:
     __slots__ = ("address", "cloexec", "handle", "info", "kind", "name", "second", "texts",
                  "win32_name")  # fmt: skip
 
-    def __init__(
-        self,
-        address: int,
-        kind: str,
-        handle: int,
-        second: int,
-        cloexec: bool,
-        win32_name: int = 0,
-        name: int = 0,
-        info: int = 0,
-    ) -> None:
+    def __init__(self, address: int, kind: str, handle: int, second: int, cloexec: bool) -> None:
         self.address = address
         self.kind = kind
         self.handle = handle
         self.second = second
         self.cloexec = cloexec
-        self.win32_name = win32_name
-        self.name = name
-        self.info = info
+        self.win32_name = 0
+        self.name = 0
+        self.info = 0
         self.texts: tuple[bytes, bytes] | None = None  # the names, once they were looked at
 
 
@@ -106,12 +96,11 @@ class DescriptorTable:
     def _read_vector(self) -> None:
         if not self._vector:
             return
-        heap, era = self._heap, self._heap.era
-        content = heap.memory.read(self._vector - heap.base, self._size * self._word_bytes)
-        words = memoryview(content).cast(era.word_code).tolist()
-        opened, load = self.open, self._load
-        for fd, address in compress(enumerate(words), words):
-            opened[fd] = load(address)
+        heap, word_bytes = self._heap, self._word_bytes
+        content = heap.memory.read(self._vector - heap.base, self._size * word_bytes)
+        words = np.frombuffer(content, heap.era.word_code)
+        for fd in words.nonzero()[0].tolist():
+            self.open[fd] = self._load(int(words[fd]))
 
     def add(
         self,
@@ -164,20 +153,16 @@ class DescriptorTable:
         if gone.info:
             heap.cfree(gone.info)
             self._count_sockets(-1)
-        heap.cfree_many([block for block in (gone.name, gone.win32_name, gone.address) if block])
+        heap.cfree_many(block for block in (gone.name, gone.win32_name, gone.address) if block)
         heap.set_word(self._vector + self._word_bytes * fd - heap.base, 0)
         return gone
 
     def store(self, descriptor: Descriptor) -> None:
         """Write a descriptor's words into its fhandler."""
-        d, fields, memory = descriptor, self._body, self._heap.memory
-        words = (_NUMBERS[d.kind], _CLOEXEC if d.cloexec else 0, d.handle, d.second,
-                 d.win32_name, d.name, d.info)  # fmt: skip
-        offset = d.address - self._heap.base
-        if offset & 4095 > 4096 - fields.size:
-            memory.write(offset, fields.pack(*words))
-        else:
-            fields.pack_into(memory.writable_page(offset >> 12), offset & 4095, *words)
+        d = descriptor
+        body = self._body.pack(_NUMBERS[d.kind], _CLOEXEC if d.cloexec else 0, d.handle,
+                          d.second, d.win32_name, d.name, d.info)  # fmt: skip
+        self._heap.memory.write(d.address - self._heap.base, body)
 
     @property
     def sockets(self) -> int:
@@ -248,10 +233,9 @@ class DescriptorTable:
         else:
             body = fields.unpack_from(self._heap.memory.page(offset >> 12), offset & 4095)
         number, flags, handle, second, win32_name, name, info = body
-        cloexec = flags & _CLOEXEC != 0
-        return Descriptor(
-            address, _CLASSES[number], handle, second, cloexec, win32_name, name, info
-        )  # fmt: skip
+        made = Descriptor(address, _CLASSES[number], handle, second, bool(flags & _CLOEXEC))
+        made.win32_name, made.name, made.info = win32_name, name, info
+        return made
 
     def _extend(self, fd: int) -> None:
         heap = self._heap
