@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Callable, Generator, Hashable
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Protocol, TypeVar
-from weakref import WeakValueDictionary
+from weakref import ReferenceType
 
 from models.cygwin.cygheap.allocator import Cygheap
 from models.cygwin.cygheap.effects import HeapEffects
@@ -113,7 +113,7 @@ class Installation:
     messages: those after which the program went on -- output
     watch: who looks on, None for nobody -- input
     loaded: the DLL's state in each process that has come as far as its entry point, by Windows
-        pid, as long as it is there; for reports only -- output
+        pid; gone when the process is; for reports only -- output
     effects: of steps that many heaps of the run meet -- state
     """
 
@@ -125,7 +125,7 @@ class Installation:
     failures: list[Failure] = field(default_factory=list)
     messages: list[Failure] = field(default_factory=list)
     watch: Watch | None = None
-    loaded: WeakValueDictionary[int, CygwinProcess] = field(default_factory=WeakValueDictionary)
+    loaded: dict[int, ReferenceType[CygwinProcess]] = field(default_factory=dict)
     effects: HeapEffects = field(init=False)
 
     def __post_init__(self) -> None:

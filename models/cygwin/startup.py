@@ -11,6 +11,7 @@ Source: dcrt0.cc and fork.cc of aa9d50a1c (CYGWIN.md §b1, §c2); order of calls
 from __future__ import annotations
 
 from collections.abc import Callable
+from weakref import ref
 
 from models.cygwin import children, dll_data, installation_sections, startup_3_6, vfork
 from models.cygwin.arguments import Handed, read_arguments
@@ -44,7 +45,7 @@ def entry(
 
     def steps(kernel: Kernel, thread: Thread) -> Steps:
         p = CygwinProcess(installation, thread)
-        installation.loaded[thread.process.pid] = p
+        installation.loaded[thread.process.pid] = ref(p)
         p.version = version or installation.version
         info = thread.process.startup
         try:
