@@ -7,7 +7,6 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 from contextlib import suppress
-from dataclasses import replace
 from typing import TYPE_CHECKING, NamedTuple
 
 from models.cygwin import children, dll_data
@@ -138,7 +137,10 @@ def _put_strings(p: CygwinProcess, arguments: Arguments) -> ArgumentBlocks:
         return blocks
 
     step = tuple(arguments.argv), tuple(arguments.env), arguments.script
-    return replace(p.installation.on_heap(heap, step, put))  # as the pinfo differs
+    kept = p.installation.on_heap(heap, step, put)
+    return ArgumentBlocks(  # another one, as the pinfo differs
+        kept.info, kept.vector, kept.strings, kept.env_vector, kept.env_strings
+    )
 
 
 def let_go(

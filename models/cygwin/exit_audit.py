@@ -35,7 +35,7 @@ class ExitAudit:
         self._found_bytes = 0
         self._chains: dict[tuple[int, int], Chain] = {}
 
-    def look(self, p: CygwinProcess) -> tuple[int, int, bytes]:
+    def look(self, p: CygwinProcess) -> tuple[int, int, memoryview]:
         """Garbage that stays for ever, garbage that coming execs free, and the heap's bytes."""
         heap = p.heap
         content = committed_bytes(heap)
@@ -51,7 +51,7 @@ class ExitAudit:
                 self._found.clear()
                 self._found_bytes = len(content)
             self._found[key] = found
-        return *found, content[: heap.max]
+        return *found, memoryview(content)[: heap.max]
 
 
 def references(p: CygwinProcess) -> bytes:

@@ -125,13 +125,13 @@ class HandleTable:
         count = inherit.rfind(1) + 1
         if count:
             mine = self._objects
-            objects: list[KernelObject | None] = [None] * count
+            objects = mine[:count]
             free = []
             for i in range(count - 1, 0, -1):
                 if inherit[i]:
-                    obj = objects[i] = mine[i]
-                    obj.refs += 1  # type: ignore[union-attr]  # see above: it is open
+                    objects[i].refs += 1  # type: ignore[union-attr]  # see above: it is open
                 else:
+                    objects[i] = None
                     free.append(i)
             child._objects = objects
             child._inherit = inherit[:count]

@@ -190,7 +190,8 @@ class Memory:
         """The little-endian word at `offset` (a multiple of 4)."""
         try:
             page: Any = self.pages[offset >> PAGE_SHIFT] if offset >= 0 else None
-            return int(page[(offset & 4095) >> 2])
+            word: int = page[(offset & 4095) >> 2]
+            return word
         except (IndexError, TypeError):
             raise AccessViolation(offset & -PAGE_BYTES, "read") from None
 

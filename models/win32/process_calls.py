@@ -183,7 +183,7 @@ class ProcessCalls(KernelCore):
                          close_source=close_source)  # fmt: skip
             raise
         new = 0
-        if target.alive:
+        if target.ended_us is None:
             new = target.handles.add(obj, inherit)
             if access is not None:
                 target.handles.mark(new, Special(access=access))
