@@ -11,6 +11,7 @@ Source: dcrt0.cc and fork.cc of aa9d50a1c (CYGWIN.md §b1, §c2); order of calls
 from __future__ import annotations
 
 from collections.abc import Callable
+from functools import lru_cache
 from weakref import ref
 
 from models.cygwin import children, dll_data, installation_sections, startup_3_6, vfork
@@ -30,6 +31,9 @@ from models.win32.kernel import Kernel
 from models.win32.thread import Thread
 from models.win32.waits import WAIT_OBJECT_0
 from sim.engine import Steps
+
+Call = Callable[[CygwinProcess, ChildInfo | None], None]
+StepsOf = Callable[[CygwinProcess, ChildInfo | None], Steps]
 
 _EXIT_FATAL = 1  # api_fatal's exit code
 _EXIT_NOT_EXECUTED = 126  # of a shell's child whose exec failed
@@ -148,11 +152,17 @@ def _signal_steps(
 
 
 def _run(words: tuple[str, ...], p: CygwinProcess, info: ChildInfo | None) -> Steps:
-    for word in words:
-        if word in _CALLS:
-            _CALLS[word](p, info)
-        else:
-            yield from _STEPS[word](p, info)
+    for call, steps in _meaning(words):
+        if call is not None:
+            call(p, info)
+        elif steps is not None:
+            yield from steps(p, info)
+
+
+@lru_cache(maxsize=64)
+def _meaning(words: tuple[str, ...]) -> list[tuple[Call | None, StepsOf | None]]:
+    """Each word as a call, or else as steps."""
+    return [(_CALLS.get(word), None if word in _CALLS else _STEPS[word]) for word in words]
 
 
 # ---- the steps that the release's lists name -------------------------------------------------
@@ -337,7 +347,7 @@ def _title(p: CygwinProcess, info: ChildInfo | None) -> None:
     p.h_mutex = p.k.create_mutex(p.me, name="cygwin1.title_mutex")
 
 
-_CALLS: dict[str, Callable[[CygwinProcess, ChildInfo | None], None]] = {
+_CALLS: dict[str, Call] = {
     "self": _self,
     "thread": _thread,
     "muto": _muto,
@@ -362,7 +372,7 @@ _CALLS: dict[str, Callable[[CygwinProcess, ChildInfo | None], None]] = {
     "parent": _parent,
     **startup_3_6.CALLS,
 }
-_STEPS: dict[str, Callable[[CygwinProcess, ChildInfo | None], Steps]] = {
+_STEPS: dict[str, StepsOf] = {
     "heap": _heap,
     "settle": lambda p, info: p.k.settle(p.me),
     "signals": lambda p, info: _sigproc_init(p, None, wait=False),

@@ -137,10 +137,9 @@ class AddressSpace:
         for base in self._bases:
             if base - at >= size_bytes:
                 break
-            if base >= at:
-                at = (base + regions[base].size_bytes + _GRAIN - 1) & -_GRAIN
-            else:
-                at = max(at, (regions[base].end + _GRAIN - 1) & -_GRAIN)
+            after = (base + regions[base].size_bytes + _GRAIN - 1) & -_GRAIN
+            if after > at:
+                at = after
         if at + size_bytes > highest:
             raise Win32Error(
                 ERROR_NOT_ENOUGH_MEMORY, "address space", f"no {size_bytes} free bytes in a row"

@@ -248,12 +248,12 @@ class Thread(KernelObject):
             self._processors.give_up(self)
         self.pending = None
         sim, steps = self.sim, self.steps
-        if sim is not None and sim.is_alive and sim.target is not None:
-            callbacks = sim.target.callbacks
-            if callbacks is not None:
-                callbacks[:] = [c for c in callbacks if c != sim._resume]
-                if not callbacks:
-                    sim.target.callbacks = None  # type: ignore[assignment]  # taken back
+        target = None if sim is None or not sim.is_alive else sim.target
+        if sim is not None and target is not None and target.callbacks is not None:
+            callbacks, resume = target.callbacks, sim._resume
+            callbacks[:] = [c for c in callbacks if c != resume]
+            if not callbacks:
+                target.callbacks = None  # type: ignore[assignment]  # taken back
         self.steps = None
         if steps is not None and self._engine.active_process is not sim:
             steps.close()
