@@ -176,15 +176,14 @@ class Thread(KernelObject):
             self.sim = simpy.Process(self._engine, steps)
 
     def end_wait(self, value: Any) -> None:
-        """End the wait that holds it, which then returns `value` to its steps."""
+        """End the wait that holds it, which then returns `value` to its steps.
+
+        The thread goes on a wake-up delay later, or once it is resumed.
+        """
         wait = self.wait
         assert wait is not None
         wait.leave()
-        self.wake(wait.event, value)
-
-    def wake(self, event: simpy.Event, value: Any) -> None:
-        """What it waited for has happened: go on a wake-up delay later, or once it is resumed."""
-        self.waking = event
+        event = self.waking = wait.event
         if self.suspend_count:
             self.pending = (event, value)
         else:
