@@ -80,6 +80,16 @@ class Engine(simpy.Environment):
         tick.waiting.append(entry)
         return entry
 
+    def schedule(self, event: simpy.Event, priority: Any = NORMAL, delay: float = 0) -> None:
+        """As SimPy's; but a thread of control that has ended well, and whose end nobody waits
+        for, is over at once.
+        """
+        # NOTE: for speed: an end nobody sees takes 1.2 us as an event; each creation has two
+        if event.__class__ is simpy.Process and event._ok and not event.callbacks and not delay:
+            event.callbacks = None  # type: ignore[assignment]  # SimPy marks processed events so
+            return
+        heappush(self._queue, (self._now + delay, priority, next(self._eid), event))
+
     def trigger(self, event: simpy.Event, delay_us: float = 0.0, value: Any = None) -> None:
         """Let `event` happen in `delay_us` with `value`."""
         event._ok = True

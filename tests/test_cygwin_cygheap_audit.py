@@ -4,13 +4,21 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 
+import numpy as np
 import pytest
 from heaps import BASE, fresh
 from hypothesis import given
 from hypothesis import strategies as st
 
 from models.cygwin.cygheap.allocator import Cygheap
-from models.cygwin.cygheap.audit import blocks, digest_bytes, garbage
+from models.cygwin.cygheap.audit import (
+    Chain,
+    blocks,
+    committed_bytes,
+    digest_bytes,
+    garbage,
+    garbage_in,
+)
 from models.cygwin.cygheap.layout import ERAS, A, B, C, HeapType, R
 
 
@@ -115,3 +123,32 @@ def test_garbage_and_live_and_reachable_make_the_whole(era, requests, chance):
     heap.clear_buckets()
     if era is A:
         assert garbage(heap, live)[0] == leaked + size_of(heap, freed)
+
+
+@given(st.sampled_from(list(ERAS.values())), st.data())
+def test_garbage_is_the_same_with_what_earlier_heaps_left(era, data):
+    known: dict[tuple[int, int], Chain] = {}
+    for _ in range(6):
+        heap = fresh(era)
+        users = heap.cstrdup1_many([b"x" * n for n in (5, 5, 40, 40, 5, 100)])
+        heap.cfree_many(data.draw(st.lists(st.sampled_from(users), unique=True)))
+        if data.draw(st.booleans()):
+            heap.walk()
+        live = np.array(data.draw(st.lists(st.sampled_from(users))), np.int64)
+        found = garbage_in(heap, committed_bytes(heap), live, known)
+        assert found == garbage(heap, live.tolist())
+
+
+def test_a_list_through_something_that_is_no_block_is_followed_anew():
+    known: dict[tuple[int, int], Chain] = {}
+    seen = []
+    for leads_on in (False, True):
+        heap = fresh(B)
+        first, amid, last = heap.cstrdup1_many([b"x" * 30] * 3)
+        heap.cfree_many([last, first])
+        heap.memory.write32(first - 16 - BASE, amid + 8)
+        heap.memory.write32(amid + 8 - BASE, last - 16 if leads_on else 0)
+        live = np.array([amid], np.int64)
+        seen.append(garbage_in(heap, committed_bytes(heap), live, known))
+        assert seen[-1] == garbage(heap, [amid])
+    assert seen[0] != seen[1]

@@ -182,7 +182,7 @@ def wait_subproc(p: CygwinProcess, thread: Thread) -> Steps:
     k = p.k
     while True:
         alive = [child for child in p.children if not child.zombie]
-        handles = [p.wake_children, *(child.h_process for child in alive)]
+        handles = [p.wake_children, *[child.h_process for child in alive]]
         try:
             woke = yield from k.wait_polling(thread, handles, POLL_MS)
         except Win32Error:

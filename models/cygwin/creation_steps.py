@@ -118,11 +118,14 @@ def parent_handle(p: CygwinProcess) -> int:
 
 def put_arguments(p: CygwinProcess, arguments: Arguments, overlay: bool) -> ArgumentBlocks:
     """argv and environment, then for an exec the handle of our pinfo (§b4, §c3; order: logs)."""
-    blocks = put_argv(p.heap, arguments)
-    directories.ask(p)
     amid = p.version.pinfo_amid
-    if not amid:
-        put_environment(p.heap, blocks, arguments, 0)
+    if amid or p.version.directory is not None:
+        blocks = put_argv(p.heap, arguments)
+        directories.ask(p)
+        if not amid:
+            put_environment(p.heap, blocks, arguments, 0)
+    else:
+        blocks = _put_strings(p, arguments)
     pinfo = 0
     if overlay:
         pinfo = p.k.duplicate_handle(
@@ -133,6 +136,22 @@ def put_arguments(p: CygwinProcess, arguments: Arguments, overlay: bool) -> Argu
     else:
         put_info(p.heap, blocks, pinfo)
     return blocks
+
+
+def _put_strings(p: CygwinProcess, arguments: Arguments) -> ArgumentBlocks:
+    """argv and environment, without a pinfo so far."""
+    heap = p.heap
+
+    def put() -> ArgumentBlocks:
+        blocks = put_argv(heap, arguments)
+        put_environment(heap, blocks, arguments, 0)
+        return blocks
+
+    step = tuple(arguments.argv), tuple(arguments.env), arguments.script
+    kept = p.installation.on_heap(heap, step, put)
+    return ArgumentBlocks(  # another one, as the pinfo differs
+        kept.info, kept.vector, kept.strings, kept.env_vector, kept.env_strings
+    )
 
 
 def let_go(

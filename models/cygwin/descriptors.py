@@ -22,6 +22,7 @@ from models.cygwin.cygheap.layout import HeapType
 
 FIRST_SLOTS = 32  # NOFILE_INCR, dtable.cc
 _CLOEXEC = 1
+_FHANDLER = int(HeapType.HEAP_FHANDLER)
 
 CONSOLE, DISK, PIPE, SOCKET = "console", "disk", "pipe", "socket"
 WRITES = "pipe, write end"  # what such a file is, where a pipe is no more than its handles
@@ -42,15 +43,25 @@ class Descriptor:
     __slots__ = ("address", "cloexec", "handle", "info", "kind", "name", "second", "texts",
                  "win32_name")  # fmt: skip
 
-    def __init__(self, address: int, kind: str, handle: int, second: int, cloexec: bool) -> None:
+    def __init__(
+        self,
+        address: int,
+        kind: str,
+        handle: int,
+        second: int,
+        cloexec: bool,
+        win32_name: int = 0,
+        name: int = 0,
+        info: int = 0,
+    ) -> None:
         self.address = address
         self.kind = kind
         self.handle = handle
         self.second = second
         self.cloexec = cloexec
-        self.win32_name = 0
-        self.name = 0
-        self.info = 0
+        self.win32_name = win32_name
+        self.name = name
+        self.info = info
         self.texts: tuple[bytes, bytes] | None = None  # the names, once they were looked at
 
 
@@ -98,9 +109,10 @@ class DescriptorTable:
             return
         heap, word_bytes = self._heap, self._word_bytes
         content = heap.memory.read(self._vector - heap.base, self._size * word_bytes)
-        words = np.frombuffer(content, heap.era.word_code)
-        for fd in words.nonzero()[0].tolist():
-            self.open[fd] = self._load(int(words[fd]))
+        code, opened, load = heap.era.word_code, self.open, self._load
+        words = memoryview(content).cast(code)
+        for fd in np.frombuffer(content, code).nonzero()[0].tolist():
+            opened[fd] = load(words[fd])
 
     def add(
         self,
@@ -123,7 +135,7 @@ class DescriptorTable:
         if extend_first and fd >= self._size:
             self._extend(fd)
         size = heap.era.fhandler_bytes[kind]
-        address = heap.ccalloc(HeapType.HEAP_FHANDLER, 1, size)
+        address = heap.ccalloc(_FHANDLER, 1, size)
         made = Descriptor(address, kind, handle, second, cloexec)
         made.win32_name = heap.cstrdup(win32_name) if win32_name else 0
         made.name = heap.cstrdup(name) if name else 0
@@ -233,9 +245,8 @@ class DescriptorTable:
         else:
             body = fields.unpack_from(self._heap.memory.page(offset >> 12), offset & 4095)
         number, flags, handle, second, win32_name, name, info = body
-        made = Descriptor(address, _CLASSES[number], handle, second, bool(flags & _CLOEXEC))
-        made.win32_name, made.name, made.info = win32_name, name, info
-        return made
+        return Descriptor(address, _CLASSES[number], handle, second, flags & _CLOEXEC != 0,
+                          win32_name, name, info)  # fmt: skip
 
     def _extend(self, fd: int) -> None:
         heap = self._heap

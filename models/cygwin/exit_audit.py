@@ -16,6 +16,7 @@ import numpy as np
 from models.cygwin.arguments import argv_of
 from models.cygwin.cygheap.audit import Addresses, Chain, committed_bytes
 from models.cygwin.cygheap.audits import garbage_in
+from models.cygwin.cygheap.effects import Content
 from models.cygwin.process import CygwinProcess
 
 _MOST_BYTES = 32 << 20  # kept of heaps that were seen; then all of it is forgotten
@@ -25,21 +26,21 @@ _MOST_CHAINS = 512
 class ExitAudit:
     """The audit of one run.
 
-    found: (bytes, top, references, list heads) -> (leaked, pending) -- state
+    found: (content, top, references, list heads) -> (leaked, pending) -- state
     chains: chains that were followed, by (newest block, top) -- state
     """
 
     def __init__(self) -> None:
-        self._found: dict[tuple[bytes, int, bytes, bytes], tuple[int, int]] = {}
+        self._found: dict[tuple[Content, int, bytes, bytes], tuple[int, int]] = {}
         self._found_bytes = 0
         self._chains: dict[tuple[int, int], Chain] = {}
 
-    def look(self, p: CygwinProcess) -> tuple[int, int, bytes]:
+    def look(self, p: CygwinProcess) -> tuple[int, int, memoryview]:
         """Garbage that stays for ever, garbage that coming execs free, and the heap's bytes."""
         heap = p.heap
         content = committed_bytes(heap)
         heads = b"" if heap.buckets is None else array("I", heap.buckets).tobytes()
-        key = content, heap.max, references(p), heads
+        key = Content(content), heap.max, references(p), heads
         found = self._found.get(key)
         if found is None:
             if len(self._chains) > _MOST_CHAINS:
@@ -50,7 +51,7 @@ class ExitAudit:
                 self._found.clear()
                 self._found_bytes = len(content)
             self._found[key] = found
-        return *found, content[: heap.max]
+        return *found, memoryview(content)[: heap.max]
 
 
 def references(p: CygwinProcess) -> bytes:
@@ -68,5 +69,4 @@ def live_blocks(p: CygwinProcess) -> Addresses:
         live.append(p.argv)
         live += argv_of(heap, p.exec_info, p.argv)
         live += p.environment()
-    found: Addresses = np.array(live, np.int64)
-    return found
+    return np.frombuffer(array("q", live), np.int64)

@@ -6,11 +6,14 @@ over, the release's numbers, the sizes that stand in for what nobody recorded.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Generator
+from collections.abc import Callable, Generator, Hashable
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any, Protocol
-from weakref import WeakValueDictionary
+from typing import TYPE_CHECKING, Any, Protocol, TypeVar
+from weakref import ReferenceType
 
+from models.cygwin.cygheap.allocator import Cygheap
+from models.cygwin.cygheap.effects import HeapEffects
+from models.cygwin.cygheap.heap import Heap
 from models.cygwin.version import Version
 from models.win32.emulation import Translation
 from models.win32.kernel import Kernel
@@ -20,6 +23,7 @@ if TYPE_CHECKING:
     from models.cygwin.protocol import Scheme
     from sim.engine import Steps
 
+Result = TypeVar("Result")
 Program = Callable[
     ["CygwinProcess"], Generator[Any, Any, Any]
 ]  # what a process does after start-up
@@ -113,7 +117,8 @@ class Installation:
     waiter_io_us: of a call on some device that a waiting thread begins with, 0 for none -- input
     exit_work_us: what an exit does between ending such a thread and closing its pipe -- input
     loaded: the DLL's state in each process that has come as far as its entry point, by Windows
-        pid, as long as it is there; for reports only -- output
+        pid; gone when the process is; for reports only -- output
+    effects: of steps that many heaps of the run meet -- state
     """
 
     kernel: Kernel
@@ -127,11 +132,23 @@ class Installation:
     emulated: Translation | None = None
     waiter_io_us: float = 0.0
     exit_work_us: float = 0.0
-    loaded: WeakValueDictionary[int, CygwinProcess] = field(default_factory=WeakValueDictionary)
+    loaded: dict[int, ReferenceType[CygwinProcess]] = field(default_factory=dict)
+    effects: HeapEffects = field(init=False)
+
+    def __post_init__(self) -> None:
+        self.effects = HeapEffects(self.version.era)
 
     def say(self, pid: int, program: str, message: str) -> None:
         """system_printf: a line on the program's stderr."""
         self.messages.append(Failure(pid, program, self.kernel.engine.now, message))
+
+    def on_heap(self, heap: Heap, step: Hashable, carry_out: Callable[[], Result]) -> Result:
+        """What `carry_out` returns, which changes nothing but the heap; see `HeapEffects.of`."""
+        limit, most = self.kernel.commit_limit_bytes, heap.era.cygheapsize
+        may_fail = limit is not None and self.kernel.committed_bytes + most > limit
+        if may_fail or not isinstance(heap, Cygheap):
+            return carry_out()
+        return self.effects.of(heap, step, carry_out)
 
     def bracket(self, p: CygwinProcess, name: str, steps: Steps) -> Steps:
         """Run `steps` between two rows that carry the name of a function of Cygwin's own."""

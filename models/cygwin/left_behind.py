@@ -134,7 +134,8 @@ class _Audit:
 
     def _process(self, process: Process) -> None:
         cause = _why_alive(process, self._cut)
-        p = self._installation.loaded.get(process.pid)
+        loaded = self._installation.loaded.get(process.pid)
+        p = None if loaded is None else loaded()
         owner = _Native(process, cause)
         if p is not None:
             starting = not hasattr(p, "fds") or (

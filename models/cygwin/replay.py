@@ -88,7 +88,7 @@ class ReplayRun:
     generations: dict[int, int] = field(default_factory=dict)
     _audit: ExitAudit = field(default_factory=ExitAudit)
     _digest: Any = field(default_factory=hashlib.sha256)
-    _exits: list[tuple[int, bytes]] = field(default_factory=list)
+    _exits: list[tuple[int, memoryview]] = field(default_factory=list)
     _exits_at_us: float = -1.0
     _texts: dict[Any, Any] = field(default_factory=dict)
 
@@ -181,7 +181,7 @@ class ReplayRun:
         return str(self._digest.hexdigest())
 
     def _flush(self) -> None:
-        for _, heap in sorted(self._exits):
+        for _, heap in sorted(self._exits, key=_pid):
             self._digest.update(heap)
         self._exits.clear()
 
@@ -190,6 +190,10 @@ class ReplayRun:
         if texts is None:
             texts = self._texts[lengths] = [b"a" * n for n in lengths]
         return texts
+
+
+def _pid(exit_: tuple[int, memoryview]) -> int:
+    return exit_[0]
 
 
 def prepare(

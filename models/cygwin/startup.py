@@ -11,6 +11,8 @@ Source: dcrt0.cc and fork.cc of aa9d50a1c (CYGWIN.md §b1, §c2); order of calls
 from __future__ import annotations
 
 from collections.abc import Callable
+from functools import lru_cache
+from weakref import ref
 
 from models.cygwin import (
     children,
@@ -41,6 +43,9 @@ from models.win32.thread import Thread
 from models.win32.waits import WAIT_OBJECT_0
 from sim.engine import Steps
 
+Call = Callable[[CygwinProcess, ChildInfo | None], None]
+StepsOf = Callable[[CygwinProcess, ChildInfo | None], Steps]
+
 _EXIT_FATAL = 1  # api_fatal's exit code
 _EXIT_NOT_EXECUTED = 126  # of a shell's child whose exec failed
 
@@ -55,7 +60,7 @@ def entry(
 
     def steps(kernel: Kernel, thread: Thread) -> Steps:
         p = CygwinProcess(installation, thread)
-        installation.loaded[thread.process.pid] = p
+        installation.loaded[thread.process.pid] = ref(p)
         p.version = version or installation.version
         info = thread.process.startup
         try:
@@ -177,11 +182,17 @@ def _signal_steps(
 
 
 def _run(words: tuple[str, ...], p: CygwinProcess, info: ChildInfo | None) -> Steps:
-    for word in words:
-        if word in _CALLS:
-            _CALLS[word](p, info)
-        else:
-            yield from _STEPS[word](p, info)
+    for call, steps in _meaning(words):
+        if call is not None:
+            call(p, info)
+        elif steps is not None:
+            yield from steps(p, info)
+
+
+@lru_cache(maxsize=64)
+def _meaning(words: tuple[str, ...]) -> list[tuple[Call | None, StepsOf | None]]:
+    """Each word as a call, or else as steps."""
+    return [(_CALLS.get(word), None if word in _CALLS else _STEPS[word]) for word in words]
 
 
 # ---- the steps that the release's lists name -------------------------------------------------
@@ -246,7 +257,7 @@ def _walk(p: CygwinProcess, info: ChildInfo | None) -> None:
     era = p.heap.era
     if era.heapbase_offset is not None:
         p.heap.memory.write32(era.heapbase_offset, 0)
-    p.heap.walk(execed=True)
+    p.installation.on_heap(p.heap, "walk", lambda: p.heap.walk(execed=True))
 
 
 def _mutex(p: CygwinProcess, info: ChildInfo | None) -> None:
@@ -348,7 +359,7 @@ def _title(p: CygwinProcess, info: ChildInfo | None) -> None:
     p.h_mutex = p.k.create_mutex(p.me, name="cygwin1.title_mutex")
 
 
-_CALLS: dict[str, Callable[[CygwinProcess, ChildInfo | None], None]] = {
+_CALLS: dict[str, Call] = {
     "self": _self,
     "thread": _thread,
     "muto": _muto,
@@ -375,7 +386,7 @@ _CALLS: dict[str, Callable[[CygwinProcess, ChildInfo | None], None]] = {
     **startup_1_5.CALLS,
     **startup_1_7.CALLS,
 }
-_STEPS: dict[str, Callable[[CygwinProcess, ChildInfo | None], Steps]] = {
+_STEPS: dict[str, StepsOf] = {
     "heap": _heap,
     "settle": lambda p, info: p.k.settle(p.me),
     "signals": lambda p, info: _sigproc_init(p, None, wait=False),

@@ -94,6 +94,10 @@ class AddressSpace:
                 "address space",
                 f"{region.base:#010x} is already taken by {other.name or other.kind}",
             )
+        return self._put(region)
+
+    def _put(self, region: Region) -> Region:
+        """`add` where nothing is known to overlap."""
         insort(self._bases, region.base)
         self._regions[region.base] = region
         return region
@@ -133,10 +137,9 @@ class AddressSpace:
         for base in self._bases:
             if base - at >= size_bytes:
                 break
-            if base >= at:
-                at = (base + regions[base].size_bytes + _GRAIN - 1) & -_GRAIN
-            else:
-                at = max(at, (regions[base].end + _GRAIN - 1) & -_GRAIN)
+            after = (base + regions[base].size_bytes + _GRAIN - 1) & -_GRAIN
+            if after > at:
+                at = after
         if at + size_bytes > highest:
             raise Win32Error(
                 ERROR_NOT_ENOUGH_MEMORY, "address space", f"no {size_bytes} free bytes in a row"
@@ -195,8 +198,12 @@ class AddressSpace:
                 ERROR_INVALID_PARAMETER, "MapViewOfFileEx", f"{address + size:#x} is out of range"
             )
         base = address or self.free_range(size, low, high)
-        region = self.add(Region(base, size, "view", name, section.memory, section))
-        region.offset_bytes = offset
+        memory = section.memory
+        region = Region(base, size, "view", name, memory, section, PAGE_READWRITE, offset)
+        if address:
+            self.add(region)
+        else:
+            self._put(region)
         section.views += 1
         return region
 
@@ -230,11 +237,12 @@ class AddressSpace:
         pages = 0
         sections = []
         for region in self._regions.values():
-            if region.section is not None:
-                region.section.views -= 1
-                sections.append(region.section)
-            elif region.memory is not None:
-                pages += region.memory.committed_pages()
+            section, memory = region.section, region.memory
+            if section is not None:
+                section.views -= 1
+                sections.append(section)
+            elif memory is not None:
+                pages += len(memory.pages) - memory.holes
         self._bases.clear()
         self._regions.clear()
         return pages, sections

@@ -94,7 +94,7 @@ def _left_in_ended(kernel: KernelCore) -> Iterator[str]:
 def _references(there: Inventory) -> Iterator[str]:
     held = Counter(map(id, there.open))
     for key, obj in there.known.items():
-        if obj.refs != held[key]:
+        if obj.refs != held.get(key, 0):
             yield (
                 f"{obj.kind} {obj.role}".rstrip() + f" counts {obj.refs} handles, "
                 f"{held[key]} are open"

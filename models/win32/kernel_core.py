@@ -148,12 +148,10 @@ class KernelCore:
         """A handle to `obj` was closed: after the last one, free what it holds; wake who is
         held by a pipe whose other end has changed hands.
         """
-        if obj.kind == "section":
-            assert isinstance(obj, Section)
-            if obj.refs == 0:
+        if isinstance(obj, Section):
+            if obj.refs == 0 and obj.views == 0:
                 self.section_unused(obj)
-        elif obj.kind == "pipe":
-            assert isinstance(obj, PipeEnd)
+        elif isinstance(obj, PipeEnd):
             pipe = obj.pipe
             if obj.refs == 0 or not obj.writes:
                 for thread in (pipe.readers if obj.writes else pipe.writers)[:]:
@@ -229,7 +227,8 @@ class KernelCore:
         self.close_all(process.handles)
         pages, sections = process.space.clear()
         for section in sections:
-            self.section_unused(section)
+            if section.views == 0:
+                self.section_unused(section)
         self.discharge(pages)
         signalled(process)
         for thread in process.threads:

@@ -8,7 +8,7 @@ page buffers and marks them as shared on both sides; whoever writes first takes 
 What must stay true: `own[i]` is 1 only if no other `Memory` holds `pages[i]`; a page that is not
 committed is None; the shared zero page is never owned.
 
-Pages are memoryviews of 32-bit words over numpy arrays: a word costs 50-100 ns that way, 205 ns as
+Pages are memoryviews of 32-bit words over numpy buffers: a word costs 50-100 ns that way, 205 ns as
 a numpy scalar (STYLE: "Memory").
 """
 
@@ -25,24 +25,45 @@ PAGE_BYTES = 4096  # i386 page size
 PAGE_SHIFT = 12
 ALLOCATION_GRANULARITY = 65536  # of reservations and views, GetSystemInfo
 _WORDS = PAGE_BYTES // 4
+_PAGES_AT_ONCE = 16  # in one numpy buffer, which is there as long as one of them is -- chosen
 
 Page = memoryview
 
+_unused: list[Page] = []  # pages of numpy buffers that nobody has had yet -- state
 
-def _page(words: Any) -> Page:
+
+def _view(words: Any) -> Page:
     return memoryview(words)
 
 
-def _copy(page: Any) -> Page:
-    return memoryview(page.obj.copy())
+def _copy(page: Page) -> Page:
+    # NOTE: for speed: a buffer for many pages; one of its own takes twice as long, and a creation
+    # copies seven
+    if not _unused:
+        words = _view(np.empty(_PAGES_AT_ONCE * _WORDS, np.uint32))
+        _unused.extend(words[i : i + _WORDS] for i in range(0, len(words), _WORDS))
+    copy = _unused.pop()
+    copy[:] = page
+    return copy
 
 
-def _head(page: Page, end: int) -> bytes:
-    return page.cast("B")[:end].tobytes()
+def _head(page: Any, end: int) -> bytes:
+    found: bytes = page.cast("B")[:end].tobytes()
+    return found
 
 
-def _tail(page: Page, start: int) -> bytes:
-    return page.cast("B")[start:].tobytes()
+def _tail(page: Any, start: int) -> bytes:
+    found: bytes = page.cast("B")[start:].tobytes()
+    return found
+
+
+def _frozen_zero_page() -> Page:
+    words = np.zeros(_WORDS, np.uint32)
+    words.flags.writeable = False
+    return _view(words)
+
+
+ZERO_PAGE = _frozen_zero_page()  # *constant*: stands for every committed page nobody wrote yet
 
 
 def _references(pages: list[Page | None], i: int) -> int:
@@ -52,16 +73,7 @@ def _references(pages: list[Page | None], i: int) -> int:
 
 # What `_references` says of a page in one list. Releases of Python count differently, so it is seen
 # once instead of written down.
-_ONLY_HOLDER = _references([_page(np.zeros(_WORDS, np.uint32))], 0)
-
-
-def _frozen_zero_page() -> Page:
-    words = np.zeros(_WORDS, np.uint32)
-    words.flags.writeable = False
-    return _page(words)
-
-
-ZERO_PAGE = _frozen_zero_page()  # *constant*: stands for every committed page nobody wrote yet
+_ONLY_HOLDER = _references([_copy(ZERO_PAGE)], 0)
 
 
 class Memory:
@@ -86,10 +98,13 @@ class Memory:
     @classmethod
     def zeroed(cls, size_bytes: int) -> Memory:
         """Memory with every page committed; `size_bytes` is a multiple of the page size."""
-        made = cls(size_bytes)
+        # NOTE: for speed: without what `__init__` makes only to be replaced; five for a process
+        made = cls.__new__(cls)
         count = size_bytes >> PAGE_SHIFT
+        made.size_bytes = size_bytes
         made.pages = [ZERO_PAGE] * count
         made.own = bytearray(count)
+        made.holes = 0
         return made
 
     def commit(self, offset: int, size_bytes: int) -> int:
@@ -208,7 +223,8 @@ class Memory:
         """The little-endian word at `offset` (a multiple of 4)."""
         try:
             page: Any = self.pages[offset >> PAGE_SHIFT] if offset >= 0 else None
-            return int(page[(offset & 4095) >> 2])
+            word: int = page[(offset & 4095) >> 2]
+            return word
         except (IndexError, TypeError):
             raise AccessViolation(offset & -PAGE_BYTES, "read") from None
 
@@ -290,18 +306,16 @@ class Memory:
         s, d = source_offset >> PAGE_SHIFT, offset >> PAGE_SHIFT
         full, tail = size_bytes >> PAGE_SHIFT, size_bytes & 4095
         count = full + (1 if tail else 0)
-        for memory, i, what in ((source, s, "read"), (self, d, "write")):
-            if memory.holes or i + count > len(memory.pages):
-                part = memory.pages[i : i + count]
-                bad = next((k for k, page in enumerate(part) if page is None), len(part))
-                if bad < count:
-                    raise AccessViolation((i + bad) << PAGE_SHIFT, what)
+        if source.holes or s + count > len(source.pages):
+            source._must_have(s, count, "read")
+        if self.holes or d + count > len(self.pages):
+            self._must_have(d, count, "write")
         if tail:
-            last, mine = source.page(s + full), self.page(d + full)
+            last, mine = source.pages[s + full], self.pages[d + full]
             if last is mine or _tail(last, tail) == _tail(mine, tail):
                 full += 1  # the rest of the page is equal: share it like the others
             else:
-                self.write((d + full) << PAGE_SHIFT, bytes(last.cast("B")[:tail]))
+                self.write((d + full) << PAGE_SHIFT, _head(last, tail))
         self.pages[d : d + full] = source.pages[s : s + full]
         self.own[d : d + full] = source.own[s : s + full] = bytes(full)
 
@@ -318,6 +332,13 @@ class Memory:
             twin.commit(0, size_bytes)
             twin.copy_from(self, 0, 0, size_bytes)
         return twin
+
+    def _must_have(self, first: int, count: int, what: str) -> None:
+        """Raise AccessViolation at the first of the pages that is not committed, if any."""
+        part = self.pages[first : first + count]
+        bad = next((k for k, page in enumerate(part) if page is None), len(part))
+        if bad < count:
+            raise AccessViolation((first + bad) << PAGE_SHIFT, what)
 
     def _same_head(self, source: Memory, source_offset: int, offset: int) -> bool:
         """Whether two pages hold the same bytes before these places, which are alike in them."""

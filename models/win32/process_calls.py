@@ -169,7 +169,7 @@ class ProcessCalls(KernelCore):
         here = me.process
         origin = here if source_process == CURRENT_PROCESS else self.process_of(me, source_process)
         obj: KernelObject
-        if origin is here:
+        if origin is here and source >= CURRENT_THREAD:
             obj = self.object(me, source)
         else:
             obj = origin.handles.get(source)
@@ -184,7 +184,7 @@ class ProcessCalls(KernelCore):
                          close_source=close_source)  # fmt: skip
             raise
         new = 0
-        if target.alive:
+        if target.ended_us is None:
             new = target.handles.add(obj, inherit)
             if access is not None:
                 target.handles.mark(new, Special(access=access))

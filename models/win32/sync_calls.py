@@ -12,7 +12,6 @@ from models.win32.errors import (
     ERROR_TOO_MANY_POSTS,
     Win32Error,
 )
-from models.win32.handles import CURRENT_THREAD
 from models.win32.kernel_core import KernelCore, Named
 from models.win32.objects import Event, KernelObject, Mutex, Semaphore
 from models.win32.thread import Parked, Thread
@@ -198,16 +197,19 @@ class SyncCalls(KernelCore):
         me.debt_us += me.costs.call_us
         if me.debt_us > 0 and (burst := self.pay(me)) is not None:
             yield burst
-        get = me.process.handles.get
-        objects = [get(h) if h < CURRENT_THREAD else self.object(me, h) for h in handles]
+        table = me.process.handles
+        try:
+            objects = list(map(table.get, handles))
+        except Win32Error:  # a pseudo handle, or one that is not open
+            objects = [self.object(me, h) for h in handles]
         for obj in objects:
             if not obj.waitable:
                 raise Win32Error(ERROR_INVALID_HANDLE, api, f"a {obj.kind} cannot be waited for")
         if wait_all and len({id(obj) for obj in objects}) < len(objects):
             raise Win32Error(ERROR_INVALID_PARAMETER, api, "one object twice")
-        if me.process.handles.special:
+        if table.special:
             for handle in handles:
-                me.process.handles.require(handle, SYNCHRONIZE)
+                table.require(handle, SYNCHRONIZE)
         if self.calls is not None:
             self.row(me, api, "call", hs=objects, all=wait_all, ms=every_ms or ms)
         result = satisfied(me, objects, wait_all)

@@ -192,15 +192,14 @@ class Thread(KernelObject):
             self.sim = simpy.Process(self._engine, steps)
 
     def end_wait(self, value: Any) -> None:
-        """End the wait that holds it, which then returns `value` to its steps."""
+        """End the wait that holds it, which then returns `value` to its steps.
+
+        The thread goes on a wake-up delay later, or once it is resumed.
+        """
         wait = self.wait
         assert wait is not None
         wait.leave()
-        self.wake(wait.event, value)
-
-    def wake(self, event: simpy.Event, value: Any) -> None:
-        """What it waited for has happened: go on a wake-up delay later, or once it is resumed."""
-        self.waking = event
+        event = self.waking = wait.event
         if self.suspend_count:
             self.pending = (event, value)
         else:
@@ -288,12 +287,12 @@ class Thread(KernelObject):
             self._processors.give_up(self)
         self.pending = None
         sim, steps = self.sim, self.steps
-        if sim is not None and sim.is_alive and sim.target is not None:
-            callbacks = sim.target.callbacks
-            if callbacks is not None:
-                callbacks[:] = [c for c in callbacks if c != sim._resume]
-                if not callbacks:
-                    sim.target.callbacks = None  # type: ignore[assignment]  # taken back
+        target = None if sim is None or not sim.is_alive else sim.target
+        if sim is not None and target is not None and target.callbacks is not None:
+            callbacks, resume = target.callbacks, sim._resume
+            callbacks[:] = [c for c in callbacks if c != resume]
+            if not callbacks:
+                target.callbacks = None  # type: ignore[assignment]  # taken back
         self.steps = None
         if steps is not None and self._engine.active_process is not sim:
             steps.close()

@@ -59,9 +59,11 @@ class Wait:
 def satisfied(thread: Thread, objects: Sequence[KernelObject], wait_all: bool) -> int | None:
     """Take what a wait needs if it is there: the value the wait returns, else None."""
     if not wait_all:
-        for i, obj in enumerate(objects):
+        i = WAIT_OBJECT_0
+        for obj in objects:
             if obj.is_signalled(thread):
-                return (WAIT_ABANDONED_0 if obj.take(thread) else WAIT_OBJECT_0) + i
+                return i + WAIT_ABANDONED_0 if obj.take(thread) else i
+            i += 1
         return None
     for obj in objects:
         if not obj.is_signalled(thread):
@@ -75,12 +77,10 @@ def satisfied(thread: Thread, objects: Sequence[KernelObject], wait_all: bool) -
 
 def signalled(obj: KernelObject) -> None:
     """`obj` has become signalled: end every wait that it now satisfies, oldest first."""
-    waiters = obj.waiters
-    if not waiters:
-        return
-    for wait in waiters[:]:
-        if wait.thread.wait is not wait:  # it named the object twice and has been ended
+    for wait in obj.waiters[:]:
+        thread = wait.thread
+        if thread.wait is not wait:  # it named the object twice and has been ended
             continue
-        result = satisfied(wait.thread, wait.objects, wait.wait_all)
+        result = satisfied(thread, wait.objects, wait.wait_all)
         if result is not None:
-            wait.thread.end_wait(result)
+            thread.end_wait(result)

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from functools import cached_property
 from struct import Struct
 from typing import ClassVar, Literal, NamedTuple
 
@@ -137,12 +138,12 @@ class HeapLayout:
         """The Win32 name of the working directory; its POSIX name is at `cwd_offset`."""
         return self.cwd_offset + self.cwd_win32_bytes
 
-    @property
+    @cached_property
     def user_words(self) -> tuple[int, ...]:
         """Header words that point to the user's strings."""
         return tuple(self.user_offset + i * self.word_bytes for i in range(4))
 
-    @property
+    @cached_property
     def block_words(self) -> tuple[int, ...]:
         """Header words that point to blocks of the heap, the fd table's and the chain's apart."""
         first = (offset for offset, *_ in self.first_blocks)

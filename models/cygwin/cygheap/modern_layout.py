@@ -178,7 +178,7 @@ class ModernEra(HeapLayout):
         """(offset, value) of each 32-bit word that is not zero in a fresh header."""
         return ((self.umask_offset, 0o22), (self.first_fd_offset, 3))
 
-    @property
+    @cached_property
     def user_words(self) -> tuple[int, ...]:
         """Header words that point to the user's strings and SID."""
         return tuple(self.user_offset + i * self.word_bytes for i in range(5))
