@@ -17,7 +17,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import TYPE_CHECKING
 
-from models.cygwin import children
+from models.cygwin import children, heap_place
 from models.cygwin.version import UNGUARDED
 
 if TYPE_CHECKING:
@@ -40,7 +40,7 @@ def allocate(p: CygwinProcess, thread: Thread, kind: int, n: int) -> Steps:
     thread.debt_us += ALLOCATION_US  # so that it needs a processor for it
     yield from p.heap_lock.acquire(p.k, thread)
     heap = p.heap
-    before, heap.commit = heap.commit, p.committer(heap.base, thread)
+    before, heap.commit = heap.commit, heap_place.committer(p, heap.base, thread)
     try:
         return heap.cmalloc(kind, n)
     finally:

@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from models.cygwin.process import CygwinProcess
     from models.cygwin.version import Version
     from models.win32.address_space import Region
+    from models.win32.thread import Thread
 
 
 def section(p: CygwinProcess) -> Region:
@@ -40,7 +41,16 @@ def first(p: CygwinProcess) -> Region:
     return k.virtual_reserve(p.me, version.heap_address, size, "cygheap")
 
 
-def committer(version: Version) -> Commit:
+def committer(p: CygwinProcess, base: int, me: Thread) -> Commit:
+    """How the heap at `base` gets its memory when `me` allocates."""
+    k, version = p.k, p.version
+    if version.heap_in_image:
+        return _in_image(version)
+    touched = version.era.touched_bytes
+    return lambda offset, size_bytes: k.virtual_commit(me, base + offset, size_bytes, touched)
+
+
+def _in_image(version: Version) -> Commit:
     """What takes the place of a commit: pages are there. Raises Win32Error 487 past the end."""
 
     def commit(offset: int, size_bytes: int) -> None:

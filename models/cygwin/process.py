@@ -295,33 +295,10 @@ class CygwinProcess:
                 k.close_handle(me, d.second)
                 d.second = 0
 
-    def first_heap(self) -> None:
-        """The first process has no parent to get a heap from: reserve one. Raises Win32Error."""
-        region = heap_place.first(self)
-        assert region.memory is not None
-        commit = self.committer(region.base, self.me)
-        self.heap = heaps.first_process(self.version.era, region.memory, region.base, commit)
-
     def attach_heap(self, memory: Memory, base: int, max_bytes: int) -> None:
         """The heap is in place: work on it from now on."""
-        commit = self.committer(base, self.me)
+        commit = heap_place.committer(self, base, self.me)
         self.heap = heaps.attach(self.version.era, memory, base, max_bytes, commit)
-
-    def first_descriptors(self) -> None:
-        """fdtab, cwd and user of a process without a parent (order as in golden h07)."""
-        heap, era = self.heap, self.heap.era
-        for offset, kind, count, size in era.first_blocks:
-            heap.set_word(offset, heap.ccalloc(kind, count, size))
-        self.fds = DescriptorTable(heap)
-        self.fds.create()
-        for distance, size in era.cwd_first:
-            heap.set_word(era.cwd_offset + distance, heap.crealloc(0, size))
-        words = era.user_words
-        for offset, name in zip(words, era.user_strings, strict=False):  # a word may have none
-            heap.set_word(offset, heap.cstrdup(name))
-        if era.sid_bytes:
-            heap.set_word(words[-1], heap.crealloc(0, era.sid_bytes))
-        heap.memory.write32(era.shared_offset, self.h_shared)
 
     def environment(self) -> list[int]:
         """Addresses of the environment's strings, from the vector in the user heap."""
@@ -374,14 +351,6 @@ class CygwinProcess:
         memory, at = self.me.process.space.memory_at(self._jmp_buf(), "write")
         if memory.read32(at) != word:  # as above
             memory.write32(at, word)
-
-    def committer(self, base: int, me: Thread) -> children.Commit:
-        """How the heap at `base` gets its memory when `me` allocates."""
-        k = self.k
-        if self.version.heap_in_image:
-            return heap_place.committer(self.version)
-        touched = self.version.era.touched_bytes
-        return lambda offset, size_bytes: k.virtual_commit(me, base + offset, size_bytes, touched)
 
     def _creation(
         self, kind: str, mode: str, image: Image | None, creation: Creation | None

@@ -18,6 +18,7 @@ from models.cygwin import (
     children,
     directories,
     dll_data,
+    first_process,
     installation_sections,
     signal_pipe,
     startup_1_5,
@@ -240,7 +241,7 @@ def _muto(p: CygwinProcess, info: ChildInfo | None) -> None:
 def _heap(p: CygwinProcess, info: ChildInfo | None) -> Steps:
     if info is None:
         try:
-            p.first_heap()
+            first_process.make_heap(p)
         except Win32Error as error:
             text = "Couldn't reserve space for cygwin's heap"
             if not p.version.heap_address:
@@ -302,7 +303,7 @@ def _pinfo(p: CygwinProcess, info: ChildInfo | None) -> None:
 def _descriptors(p: CygwinProcess, info: ChildInfo | None) -> None:
     """fdtab: a new one, or the parent's without what is closed at exec."""
     if info is None:
-        p.first_descriptors()
+        first_process.make_descriptors(p)
         return
     p.fds = DescriptorTable(p.heap)
     p.fds.read()
