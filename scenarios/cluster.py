@@ -74,7 +74,8 @@ async def _knock(address: str) -> None:
     from distributed.security import Security
 
     if parse_address(address)[0] in ("tcp", "tls"):  # a refusal comes at once, and Dask would wait
-        _, writer = await asyncio.open_connection(*get_address_host_port(address))
+        opened = asyncio.open_connection(*get_address_host_port(address))
+        _, writer = await asyncio.wait_for(opened, _PATIENCE_S)
         writer.close()
     how = Security().get_connection_args("client")
     comm = await connect(address, timeout=_PATIENCE_S, **how)
