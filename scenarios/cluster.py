@@ -62,6 +62,8 @@ def _client(address: str) -> Client:
     try:
         asyncio.run(_knock(address))
         return Client(address, timeout=_PATIENCE_S, set_as_default=False)
+    except MemoryError:  # it takes the words of another protocol for the size of a message
+        raise _refused(address, "what answers is no scheduler", "tcp://HOST:PORT") from None
     except (OSError, ValueError, TypeError) as error:
         why = (str(error) or type(error).__name__).splitlines()[0]
         raise _refused(address, f"no scheduler answers ({why})", "tcp://HOST:PORT") from None
