@@ -62,6 +62,8 @@ def _client(address: str) -> Client:
     try:
         asyncio.run(_knock(address))
         return Client(address, timeout=_PATIENCE_S, set_as_default=False)
+    except MemoryError:  # it takes the words of another protocol for the size of a message
+        raise _refused(address, "what answers is no scheduler", "tcp://HOST:PORT") from None
     except (OSError, ValueError, TypeError) as error:
         why = (str(error) or type(error).__name__).splitlines()[0]
         raise _refused(address, f"no scheduler answers ({why})", "tcp://HOST:PORT") from None
@@ -74,7 +76,8 @@ async def _knock(address: str) -> None:
     from distributed.security import Security
 
     if parse_address(address)[0] in ("tcp", "tls"):  # a refusal comes at once, and Dask would wait
-        _, writer = await asyncio.open_connection(*get_address_host_port(address))
+        opened = asyncio.open_connection(*get_address_host_port(address))
+        _, writer = await asyncio.wait_for(opened, _PATIENCE_S)
         writer.close()
     how = Security().get_connection_args("client")
     comm = await connect(address, timeout=_PATIENCE_S, **how)

@@ -5,8 +5,10 @@ from __future__ import annotations
 import json
 import os
 import re
+import socket
 import subprocess
 import sys
+import threading
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -133,6 +135,25 @@ def test_where_no_scheduler_answers_one_line_says_so(cygsim, where):
     (line,) = asked.stderr.decode().splitlines()
     assert re.fullmatch(rf"cygsim: --cluster {where}: no scheduler answers \(.*\); .*", line)
     assert asked.stdout == b""
+
+
+def test_another_kind_of_server_is_refused(cygsim):
+    with socket.create_server(("127.0.0.1", 0)) as server:
+
+        def answer() -> None:
+            for _ in range(2):  # the first look, and Dask's own
+                with server.accept()[0] as peer:
+                    peer.sendall(b"HTTP/1.1 400 Bad Request\r\n\r\n")
+
+        thread = threading.Thread(target=answer, daemon=True)
+        thread.start()
+        where = f"tcp://127.0.0.1:{server.getsockname()[1]}"
+        asked = cygsim(*RUN, "--cluster", where)
+        thread.join(30)
+    assert asked.returncode == 2
+    (line,) = asked.stderr.decode().splitlines()
+    assert line.startswith(f"cygsim: --cluster {where}: ")
+    assert line.endswith("; tcp://HOST:PORT")
 
 
 def test_without_dask_the_extra_is_named(python):
