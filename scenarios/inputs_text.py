@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from scenarios.assumed_inputs import BASE
-from scenarios.cli_output import print_table, print_wrapped
+from scenarios.cli_output import counted, print_table, print_wrapped
 from scenarios.compare_schemes import limits, number, scaled
 from scenarios.latency_words import short
 from scenarios.run_command import print_counterfactual
@@ -21,7 +21,7 @@ def print_report(document: Mapping[str, Any]) -> None:
     print_wrapped(document["question"])
     print_wrapped(
         f"{document['system']}, profile {document['profile']}, seed {document['seed']}, "
-        f"{document['replications']} replications; "
+        f"{counted(document['replications'], 'replication')}; "
         + " ".join(f"{k}={_shown(v)}" for k, v in document["parameters"].items())
     )
     tried, move = document["assumed_inputs"]["tried"], document["assumed_inputs"]["move"]
@@ -150,7 +150,7 @@ def _figures(document: Mapping[str, Any]) -> Iterator[tuple[str, Any]]:
             yield f"split_{i}", plots_design.curves(
                 document["split"]["shares"], series,
                 "share of CreateProcess in a creation [1], not known", f"mean [{unit or 1}]",
-                f"{what}\nn={count} replications, bands: 95 %", here, "the profile's",
+                f"{what}\n{counted(count, 'replication')}, bands: 95 %", here, "the profile's",
             )  # fmt: skip
     if "sensitivity" in document:
         for i, (what, rows) in enumerate(
@@ -163,7 +163,7 @@ def _figures(document: Mapping[str, Any]) -> Iterator[tuple[str, Any]]:
             unit, scale = scaled(row["unit"], row["base"])
             yield f"tornado_{i}", plots_design.tornado(
                 [_swing(bar, scale) for bar in bars], row["base"] * scale,
-                f"{_name(row)} [{unit or 1}]", f"{what}\nn={count} replications at each point",
+                f"{_name(row)} [{unit or 1}]", f"{what}\n{counted(count, 'replication')} at each point",
             )  # fmt: skip
 
 
