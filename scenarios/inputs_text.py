@@ -163,7 +163,8 @@ def _figures(document: Mapping[str, Any]) -> Iterator[tuple[str, Any]]:
             unit, scale = scaled(row["unit"], row["base"])
             yield f"tornado_{i}", plots_design.tornado(
                 [_swing(bar, scale) for bar in bars], row["base"] * scale,
-                f"{_name(row)} [{unit or 1}]", f"{what}\n{counted(count, 'replication')} at each point",
+                f"{_name(row)} [{unit or 1}]",
+                f"{what}\n{counted(count, 'replication')} at each point",
             )  # fmt: skip
 
 
