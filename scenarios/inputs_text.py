@@ -141,7 +141,7 @@ def _figures(document: Mapping[str, Any]) -> Iterator[tuple[str, Any]]:
 
     count = document["replications"]
     if document.get("split") is not None:
-        here = _share(document)
+        here = document["split"]["of_profile"]
         for i, (what, rows) in enumerate(_grouped(document["split"]["rows"])[:_FIGURES], 1):
             own = [row for row in rows if row["minus"] is None]
             if (drawn := _curves(own)) is None:
@@ -188,12 +188,6 @@ def _curves(rows: Sequence[Mapping[str, Any]]) -> tuple[str, dict[str, Any]] | N
         ]
         for row in rows
     }
-
-
-def _share(document: Mapping[str, Any]) -> float | None:
-    """The share that the profile itself has, if it is among the inputs."""
-    some = [one for one in document["assumed_inputs"]["move"] if one["key"].endswith("_split")]
-    return some[0]["value"] if some else None
 
 
 def _grouped(rows: Sequence[Mapping[str, Any]]) -> list[tuple[str, list[Mapping[str, Any]]]]:
