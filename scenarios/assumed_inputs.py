@@ -9,7 +9,7 @@ it: one replication at both ends of each.
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from typing import NamedTuple
 
 from models.win32.cost_profile import Profile
@@ -97,8 +97,3 @@ def curve(base: Condition, where: str) -> list[Condition]:
     if share_of_call(base.profile) is None:
         return []
     return [at_point({SPLIT: share}, base, where) for share in SPLITS]
-
-
-def words(point: Mapping[str, Level]) -> str:
-    """What one point of the ends differs in."""
-    return " ".join(f"{key}={value:g}" for key, value in point.items()) or BASE

@@ -53,3 +53,8 @@ def print_wrapped(text: str, indent: str = "") -> None:
     """Write a sentence in lines of at most 80 columns; `indent` stands before all but the first."""
     for line in textwrap.wrap(text, WIDTH, subsequent_indent=indent, **_WHOLE_WORDS) or [""]:
         print(line)
+
+
+def counted(count: int, word: str) -> str:
+    """A number with its noun, as `1 replication` and `5 replications`."""
+    return f"{count} {word}" if count == 1 else f"{count} {word}s"

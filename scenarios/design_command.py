@@ -14,7 +14,7 @@ from types import ModuleType
 from typing import Any
 
 from scenarios import design_effects as effects
-from scenarios.cli_output import print_json
+from scenarios.cli_output import counted, print_json
 from scenarios.compare_schemes import TIMES, compare, scaled
 from scenarios.design_file import Asked, read
 from scenarios.design_points import conditions, factor_document, factors_of, points
@@ -220,7 +220,7 @@ def _figures(folder: Path, spec: Spec, carried: Sequence[Carried]) -> None:
             for name, some in each.items()
         }
         about = effects.title(spec, carried, role)
-        title = f"{about}\n{len(carried)} design points, {count} replications each"
+        title = f"{about}\n{len(carried)} design points, {counted(count, 'replication')} each"
         figure = plots_design.over_factors(
             settings, series, f"{role.measure.removesuffix('_us')} [{unit or 1}]", title
         )

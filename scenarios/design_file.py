@@ -14,6 +14,7 @@ Which keys there are is for `scenarios.design_points` to say.
 
 from __future__ import annotations
 
+import math
 import tomllib
 from collections.abc import Iterator
 from typing import Any, NamedTuple
@@ -26,6 +27,7 @@ KINDS = ("full", "2k", "lhs", "sobol", "one-at-a-time")
 COUNTED = {"lhs": 20, "sobol": 16}  # kinds with a number of points, and how many unless said
 ALLOWED = "kind (full, 2k, lhs, sobol or one-at-a-time), points, and [factors.KEY] tables"
 _FILE_BYTES = 1 << 20  # chosen
+_LARGEST = 1e18  # of a limit; every parameter and every cost is far below -- chosen
 _FACTOR_KEYS = ("levels", "low", "high", "log", "about")
 
 
@@ -129,6 +131,8 @@ def _factor(path: str, key: str, table: dict[str, Any]) -> AskedFactor:
         if name in table and (isinstance(table[name], bool)
                               or not isinstance(table[name], int | float)):  # fmt: skip
             raise InputError(path, f"{at}.{name}: {table[name]!r} is not a number", "a number")
+        if abs(table.get(name, 0)) > _LARGEST:
+            raise InputError(path, f"{at}.{name}: too large", f"at most {_LARGEST:g}")
     if not isinstance(table.get("log", False), bool):
         raise InputError(path, f"{at}.log: {table['log']!r} is neither", "true or false")
     if "about" in table:
@@ -138,6 +142,10 @@ def _factor(path: str, key: str, table: dict[str, Any]) -> AskedFactor:
     levels = table.get("levels", [])
     if not isinstance(levels, list) or not all(isinstance(v, str | int | float) for v in levels):
         raise InputError(path, f"{at}.levels: not a list of values", "[first, second, …]")
+    for level in levels:
+        if isinstance(level, float) and not math.isfinite(level):
+            allowed = 'a finite number; "never" is a word'
+            raise InputError(path, f"{at}.levels: {level} is no value", allowed)
     try:
         factor = Factor(key, tuple(map(_level, levels)), _end(table, "low"), _end(table, "high"),
                         table.get("log", False))  # fmt: skip

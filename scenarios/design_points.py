@@ -160,9 +160,19 @@ def _known(one: AskedFactor, where: str, spec: Spec, base: Condition) -> Factor:
             )
         return design.about(one.key, float(value), one.about or 2.0)
     if one.key in _OWN:
-        known = schemes.names() if one.key == "scheme" else _SYSTEMS
-        check_names(at, one.key, [str(level) for level in one.factor.levels or ("a range",)], known)
+        known = _SYSTEMS if one.key == "system" else (*schemes.names(), *spec.schemes)
+        levels = [str(level) for level in one.factor.levels or ("a range",)]
+        check_names(at, one.key, levels, list(dict.fromkeys(known)))
+    if one.key == SPLIT and not all(map(_is_share, one.factor.levels or one.factor.ends())):
+        raise InputError(at, "not all of them are shares", "numbers above 0 and below 1")
+    if hasattr(base.point, one.key):
+        for level in one.factor.levels:
+            changed(base.point, one.key, shown(level), f"{where}: factors.")
     return one.factor
+
+
+def _is_share(level: Level) -> bool:
+    return isinstance(level, int | float) and 0 < level < 1
 
 
 def _base_value(key: str, at: str, base: Condition) -> Level:

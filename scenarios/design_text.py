@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from scenarios import design_effects as effects
-from scenarios.cli_output import print_table, print_wrapped
+from scenarios.cli_output import counted, print_table, print_wrapped
 from scenarios.compare_schemes import scaled
 from scenarios.experiment import Carried
 from scenarios.headlines import Role
@@ -25,7 +25,8 @@ def print_report(document: Mapping[str, Any], spec: Spec, carried: Sequence[Carr
     print_wrapped(document["question"])
     print_wrapped(
         f"{document['system']}, profile {document['profile']}, seed {document['seed']}; design "
-        f"{design['kind']}: {len(carried)} points, {document['replications']} replications each"
+        f"{design['kind']}: {len(carried)} points, "
+        f"{counted(document['replications'], 'replication')} each"
         f"{' at most' if 'precision' in document else ''}"
     )
     found = effects.roles(spec, carried)

@@ -14,7 +14,7 @@ import importlib
 import time
 from dataclasses import replace
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 from scenarios import assumed_inputs, inputs_text, sensitivity, two_intervals
 from scenarios.assumed_inputs import Ends
@@ -72,22 +72,7 @@ def run(options: RunOptions) -> int:
         options.scenario, options.seed, options.jobs, options.progress, options.cluster, directory
     ) as experiment:
         found = _carried_out(experiment, base, options, count)
-        spread = kind(base.profile)
-        document = {
-            "schema": SCHEMA,
-            **base_document(spec, base, options.seed),
-            "replications": count,
-            "counterfactual": list(counterfactual(spec, base)),
-            "trust": trust_document(trust(spread, count), spread),
-            "assumed_inputs": {"tried": found.tried, "move": two_intervals.inputs(found.ends)},
-        }
-        if options.inputs:
-            document["two_intervals"] = two_intervals.document(spec, found.at_ends)
-            document["split"] = two_intervals.curve(spec, found.at_splits)
-        if options.sensitivity is not None:
-            document["sensitivity"] = sensitivity.document(
-                spec, found.ends, found.at_ends, found.sample, options.seed
-            )
+        document = _document(spec, base, options, count, found)
         document["ran"] = {"wall_s": round(time.perf_counter() - began, 3), "jobs": options.jobs}
         if directory is not None:
             directory.write_results(design_rows(found.once()))
@@ -99,6 +84,29 @@ def run(options: RunOptions) -> int:
         else:
             inputs_text.print_report(document)
     return 0
+
+
+def _document(
+    spec: Spec, base: Condition, options: RunOptions, count: int, found: Analysed
+) -> dict[str, Any]:
+    """What was found, without the wall-clock figures."""
+    spread = kind(base.profile)
+    document: dict[str, Any] = {
+        "schema": SCHEMA,
+        **base_document(spec, base, options.seed),
+        "replications": count,
+        "counterfactual": list(counterfactual(spec, base)),
+        "trust": trust_document(trust(spread, count), spread),
+        "assumed_inputs": {"tried": found.tried, "move": two_intervals.inputs(found.ends)},
+    }
+    if options.inputs:
+        document["two_intervals"] = two_intervals.document(spec, found.at_ends)
+        document["split"] = two_intervals.curve(spec, found.at_splits, base.profile)
+    if options.sensitivity is not None:
+        document["sensitivity"] = sensitivity.document(
+            spec, found.ends, found.at_ends, found.sample, options.seed
+        )
+    return document
 
 
 def _check(spec: Spec, options: RunOptions) -> None:

@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from scenarios.assumed_inputs import BASE
-from scenarios.cli_output import print_table, print_wrapped
+from scenarios.cli_output import counted, print_table, print_wrapped
 from scenarios.compare_schemes import limits, number, scaled
 from scenarios.latency_words import short
 from scenarios.run_command import print_counterfactual
@@ -21,7 +21,7 @@ def print_report(document: Mapping[str, Any]) -> None:
     print_wrapped(document["question"])
     print_wrapped(
         f"{document['system']}, profile {document['profile']}, seed {document['seed']}, "
-        f"{document['replications']} replications; "
+        f"{counted(document['replications'], 'replication')}; "
         + " ".join(f"{k}={_shown(v)}" for k, v in document["parameters"].items())
     )
     tried, move = document["assumed_inputs"]["tried"], document["assumed_inputs"]["move"]
@@ -141,7 +141,7 @@ def _figures(document: Mapping[str, Any]) -> Iterator[tuple[str, Any]]:
 
     count = document["replications"]
     if document.get("split") is not None:
-        here = _share(document)
+        here = document["split"]["of_profile"]
         for i, (what, rows) in enumerate(_grouped(document["split"]["rows"])[:_FIGURES], 1):
             own = [row for row in rows if row["minus"] is None]
             if (drawn := _curves(own)) is None:
@@ -150,7 +150,7 @@ def _figures(document: Mapping[str, Any]) -> Iterator[tuple[str, Any]]:
             yield f"split_{i}", plots_design.curves(
                 document["split"]["shares"], series,
                 "share of CreateProcess in a creation [1], not known", f"mean [{unit or 1}]",
-                f"{what}\nn={count} replications, bands: 95 %", here, "the profile's",
+                f"{what}\n{counted(count, 'replication')}, bands: 95 %", here, "the profile's",
             )  # fmt: skip
     if "sensitivity" in document:
         for i, (what, rows) in enumerate(
@@ -163,7 +163,8 @@ def _figures(document: Mapping[str, Any]) -> Iterator[tuple[str, Any]]:
             unit, scale = scaled(row["unit"], row["base"])
             yield f"tornado_{i}", plots_design.tornado(
                 [_swing(bar, scale) for bar in bars], row["base"] * scale,
-                f"{_name(row)} [{unit or 1}]", f"{what}\nn={count} replications at each point",
+                f"{_name(row)} [{unit or 1}]",
+                f"{what}\n{counted(count, 'replication')} at each point",
             )  # fmt: skip
 
 
@@ -187,12 +188,6 @@ def _curves(rows: Sequence[Mapping[str, Any]]) -> tuple[str, dict[str, Any]] | N
         ]
         for row in rows
     }
-
-
-def _share(document: Mapping[str, Any]) -> float | None:
-    """The share that the profile itself has, if it is among the inputs."""
-    some = [one for one in document["assumed_inputs"]["move"] if one["key"].endswith("_split")]
-    return some[0]["value"] if some else None
 
 
 def _grouped(rows: Sequence[Mapping[str, Any]]) -> list[tuple[str, list[Mapping[str, Any]]]]:

@@ -28,6 +28,7 @@ from scenarios.cli_output import print_json
 from scenarios.history import met
 from scenarios.options import ReplayOptions
 from scenarios.replay_compare import compare
+from scenarios.replay_durations import document as durations
 from scenarios.replay_rounds import carried_out as carried_out_in_rounds
 from scenarios.replay_rounds import limit
 from scenarios.replay_tables import print_report
@@ -166,6 +167,7 @@ def _document(
         "vfork": options.vfork,
         "seed": options.seed,
         "runs": Mapped(lambda r: r.document, results),
+        "durations": durations(results, options.schemes),
         "compare": [
             {**row, "counterfactual": not all(met(row[s], profile, options.system) for s in "ab")}
             for row in compare(results, options.schemes)

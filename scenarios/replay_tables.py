@@ -7,6 +7,7 @@ from typing import Any
 from scenarios.cli_output import print_table, print_wrapped
 from scenarios.left_text import left_lines
 from scenarios.precision import in_words
+from scenarios.replay_durations import print_durations
 
 _COUNTS = ("processes", "forks", "execs", "spawns", "failed_execs", "creations")
 _MOST_BLOCKED = 8
@@ -35,6 +36,7 @@ def print_report(document: dict[str, Any]) -> None:
             what = f"{failure['pid']} {failure['program']}: {failure['message']}"
             print_wrapped(f"{run['scheme']}: {what}", "  ")
         _print_left(run)
+    print_durations(document["durations"])
     _print_differences(document["compare"])
     if "precision" in document:
         print()

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
+from models.win32.cost_profile import Profile
 from scenarios.assumed_inputs import BASE, SPLITS, Ends
 from scenarios.design_points import SPLIT, share_of_call
 from scenarios.experiment import Carried
@@ -44,7 +45,7 @@ def document(spec: Spec, carried: Sequence[Carried]) -> list[dict[str, Any]]:
     return rows
 
 
-def curve(spec: Spec, carried: Sequence[Carried]) -> dict[str, Any] | None:
+def curve(spec: Spec, carried: Sequence[Carried], profile: Profile) -> dict[str, Any] | None:
     """Each headline at each share of CreateProcess in a creation; None without a curve."""
     if not carried:
         return None
@@ -52,12 +53,8 @@ def curve(spec: Spec, carried: Sequence[Carried]) -> dict[str, Any] | None:
         {**series.document(), "means": [_mean(interval(spec, one, series)) for one in carried]}
         for series in followed(spec, carried)
     ]
-    return {"key": SPLIT, "shares": list(SPLITS), "rows": rows}
-
-
-def here(carried: Sequence[Carried]) -> float | None:
-    """The share that the profile itself has."""
-    return share_of_call(carried[0].condition.profile) if carried else None
+    shares = {"shares": list(SPLITS), "of_profile": share_of_call(profile)}
+    return {"key": SPLIT, **shares, "rows": rows}
 
 
 def _extreme(extreme: Extreme | None) -> dict[str, Any] | None:

@@ -143,6 +143,7 @@ def _positions(axes: Axes, settings: Sequence[float | int | str | bool]) -> list
             if min(numbers) > 0 and max(numbers) / min(numbers) >= 3.5:
                 axes.set_xscale("log", base=2)
                 _plain_ticks(axes, float(min(numbers)), float(max(numbers)))
+            axes.tick_params(axis="x", labelsize=7)
             return [float(value) for value in settings]
     texts = [_short(value) for value in levels]
     axes.set_xticks(range(len(levels)), texts, fontsize=7,

@@ -12,6 +12,7 @@ from pathlib import Path
 
 import pytest
 
+from models.cygwin.replay_result import ReplayResult
 from models.win32.cost_profile import load_profile
 from scenarios.__main__ import main
 from scenarios.assumed_inputs import assumed
@@ -22,6 +23,7 @@ from scenarios.design_points import conditions, factors_of, points, share_of_cal
 from scenarios.experiment import Condition
 from scenarios.headlines import Headline, headlines, kind
 from scenarios.inputs_text import print_report
+from scenarios.replay_durations import document as durations
 from scenarios.spec import Measured, Outcome, Replicated
 from sim.errors import InputError
 from sim.sample_size import Kind, trust
@@ -176,6 +178,38 @@ def test_a_replay_goes_on_until_its_makespans_are_known(capsys, tmp_path):
     assert "--replications 4: with" in refused(capsys, *words, "--replications", 4)
 
 
+def test_creations_that_a_horizon_cuts_are_censored_and_not_slow(capsys):
+    words = ("replay", MINI, "--scheme", "shared-memory", "--replications", 2)
+    whole = document(capsys, *words)
+    assert whole["durations"] == []
+
+    def cut_at(seconds: float) -> dict:
+        rows = document(capsys, *words, "--until", seconds)["durations"]
+        return next(row for row in rows if row["kind"] == "fork")
+
+    first = cut_at(0.03)
+    assert (first["came"], first["cut"], first["blocked"]) == (0, 2, 0)
+    assert first["quantiles_us"] == {"p50": None, "p95": None, "p99": None}
+    assert first["blocked_in"]["share"] == 0
+    later = cut_at(0.09)  # the one that was cut had lasted longer than all others
+    assert (later["came"], later["cut"]) == (6, 1)
+    assert later["quantiles_us"]["p50"] > 0
+    assert later["quantiles_us"]["p95"] is None
+
+
+def test_creations_that_are_blocked_have_no_duration():
+    def one(took: dict[int, float | None]) -> ReplayResult:
+        empty: dict[int, float | None] = {}
+        return ReplayResult({"scheme": "a"}, {"fork": empty, "exec": empty, "spawn": took}, {}, [],
+                            {"fork": [], "exec": [], "spawn": []})  # fmt: skip
+
+    (row,) = durations([one({1: None, 2: 5.0}), one({1: 7.0}), one({1: None})], ["a"])
+    assert (row["kind"], row["came"], row["cut"], row["blocked"]) == ("spawn", 2, 0, 2)
+    assert row["quantiles_us"]["p50"] == 5.0  # of the two that returned
+    assert row["blocked_in"]["share"] == pytest.approx(2 / 3)
+    assert row["blocked_in"]["ci95"][0] < 2 / 3 < row["blocked_in"]["ci95"][1]
+
+
 # -- designs ------------------------------------------------------------------------------------
 
 DESIGN = """
@@ -263,6 +297,11 @@ def test_scheme_and_system_can_be_factors(capsys, tmp_path):
         ('kind = "full"\n[factors.scheme]\nlevels = ["a", "b"]', "factors.scheme: no scheme 'a'"),
         ('kind = "full"\n[factors.profile.nope]\nabout = 2', "factors.profile.nope: no number of"),
         ('kind = "full"\n[factors.profile.exit]\nlevels = [-1, 2]', "factors.profile: exit.value"),
+        ('kind = "full"\n[factors.exit]\nlow = 1979-05-27', "factors.exit.low: datetime"),
+        (f'kind = "full"\n[factors.exit]\nlow = {10**400}', "factors.exit.low: too large"),
+        ('kind = "full"\n[factors.creation_split]\nlevels = [0.5, "x"]', "creation_split: not all"),
+        ('kind = "full"\n[factors.processors]\nlevels = [1, nan]', "processors.levels: nan is no"),
+        ('kind = "full"\n[factors.processors]\nlevels = [1, 1.5]', "processors: '1.5' is not such"),
         ("kind = [", "d.toml: not TOML"),
         (b"\xff\xfe", "d.toml: byte 0 is not UTF-8"),
     ],

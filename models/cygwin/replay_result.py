@@ -25,12 +25,14 @@ class ReplayResult:
     latencies: kind -> place of the creation -> latency [us], None if it never came -- output
     waits: place of the creation -> time spent waiting for the child [us] -- output
     heaps: (execs in the line of descent, bytes) at the start of each image -- output
+    cut_us: kind -> how long each creation had lasted that the horizon cut off [us] -- output
     """
 
     document: dict[str, Any]
     latencies: dict[str, dict[int, float | None]]
     waits: dict[int, float]
     heaps: list[tuple[int, int]]
+    cut_us: dict[str, list[float]]
 
 
 def result(run: ReplayRun, replication: int) -> ReplayResult:
@@ -86,7 +88,17 @@ def result(run: ReplayRun, replication: int) -> ReplayResult:
         ],
         "balance": balance(run.installation).document(),
     }
-    return ReplayResult(document, latencies, waits, run.heaps)
+    cut_us = {kind: _cut_us(records, kind, run) for kind in KINDS}
+    return ReplayResult(document, latencies, waits, run.heaps, cut_us)
+
+
+def _cut_us(records: list[Creation], kind: str, run: ReplayRun) -> list[float]:
+    """How long the creations had lasted that had not returned when the run was cut."""
+    if run.outcome != "cut":
+        return []
+    open_ = [place for place, took in _latencies(records, kind).items() if took is None]
+    called = {record.place: record.called_us for record in records if record.kind == kind}
+    return [run.kernel.engine.now - called[place] for place in open_]
 
 
 def _latencies(records: list[Creation], kind: str) -> dict[int, float | None]:
