@@ -14,8 +14,9 @@ process.  For each way of ending the thread the exit comes at one moment after a
 Seen on real machines: hangs of the first, second and fourth way, the fourth also without an
 emulator, none of the third (msys2-autobuild#62, git-for-windows/msys2-runtime#73,
 msys2-runtime#234 and #243, MSYS2-packages#4340).  The processes are those of `child-copy`, their
-locks, threads and pipes kernel objects.  Assumed are the durations, how much code is new to the
-thread, and that it begins with a call on another file.
+threads and pipes kernel objects, their locks as Win32 has them.  Assumed are the durations, how
+much code is new to the thread, and that it begins with a call on another file; only that thread and
+the exit come to new code.
 """
 
 from __future__ import annotations

@@ -184,6 +184,8 @@ def _rows(at: str, course: Course) -> list[Measured]:
         Measured(at, "dies_at_exec", "1", course.dies_at, int(course.dies_at is None)),
         Measured(at, "fault_address", "1", course.fault, 0),
         Measured(at, "lists_damaged_at_exec", "1", course.damaged_at, 0),
+        Measured(at, "list_loops_at_exec", "1", course.loop_at, 0),
+        Measured(at, "list_of_mixed_sizes_at_exec", "1", course.mixed_at, 0),
         Measured(at, "string_wrong_at_exec", "1", course.wrong_at, 0),
     ]
 

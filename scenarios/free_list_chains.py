@@ -105,6 +105,16 @@ class Course:
     damaged_at: int | None = None
     wrong_at: int | None = None
 
+    @property
+    def loop_at(self) -> int | None:
+        """First exec whose image had a list from bucket 1 on that leads back into itself."""
+        return next((i for i, seen in enumerate(self.lists, 1) if any(seen.loops)), None)
+
+    @property
+    def mixed_at(self) -> int | None:
+        """First exec whose image had a list that goes on in blocks of another size."""
+        return next((i for i, seen in enumerate(self.lists, 1) if seen.mixed), None)
+
 
 def followed(era: Era, shape: Shape, execs: int, every_list: bool = True) -> Course:
     """A chain of at most `execs` execs; `every_list` looks at the free lists of each image."""

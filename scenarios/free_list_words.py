@@ -106,12 +106,14 @@ def _named(scheme: str, r: Replicated, execs: int) -> Iterator[tuple[str, str]]:
         if dead is None:
             lives.append(words)
             continue
-        fault, bad = r.value(at, "fault_address"), r.value(at, "lists_damaged_at_exec")
+        fault = r.value(at, "fault_address")
+        loop, mixed = (r.value(at, f"list_{m}_at_exec") for m in ("loops", "of_mixed_sizes"))
         yield (
             f"{scheme}, {words}: dies preparing exec {dead} at {fault:#x}, copying "
-            f"the variable {r.value(at, 'dies_of_string').split('=')[0]}; its free lists are "
-            f"damaged from exec {bad} on; nothing lies at the address, which is "
-            f"{what_lies_there(fault)}, read as a link from a block handed out while listed",
+            f"the variable {r.value(at, 'dies_of_string').split('=')[0]}; a free list leads back "
+            f"into itself from exec {loop} on, into blocks of another size from exec {mixed} on; "
+            f"nothing lies at the address, which is {what_lies_there(fault)}, read as a link from "
+            "a block that was handed out while it was listed",
             "exact",
         )
     if lives:

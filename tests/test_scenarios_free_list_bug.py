@@ -55,6 +55,7 @@ def test_a_chain_dies_of_the_recorded_request_or_lives(shape, dies, fault, text)
     course = followed(C, SHAPES[shape][0], 60)
     assert (course.dies_at, course.fault, course.request) == (dies, fault, text)
     assert (course.damaged_at is None) == (dies is None)
+    assert (course.loop_at, course.mixed_at) == ((5, 6) if dies else (None, None))
 
 
 @pytest.mark.parametrize("shape", SHAPES)

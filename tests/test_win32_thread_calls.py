@@ -189,6 +189,22 @@ def test_a_thread_with_the_emulators_lock_stops_when_it_leaves(kernel, cache):
     run(kernel, main)
 
 
+def test_a_thread_that_is_resumed_in_time_does_not_stop(kernel, cache):
+    def main(k, me):
+        handle = yield from k.create_thread(me, lambda thread: cache.new_code(k, thread, 2))
+        yield from k.sleep(me, 10)
+        assert (yield from k.suspend_thread(me, handle)) == 0
+        assert (yield from k.suspend_thread(me, handle)) == 1
+        assert (yield from k.resume_thread(me, handle)) == 2
+        assert (yield from k.resume_thread(me, handle)) == 1
+        assert (yield from k.resume_thread(me, handle)) == 0
+        yield from k.get_thread_context(me, handle)
+        yield from k.wait_for_single_object(me, handle)
+        assert k.engine.now == 300
+
+    run(kernel, main)
+
+
 def test_a_stopped_thread_is_looked_at_at_once(kernel):
     def main(k, me):
         handle = yield from k.create_thread(me, lambda thread: k.work(thread, 1000))

@@ -8,7 +8,8 @@ the process whose handle the parent has.
 
 An exit ends these threads and lets go of the children (`proc_terminate`).  They are terminated: up
 to 3.5 at once, from 3.6.0 on when they have been stopped and that has been made sure of, since on
-an emulated processor one may have a lock of the emulator's.  Two other ways were tried.
+an emulated processor one may have a lock of the emulator's.  Two other ways were tried.  (The stub
+of an exec only ends; what the real one does to its threads before is left out.)
 
 What must stay true: one process has the write end, and two during an exec; no other child inherits
 it, since its owner makes it uninheritable while it creates one.

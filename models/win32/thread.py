@@ -210,7 +210,7 @@ class Thread(KernelObject):
         before = self.suspend_count
         if self.shielded:
             self.asked_to_stop += 1
-            return before
+            return self.asked_to_stop - 1
         self.suspend_count += 1
         if before == 0 and self.burst is not None:
             self._processors.withdraw(self.burst)
@@ -226,6 +226,9 @@ class Thread(KernelObject):
         self.shielded = False
         self.suspend_count += self.asked_to_stop
         self.asked_to_stop = 0
+        self._tell_watchers()
+
+    def _tell_watchers(self) -> None:
         for watcher in self.watchers[:]:
             watcher.end_wait(None)
 
@@ -260,6 +263,11 @@ class Thread(KernelObject):
 
     def resume(self) -> int:
         """ResumeThread: the count before; the thread goes on when it falls to 0."""
+        if self.asked_to_stop:
+            self.asked_to_stop -= 1
+            if not self.asked_to_stop:
+                self._tell_watchers()
+            return self.asked_to_stop + 1
         before = self.suspend_count
         if before == 0:
             return 0
