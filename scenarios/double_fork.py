@@ -104,7 +104,7 @@ def run_point(
     for kind in MACHINES:
         for way in WAYS:
             found = [
-                _one(kind, way, number, point, system, profile, replication)[1]
+                _one(kind, scheme, way, number, point, system, profile, replication)[1]
                 for number in range(point.moments)
             ]
             rows += _rows(at_way(kind, way), found)
@@ -130,7 +130,7 @@ def watched(
     """The machine of one moment at its end, with `watch` looking on."""
     kind, way, number = (word.split("=")[1] for word in place.split())
     named = list(WAYS)[int(way) - 1]
-    return _one(kind, named, int(number), point, system, profile, replication, watch)[0]
+    return _one(kind, scheme, named, int(number), point, system, profile, replication, watch)[0]
 
 
 def figures(results: dict[str, Replicated], point: Parameters, system: str, profile: Profile,
@@ -164,7 +164,7 @@ def conclusions(results: dict[str, Replicated], point: Parameters) -> Iterator[t
 
 
 def _one(
-    kind: str, way: str, number: int, point: Parameters, system: str, profile: Profile,
+    kind: str, scheme: str, way: str, number: int, point: Parameters, system: str, profile: Profile,
     replication: Replication, watch: Watch | None = None,
 ) -> tuple[Machine, Seen]:  # fmt: skip
     """One double fork."""
@@ -172,7 +172,7 @@ def _one(
     times = Times(
         costs, point.io_us, point.later_us(number), point.closing_us, point.lives_ms * 1000.0
     )
-    return double_fork(way, times, system, profile, replication, point.processors, watch)
+    return double_fork(scheme, way, times, system, profile, replication, point.processors, watch)
 
 
 def _end(seen: Seen) -> str:

@@ -18,6 +18,7 @@ from models.win32.cost_profile import Profile
 from models.win32.emulation import Translation
 from models.win32.system import SYSTEMS
 from sim.engine import Steps
+from sim.errors import InputError
 from sim.streams import Replication
 
 WAYS = {  # of ending a waiting thread -> how a table calls it
@@ -73,19 +74,23 @@ class Seen:
     orphaned: bool
 
 
-def scheme(way: str) -> Scheme:
-    """Cygwin 3.6 with one of the ways of ending a waiting thread."""
-    found = copy(schemes.get("child-copy"))
+def scheme(name: str, way: str) -> Scheme:
+    """A scheme of 3.6 with one of the ways of ending a waiting thread. Raises InputError."""
+    found = copy(schemes.get(name))
+    if not found.version.ends_waiter:
+        raise InputError("--scheme", f"under {name} no exit ends a thread so", "child-copy")
     found.version = replace(found.version, ends_waiter=way)
     return found
 
 
 def double_fork(
-    way: str, times: Times, system: str, profile: Profile, replication: Replication,
+    name: str, way: str, times: Times, system: str, profile: Profile, replication: Replication,
     processors: int, watch: Watch | None = None,
 ) -> tuple[Machine, Seen]:  # fmt: skip
     """The machine at its end, and what came of it."""
-    machine = build(scheme(way), SYSTEMS[system], profile, replication, processors, 2, calls=True)
+    machine = build(
+        scheme(name, way), SYSTEMS[system], profile, replication, processors, 2, calls=True
+    )
     installation = machine.installation
     installation.watch = watch
     installation.emulated = times.translated

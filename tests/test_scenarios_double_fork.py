@@ -22,7 +22,7 @@ LOCK, IO, READS = STATES["shielded"], STATES["io"], STATES["pipe"]
 def at(way, later_us, translated=EMULATED, io_us=30.0, closing_us=20.0, profile="ideal"):
     """(machine, what was seen) of one double fork; by default calls cost nothing."""
     times = Times(translated, io_us, later_us, closing_us, 1e6)
-    return double_fork(way, times, "nt", load_profile(profile), Replication(1, 0), 4)
+    return double_fork("child-copy", way, times, "nt", load_profile(profile), Replication(1, 0), 4)
 
 
 def sweep(way, **more):
@@ -116,7 +116,7 @@ def test_sentences_follow_from_the_results(cygsim):
 
 
 @pytest.mark.parametrize(
-    "words", [["--set", "moments=1"], ["--set", "processors=0"], ["--scheme", "nosuch"]]
+    "words", [["--set", "moments=1"], ["--set", "processors=0"], ["--scheme", "blocking"]]
 )
 def test_bad_input_is_one_line_and_exit_2(cygsim, words):
     done = cygsim("run", "double_fork", *words)
