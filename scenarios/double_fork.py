@@ -88,6 +88,12 @@ SPEC = Spec(
     question=__doc__.splitlines()[0],
     paragraph="background",
     parameters=Parameters(),
+    limits=(
+        "durations, and how much code is new to an emulator, are assumed; who is held follows "
+        "from the lock and the calls",
+        "one thread that waits for one child; an emulator is no more than the lock of its code",
+        "held against what the threads of 2024 report, not against a log",
+    ),
     quick=(("moments", 24),),
     schemes=("child-copy",),
     profile="desktop-w11",

@@ -74,6 +74,12 @@ SPEC = Spec(
     question=__doc__.splitlines()[0],
     paragraph="arguments",
     parameters=Parameters(),
+    limits=(
+        "the tree of one day; no call log of a DLL of that day was found",
+        "chains h07, h10 and h11 are those of golden traces, byte for byte; other sets are chosen "
+        "or drawn",
+        "what a program writes into a string that it shares with another is left out",
+    ),
     quick=(("execs", 40), ("chains", 10), ("traces", RECORDED[:1])),
     schemes=("2001-09-06", "shared-memory-1.3.3"),
 )
