@@ -238,6 +238,31 @@ def test_the_write_end_is_with_the_stub_and_the_image_until_the_stub_goes():
     assert held[-1] == 1
 
 
+def test_without_a_cygwin_parent_a_stub_stays_and_ends_with_its_image_s_code():
+    world, seen = World(schemes.get(NAME)), []
+    first = world.finish(chain(world, seen, 1, ends_with(11)))
+    image = world.k.processes[seen[-1][1]]
+    assert first.exit_code == image.exit_code == 11
+    assert first.ended_us > image.ended_us
+
+
+def test_a_stub_goes_at_once_though_its_parent_has_gone_before():
+    """The write end is what tells it of a parent, and that it has: nobody reads it any more."""
+    world, seen = World(schemes.get(NAME)), []
+
+    def stub(p):
+        yield from p.sleep(100_000)
+        yield from chain(world, seen, 1, ends_with(11, 800_000))(p)
+
+    def main(p):
+        yield from p.fork(stub)
+
+    world.finish(main)
+    old, image = (world.k.processes[winpid] for _, winpid in seen)
+    assert (old.exit_code, image.exit_code) == (0, 11)
+    assert old.ended_us < image.ended_us - 700_000
+
+
 def test_an_image_that_is_terminated_leaves_the_code_of_the_first_process():
     """Its pinfo has no code, and the parent's handle is that of the stub, which ended with 0."""
     for images, code in ((0, 0x900), (2, 0)):
