@@ -85,7 +85,9 @@ def test_a_fork_makes_its_child_again_as_the_exit_code_allows_and_then_gives_eag
         f"exit code {code:#x}, errno 11"
     )
     assert seen["left"] == (0, 0)
-    assert len(world.installation.failures) == 1  # the deaths before it are not told
+    silent = code == EXIT_FORK_FAILED  # the child is to have said it
+    assert len(world.installation.failures) == (not silent)  # nor are the deaths before it told
+    assert world.trace.records[0].error == seen["said"]
 
 
 @pytest.mark.parametrize("kind", ["fork", "exec"])
