@@ -39,6 +39,7 @@ from scenarios.latency_words import (
     by_heap,
     more,
     short,
+    smallest_heaps,
     two_steps,
     who_waits,
 )
@@ -176,6 +177,7 @@ def conclusions(results: dict[str, Replicated], point: Parameters) -> Iterator[t
     yield from two_steps(results, sweeps(point))
     system = systems_in(results)[0]
     base = common(point)
+    yield from smallest_heaps(results, sweeps(point), system)
     low, high = (base._replace(heap_kib=f(point.heap_kib)) for f in (min, max))
     if high != low:
         yield from by_heap(results, low, high, system)

@@ -8,6 +8,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from typing import NamedTuple
 
+from models.win32.memory import PAGE_BYTES
 from scenarios.spec import Outcome, Replicated, each_in_words, systems_in
 from sim.estimators import mean_interval
 
@@ -54,6 +55,22 @@ def two_steps(results: dict[str, Replicated], places: Sequence[Place]) -> Iterat
             if steps[key]
         ]
         yield f"{name}, {'; '.join(said)}", "exact"
+
+
+def smallest_heaps(
+    results: dict[str, Replicated], places: Sequence[Place], system: str
+) -> Iterator[tuple[str, str]]:
+    """Which sizes a scheme cannot have, since its heap begins with more."""
+    for name, o in results.items():
+        found = {place.heap_kib: o.value(str(place), "fork_heap_bytes", system) for place in places}
+        small = sorted(kib for kib, n in found.items() if n > kib * 1024 + PAGE_BYTES)
+        if small:
+            least = min(found[kib] for kib in small)
+            sizes = " and ".join(map(str, small))
+            yield (
+                f"{name}: its heap has {least:,.0f} bytes where {sizes} KiB are asked for",
+                "exact",
+            )
 
 
 def _steps(found: set[int]) -> str:

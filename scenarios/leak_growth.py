@@ -330,13 +330,13 @@ def _about_recorded(name: str, outcome: Replicated, point: Parameters) -> str:
     untagged = outcome.value(at, "growth_bytes_per_exec") * longest
     by_one = outcome.value(_WHOLE, "growth_bytes_per_exec")
     full = execs_until_full(era, outcome.value(_WHOLE, "cygheap_bytes"), round(by_one))
-    ends = "never fills the reserve" if full is None else f"fills the reserve in {full:,} execs"
+    ends = "it never fills" if full is None else f"it is full after {full:,} more execs"
     kills = full is not None and full < longest
     return (
         f"{name}: the longest recorded line has {longest} execs, untagged that is "
         f"{untagged / 1024:,.1f} KiB of dead arguments, {100 * untagged / era.reserve_bytes:.2f} % "
-        f"of the reserve; images that close a file lose {by_one * longest / 1024:,.1f} KiB there "
-        f"and {ends}: {'it kills' if kills else 'the leak is copied along, it does not kill'}"
+        f"of the reserve; images that close a file lose {by_one * longest / 1024:,.1f} KiB "
+        f"there; {ends}: {'it kills' if kills else 'the leak is copied along, it does not kill'}"
     )
 
 

@@ -287,9 +287,12 @@ def _of_zombies(name: str, o: Replicated, point: Parameters) -> Iterator[tuple[s
         if o.value(at, "message"):
             continue
         lost = f", the codes of {unheard:g} are lost" if unheard else ""
+        known = f"NZOMBIES {MAX_ZOMBIES}, known from 2003 on"
+        if schemes.get(name).version.exec_pipe_bytes:
+            known = "a limit of 3.6 is not in the model"
         yield (
             f"{name}, {way}: of {point.zombies} children that ended unwaited for {kept:g} are "
-            f"heard of{lost} (NZOMBIES {MAX_ZOMBIES}, known from 2003 on)",
+            f"heard of{lost} ({known})",
             "assumed",
         )
 

@@ -32,6 +32,7 @@ from models.cygwin.programs import PLACES, UserProcess, start
 from models.cygwin.section_life import child_of, heap_pages
 from models.cygwin.sequence import sequence
 from models.win32.cost_profile import Profile
+from models.win32.memory import PAGE_BYTES
 from models.win32.system import SYSTEMS
 from models.win32.thread import Process
 from scenarios.one_of_each import one_of_each
@@ -139,14 +140,15 @@ def table(results: dict[str, Replicated], point: Parameters) -> Iterator[list[st
             for kind, size in [("fork", size) for size in point.heap_kib] + [
                 (kind, shown) for kind in KINDS[1:]
             ]:
-                n, calls, copied, child_us, parent_us, peak = (
-                    o.value(_at(kind, size), what, system)
+                at = _at(kind, size)
+                n, calls, copied, child_us, parent_us = (
+                    o.value(at, what, system)
                     for what in ("heap_bytes", "child_calls", "child_copied_bytes", "child_us",
-                                 "parent_us", "peak_copies")
+                                 "parent_us")
                 )  # fmt: skip
                 yield [name.replace("shared-memory", "shared"), system, kind, f"{n}", f"{calls}",
                        f"{copied / n:g} n", f"{child_us:.0f}", f"{parent_us:.0f}",
-                       f"{peak:g} n"]  # fmt: skip
+                       _peak(o, at, system)]  # fmt: skip
 
 
 def conclusions(results: dict[str, Replicated], point: Parameters) -> Iterator[tuple[str, str]]:
@@ -170,7 +172,10 @@ def conclusions(results: dict[str, Replicated], point: Parameters) -> Iterator[t
             parts.append(
                 f"on {system} {_range(bytes_)} n copied, at most {_range(peaks)} copies committed"
             )
-        yield f"{name}: {'; '.join(parts)} (n = heap in use)", "exact"
+        least = [o.value(at, "peak_bytes", systems[0]) / o.value(at, "peak_copies", systems[0])
+                 for at in _all(point) if _more_than_used(o, at, systems[0])]  # fmt: skip
+        more = f"; a copy commits at least {min(least):,.0f} bytes" if least else ""
+        yield f"{name}: {'; '.join(parts)} (n = heap in use{more})", "exact"
     if len(systems) == 2:
         yield from _times(results, point, systems)
 
@@ -251,6 +256,19 @@ def _maker(p: UserProcess, heap_kib: int) -> Steps:
         p.open("/dev/tty")
     p.fill_heap(heap_kib * 1024)
     yield from one_of_each(p)
+
+
+def _more_than_used(o: Replicated, at: str, system: str) -> bool:
+    """Whether a copy commits more than the pages that are in use."""
+    copies, most = (o.value(at, f"peak_{what}", system) for what in ("copies", "bytes"))
+    return bool(most / copies >= o.value(at, "heap_bytes", system) + PAGE_BYTES)
+
+
+def _peak(o: Replicated, at: str, system: str) -> str:
+    """What copies of the heap commit at most, as a table has it."""
+    if _more_than_used(o, at, system):
+        return f"{o.value(at, 'peak_bytes', system) / (1 << 20):g} MiB"
+    return f"{o.value(at, 'peak_copies', system):g} n"
 
 
 def _measures(

@@ -228,6 +228,7 @@ def conclusions(results: dict[str, Replicated], point: Parameters) -> Iterator[t
                 yield f"{where}: on both sides the parent's waits end: {ended}", "structural"
     if not any(found.drawn("tables")[0] for found in results.values()):
         yield "no log is of a DLL with these schemes", "exact"
+        return
     yield ("what the first process had in its heap before its first creation is taken from the "
            "first size of the log", "assumed")  # fmt: skip
 

@@ -325,6 +325,8 @@ def _whose(o: Replicated, kind: str) -> str:
     at = f"child={kind} {_at_number(1)}"
     asked, refused = o.value(at, "asked"), o.value(at, "refused")
     answer = o.value(at, "socket_in_child")
+    if not asked:
+        return f"the child inherits the handle of its socket, which {answer}"
     if not refused:
         return f"WSASocket gives the child its socket, which {answer}"
     helped = (

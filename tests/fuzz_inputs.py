@@ -74,8 +74,9 @@ def inputs() -> list[Input]:
     for name in ("mini-sockets.from-strace", "mini-sockets.ptrec", "mini-pipeline.from-strace"):
         replays = tuple(
             ("replay", FILE, "--scheme", scheme, "--system", system)
-            for scheme in ("blocking", "shared-memory-1.3.3", "shared-memory")
+            for scheme in ("blocking", "shared-memory-1.3.3", "shared-memory", "child-copy")
             for system in ("nt", "9x")
+            if (scheme, system) != ("child-copy", "9x")
         )
         data = _plain(DATA / "traces" / f"{name}.jsonl.gz")
         made.append(Input(f"{name}.jsonl", "json", data, replays))

@@ -85,7 +85,9 @@ def test_a_fork_makes_its_child_again_as_the_exit_code_allows_and_then_gives_eag
         f"exit code {code:#x}, errno 11"
     )
     assert seen["left"] == (0, 0)
-    assert len(world.installation.failures) == 1  # the deaths before it are not told
+    silent = code == EXIT_FORK_FAILED  # the child is to have said it
+    assert len(world.installation.failures) == (not silent)  # nor are the deaths before it told
+    assert world.trace.records[0].error == seen["said"]
 
 
 @pytest.mark.parametrize("kind", ["fork", "exec"])
@@ -236,6 +238,31 @@ def test_the_write_end_is_with_the_stub_and_the_image_until_the_stub_goes():
     assert min(held) == 1
     assert max(held) == 2
     assert held[-1] == 1
+
+
+def test_without_a_cygwin_parent_a_stub_stays_and_ends_with_its_image_s_code():
+    world, seen = World(schemes.get(NAME)), []
+    first = world.finish(chain(world, seen, 1, ends_with(11)))
+    image = world.k.processes[seen[-1][1]]
+    assert first.exit_code == image.exit_code == 11
+    assert first.ended_us > image.ended_us
+
+
+def test_a_stub_goes_at_once_though_its_parent_has_gone_before():
+    """The write end is what tells it of a parent, and that it has: nobody reads it any more."""
+    world, seen = World(schemes.get(NAME)), []
+
+    def stub(p):
+        yield from p.sleep(100_000)
+        yield from chain(world, seen, 1, ends_with(11, 800_000))(p)
+
+    def main(p):
+        yield from p.fork(stub)
+
+    world.finish(main)
+    old, image = (world.k.processes[winpid] for _, winpid in seen)
+    assert (old.exit_code, image.exit_code) == (0, 11)
+    assert old.ended_us < image.ended_us - 700_000
 
 
 def test_an_image_that_is_terminated_leaves_the_code_of_the_first_process():

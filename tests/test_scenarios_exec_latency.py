@@ -133,3 +133,13 @@ def test_the_heap_of_a_point_on_one_of_the_systems_is_shown(cygsim, tmp_path):
     done = cygsim("heap", "show", tmp_path / "o", "--pid", 1, "--point", at)
     assert done.returncode == 0, done.stderr
     assert b"system=9x" in done.stdout
+
+
+def test_a_heap_that_cannot_be_so_small_says_so():
+    found = {"child-copy": Replicated((outcome("child-copy", "nt"),))}
+    said = [text for text, _ in exec_latency.conclusions(found, SMALL)]
+    size = outcome("child-copy", "nt").value(str(Place(16, 3, 0)), "fork_heap_bytes", "nt")
+    assert 20_000 < size < 40_000
+    assert f"child-copy: its heap has {size:,.0f} bytes where 16 KiB are asked for" in said
+    others = exec_latency.conclusions({"blocking": Replicated((outcome("blocking", "nt"),))}, SMALL)
+    assert not any("are asked for" in text for text, _ in others)

@@ -99,13 +99,15 @@ def test_natives_keep_a_section_each_and_blocking_makes_only_one(scheme):
         assert large.goes_on
 
 
-@pytest.mark.parametrize("scheme", SCHEMES)
+@pytest.mark.parametrize("scheme", [*SCHEMES, "child-copy"])
 def test_a_shell_s_background_jobs_end_with_eagain_whatever_the_scheme(scheme):
     r = natives(ground(scheme), SHELL, 16, 16 << 20, 400)
     assert not r.caller_waits
-    assert 10 < r.running("nat") < 60
+    fewest, most = (1, 10) if scheme == "child-copy" else (10, 60)  # its stubs have 3 MiB of heap
+    assert fewest < r.running("nat") < most
     assert r.goes_on
-    assert any("1455" in text or "died before" in text for text in r.messages)
+    said = ("1455", "died before", "died unexpectedly")
+    assert any(word in text for text in r.messages for word in said)
 
 
 def test_words_follow_from_the_numbers():

@@ -131,6 +131,15 @@ def test_bad_input_is_one_line_and_exit_2(capsys, words):
 
 
 @pytest.mark.parametrize("scenario_name", ["exec_latency", "background_native"])
-def test_a_variant_is_only_for_the_scenario_that_is_about_it(capsys, scenario_name):
-    assert main(["run", scenario_name, "--quick", "--scheme", "1.3.3-two-step"]) == 2
-    assert "no scheme '1.3.3-two-step'" in capsys.readouterr().err
+def test_a_variant_can_be_named_in_any_scenario(capsys, scenario_name):
+    assert main(["run", scenario_name, "--quick", "--scheme", "1.3.3-two-step"]) == 0
+    assert "1.3.3-two-step" in capsys.readouterr().out
+    assert main(["run", scenario_name, "--quick", "--scheme", "1.3.3-three-step"]) == 2
+    assert "nearest: 1.3.3-two-step" in capsys.readouterr().err
+
+
+def test_under_3_6_no_wsasocket_is_asked_and_the_words_say_so(capsys):
+    assert main(["run", "two_step_sockets", "--quick", "--scheme", "child-copy"]) == 0
+    text = " ".join(capsys.readouterr().out.split())
+    assert "fork, child-copy: the child inherits the handle of its socket, which works" in text
+    assert "WSASocket" not in text

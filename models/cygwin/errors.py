@@ -22,6 +22,10 @@ class ApiFatal(CygwinError):
         return str(self.args[0])
 
 
+class ForkAborted(ApiFatal):
+    """child_info_fork::abort of 3.6: a fork child that knows why it cannot be. Args: (message,)."""
+
+
 class TryAgain(CygwinError):
     """fork or spawn returned -1 with EAGAIN. Args: (message,).
 
@@ -30,6 +34,10 @@ class TryAgain(CygwinError):
 
     def __str__(self) -> str:
         return str(self.args[0])
+
+
+class SilentFailure(TryAgain):
+    """fork gave EAGAIN and says nothing, for the child has. Args: (message,)."""
 
 
 class NotExecuted(TryAgain):
@@ -63,4 +71,5 @@ def try_again(error: TryAgain | Win32Error) -> TryAgain:
     """
     if isinstance(error, Win32Error) and error.code != ERROR_COMMITMENT_LIMIT:
         raise error
-    return TryAgain(str(error))
+    kind = SilentFailure if isinstance(error, SilentFailure) else TryAgain
+    return kind(str(error))

@@ -25,7 +25,7 @@ from models.cygwin.child_info import ChildType
 from models.cygwin.cygheap import heap as heaps
 from models.cygwin.cygheap.heap import Heap
 from models.cygwin.descriptors import CONSOLE, DISK, PIPE, SOCKET, DescriptorTable
-from models.cygwin.errors import NotExecuted, TryAgain, no_image, try_again
+from models.cygwin.errors import NotExecuted, SilentFailure, TryAgain, no_image, try_again
 from models.cygwin.installation import Creation, Failure, Installation, Program
 from models.cygwin.protocol import P_OVERLAY, Request
 from models.win32.address_space import Region
@@ -188,8 +188,7 @@ class CygwinProcess:
 
     def open(self, fd: int, kind: str = DISK, cloexec: bool = False, name: bytes = b"") -> None:
         """open() of something that is no pipe, as descriptor `fd`; `name` b"" is not known."""
-        obj: KernelObject = File(kind)
-        handle = self.k.new_handle(self.me, obj, not cloexec)
+        handle = self.k.new_handle(self.me, File(kind), not cloexec)
         self._add(fd, kind, handle, 0, cloexec, name)
 
     def socket(self, fd: int, cloexec: bool = False) -> None:
@@ -271,8 +270,8 @@ class CygwinProcess:
         """The time, with what this thread still owes [us]."""
         return self.k.engine.now + self.me.debt_us
 
-    def fail(self, message: str, creation: Creation | None = None) -> None:
-        """Write down a message that the user saw."""
+    def fail(self, message: str, creation: Creation | None = None, told: bool = True) -> None:
+        """Write down a message that the user saw, or that only the creation has."""
         program = self.me.process.image.name
         pid, made_by = self.pid, ""
         if creation is not None:
@@ -281,7 +280,8 @@ class CygwinProcess:
         elif isinstance(self.me.process.tag, Creation):
             pid, made_by = self.me.process.tag.pid, self.me.process.tag.kind
         now = self.k.engine.now
-        self.installation.failures.append(Failure(pid, program, now, message, made_by))
+        if told:
+            self.installation.failures.append(Failure(pid, program, now, message, made_by))
 
     def close_all_files(self) -> Steps:
         """Close the handles of every descriptor; the heap's blocks stay as they are."""
@@ -367,7 +367,7 @@ class CygwinProcess:
             result = yield from self.installation.scheme.parent_side(self, request)
         except (TryAgain, Win32Error) as error:
             again = try_again(error)
-            self.fail(str(again), request.creation)
+            self.fail(str(again), request.creation, not isinstance(again, SilentFailure))
             raise again from error
         request.creation.returned_us = self.now()
         return result

@@ -75,22 +75,28 @@ def child_of(kernel: Kernel, creation: Creation) -> Process:
 def heap_pages(kernel: Kernel, creation: Creation) -> list[tuple[float, int]]:
     """(time [us], bytes committed from then on) of all copies of a heap during one creation.
 
-    Those of the caller, of the child, and the section; it begins with the caller's alone.
+    Those of the caller, of the child, and the section; it begins with the caller's alone.  Where a
+    child commits more than is in use, as in 3.6, its caller has done so too.
     """
     child = child_of(kernel, creation)
     parent = kernel.processes[child.parent_pid]
-    whole = -(-creation.heap_bytes // PAGE_BYTES) * PAGE_BYTES
+    info = child.startup
+    commits = [
+        r for r in _calls(kernel) if (r.name, r.args.get("type")) == ("VirtualAlloc", "COMMIT")
+    ]
+    mine = [r for r in commits if isinstance(info, ChildInfo)
+            and (r.pid, r.args["addr"]) == (child.pid, info.cygheap)
+            and r.args["size"] >= creation.heap_bytes][:1]  # fmt: skip
+    size = max([creation.heap_bytes, *(r.args["size"] for r in mine)])
+    whole = -(-size // PAGE_BYTES) * PAGE_BYTES
     changes = [(creation.called_us, whole), *_ends(parent, whole)]
     section = of_creation(kernel, creation)
     views = {(h.process.pid, h.number) for h in section if h.what == VIEW}
-    info = child.startup
-    for row in _calls(kernel):
-        if row.name == "VirtualAlloc" and row.args["type"] == "COMMIT":
-            where = (row.pid, row.args["addr"])
-            own = isinstance(info, ChildInfo) and where == (child.pid, info.cygheap)
-            if row.args["size"] == creation.heap_bytes and (own or where in views):
-                changes.append((row.t_us, whole))
-                changes += _ends(child, whole) if own else _gone(section, whole)
+    for row in mine:
+        changes += [(row.t_us, whole), *_ends(child, whole)]
+    for row in commits:
+        if (row.pid, row.args["addr"]) in views and row.args["size"] == creation.heap_bytes:
+            changes += [(row.t_us, whole), *_gone(section, whole)]
     at, total = [], 0
     for t_us, change in sorted(changes, key=lambda c: (c[0], -c[1])):  # at one time: freed last
         total += change

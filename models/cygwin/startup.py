@@ -32,7 +32,8 @@ from models.cygwin.child_info import ChildInfo, ChildType
 from models.cygwin.cygheap.allocator import HeapFatal, UndefinedAccess
 from models.cygwin.cygheap.c_allocator import EndlessWalk
 from models.cygwin.descriptors import PIPE, DescriptorTable
-from models.cygwin.errors import ApiFatal, NotExecuted
+from models.cygwin.early_death import EXIT_FORK_FAILED
+from models.cygwin.errors import ApiFatal, ForkAborted, NotExecuted
 from models.cygwin.installation import Creation, Installation, Program
 from models.cygwin.process import CygwinProcess
 from models.cygwin.section_transfer import no_room
@@ -82,7 +83,8 @@ def entry(
             yield from startup_1_5.die_of_fault(p)
         except (ApiFatal, HeapFatal) as error:
             p.fail(str(error).replace("%E", "Win32 error 0"))  # as users saw it (§i)
-            yield from kernel.exit_process(thread, _EXIT_FATAL)
+            code = EXIT_FORK_FAILED if isinstance(error, ForkAborted) else _EXIT_FATAL
+            yield from kernel.exit_process(thread, code)
         except EndlessWalk as error:
             yield from kernel.spin(thread, str(error))  # it never comes to main(), nor to an end
         yield from p.exit(0)
@@ -344,6 +346,8 @@ def _user_heap(p: CygwinProcess, info: ChildInfo | None) -> None:
     try:
         p.user_heap = k.virtual_reserve(me, info.heapbase, size, "user heap")
     except Win32Error as error:
+        if p.version.exec_pipe_bytes:
+            raise startup_3_6.no_user_heap(info, size, error.code) from error
         raise ApiFatal(
             f"1. unable to allocate heap {info.heapbase:#x}, heap_chunk_size {size}, "
             f"pid {p.me.process.pid}, Win32 error {error.code}"

@@ -13,10 +13,11 @@ from collections.abc import Callable
 
 from models.cygwin import children, exec_pipe
 from models.cygwin.child_info import ChildInfo
-from models.cygwin.errors import ApiFatal
+from models.cygwin.errors import ApiFatal, ForkAborted
 from models.cygwin.process import CygwinProcess
 from models.cygwin.version import FORK_WAIT_MS
 from models.win32.errors import PartialCopy, Win32Error
+from models.win32.memory import PAGE_BYTES
 from sim.engine import Steps
 
 
@@ -33,6 +34,15 @@ def child_copy(p: CygwinProcess, parent: int, what: str, address: int, size_byte
             f"{what} read copy failed, {address:#x}..{address + size_bytes:#x}, done {done}, "
             f"windows pid {me.process.parent_pid}, Win32 error {error.code}"
         ) from error
+
+
+def no_user_heap(info: ChildInfo, size_bytes: int, code: int) -> ForkAborted:
+    """What a fork child says whose user heap has no room where its parent has it (mm/heap.cc)."""
+    top = info.heapbase + info.heap_bytes
+    return ForkAborted(
+        f"couldn't allocate heap, Win32 error {code}, base {info.heapbase:#x}, top {top:#x}, "
+        f"reserve_size {size_bytes}, allocsize {info.heap_bytes}, page_const {PAGE_BYTES}"
+    )
 
 
 def last_wait(p: CygwinProcess, info: ChildInfo) -> Steps:

@@ -49,8 +49,8 @@ from models.cygwin.creation_steps import (
 )
 from models.cygwin.cygheap.modern import round_up
 from models.cygwin.cygheap.modern_layout import M
-from models.cygwin.early_death import tries_left
-from models.cygwin.errors import ApiFatal, TryAgain
+from models.cygwin.early_death import EXIT_FORK_FAILED, tries_left
+from models.cygwin.errors import ApiFatal, SilentFailure, TryAgain
 from models.cygwin.images import imports_cygwin
 from models.cygwin.process import CygwinProcess
 from models.cygwin.protocol import P_DETACH, P_OVERLAY, P_WAIT, Request
@@ -209,7 +209,8 @@ class ChildCopy:
                 raise TryAgain(f"wait failed, pid {pid}, Win32 error 258")
             left = tries_left(code, retry)
             if left is None:
-                raise TryAgain(
+                error = SilentFailure if code == EXIT_FORK_FAILED else TryAgain
+                raise error(
                     f"child -1 - forked process {pid} died unexpectedly, retry {retry}, "
                     f"exit code {code:#x}, errno 11"
                 )
