@@ -9,7 +9,7 @@ from __future__ import annotations
 import sys
 from collections.abc import Iterator, Mapping
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 from models.cygwin.replay_result import ReplayResult
 from scenarios.result_rows import outcome_rows, replay_rows
@@ -34,8 +34,8 @@ def run(folder: str, form: str, output: str) -> int:
     with Journal(place, content_digest(manifest)) as journal:
         names = journal.finished()
         tell(journal)
-        there = [task for task in tasks if _name(*task) in names]
-        results = Finished[Any](journal, [_name(*task) for task in there])
+        there = [task for task in tasks if task.name in names]
+        results = Finished[Any](journal, [task.name for task in there])
         rows = _rows(manifest, there, results)
         if form == "csv":
             write_rows(Path(output), rows)
@@ -44,17 +44,32 @@ def run(folder: str, form: str, output: str) -> int:
 
             write_parquet(Path(output), rows, manifest)
     if len(there) < len(tasks):
-        print(f"cygsim: note: {len(there)} of {len(tasks)} runs are finished", file=sys.stderr)
+        most = "at most " if "precision" in manifest["parameters"] else ""
+        print(f"cygsim: note: {len(there)} of {most}{len(tasks)} runs are there", file=sys.stderr)
     return 0
 
 
-def _tasks(place: Path, manifest: Mapping[str, Any]) -> list[tuple[str, int]]:
-    """(scheme, replication) of all that the run is about, in its order."""
+class _Task(NamedTuple):
+    """One run of the folder, as its manifest tells it; `words` are those of its design point."""
+
+    scheme: str
+    replication: int
+    system: str
+    words: str
+    name: str  # in the journal
+
+
+def _tasks(place: Path, manifest: Mapping[str, Any]) -> list[_Task]:
+    """All that the run is about, in its order."""
     try:
         kind, _ = manifest["command"]
         p = manifest["parameters"]
-        tasks = [(str(s), n) for s in p["schemes"] for n in range(p["replications"])]
-        _ = p["system"], p["profile"]
+        if "inputs" in p or "sensitivity" in p:
+            what = "its points follow from what was found on the way"
+            raise InputError(str(place), what, "results.csv there has all rows once it is finished")
+        points = p["design"]["points"] if "design" in p else [{"words": "", "values": {}}]
+        tasks = [task for point in points for task in _of_point(p, point)]
+        _ = p["profile"]
     except (KeyError, TypeError, ValueError):
         kind, tasks = None, []
     if kind not in _COMMANDS:
@@ -63,21 +78,27 @@ def _tasks(place: Path, manifest: Mapping[str, Any]) -> list[tuple[str, int]]:
     return tasks
 
 
-def _name(scheme: str, replication: int) -> str:
-    return f"{scheme} {replication}"
+def _of_point(p: Mapping[str, Any], point: Mapping[str, Any]) -> Iterator[_Task]:
+    """The runs of one design point; scheme and system may be among what is varied."""
+    words, values = str(point["words"]), point["values"]
+    system = str(values.get("system", p["system"]))
+    for scheme in [values["scheme"]] if "scheme" in values else p["schemes"]:
+        for n in range(p["replications"]):
+            parts = words, system if "system" in values else "", str(scheme), str(n)
+            yield _Task(str(scheme), n, system, words, " ".join(filter(None, parts)))
 
 
 def _rows(
-    manifest: Mapping[str, Any], tasks: list[tuple[str, int]], results: Finished[Any]
+    manifest: Mapping[str, Any], tasks: list[_Task], results: Finished[Any]
 ) -> Iterator[ResultRow]:
     _, subject = manifest["command"]
-    system, profile = manifest["parameters"]["system"], manifest["parameters"]["profile"]
-    for (scheme, replication), result in zip(tasks, results, strict=True):
+    profile = manifest["parameters"]["profile"]
+    for task, result in zip(tasks, results, strict=True):
         if isinstance(result, Outcome):
-            yield from outcome_rows(result, subject, scheme, system, profile, replication)
+            whose = subject, task.scheme, task.system, profile, task.replication
+            for row in outcome_rows(result, *whose):
+                yield row._replace(point=f"{task.words} {row.point}".strip())
         elif isinstance(result, ReplayResult):
-            yield from replay_rows(result, system, profile, subject)
+            yield from replay_rows(result, task.system, profile, subject)
         else:
-            raise InputError(
-                _name(scheme, replication), "is no result of a run", "the journal as it was written"
-            )
+            raise InputError(task.name, "is no result of a run", "the journal as it was written")

@@ -16,10 +16,26 @@ MINI = next((Path(__file__).parent / "data" / "traces").glob("*mini*"))
 RUN = ["run", "fixed_address", "--set", "dlls=1,5", "--set", "trees=50", "--replications", "2"]
 
 
-@pytest.fixture(scope="module", params=["run", "replay"])
+FACTORS = """kind = "full"
+[factors.scheme]
+levels = ["blocking", "shared-memory"]
+[factors.system]
+levels = ["nt", "9x"]
+[factors.trees]
+levels = [20, 30]
+"""
+
+
+@pytest.fixture(scope="module", params=["run", "replay", "design", "precision"])
 def folder(request, tmp_path_factory):
     out = tmp_path_factory.mktemp("export") / "out"
-    words = RUN if request.param == "run" else ["replay", str(MINI), "--replications", "2"]
+    (out.parent / "design.toml").write_text(FACTORS)
+    words = {
+        "run": RUN,
+        "replay": ["replay", str(MINI), "--replications", "2"],
+        "design": [*RUN[:4], "--replications", "2", "--design", str(out.parent / "design.toml")],
+        "precision": [*RUN[:-2], "--scheme", "blocking", "--precision", "0.5"],
+    }[request.param]
     ended = in_python("-m", "scenarios", *words, "--out", str(out))
     assert ended.returncode == 0, ended.stderr
     return out
@@ -27,7 +43,8 @@ def folder(request, tmp_path_factory):
 
 def test_csv_is_the_runs_own(cygsim, tmp_path, folder):
     asked = cygsim("export", folder, "--format", "csv", "-o", tmp_path / "x.csv")
-    assert (asked.returncode, asked.stdout, asked.stderr) == (0, b"", b"")
+    assert (asked.returncode, asked.stdout) == (0, b"")
+    assert asked.stderr == b"" or b"of at most " in asked.stderr
     assert (tmp_path / "x.csv").read_bytes() == (folder / "results.csv").read_bytes()
 
 
@@ -58,10 +75,19 @@ def test_of_a_run_that_was_interrupted_it_is_what_there_is(cygsim, tmp_path):
     asked = cygsim("export", out, "--format", "csv", "-o", tmp_path / "x.csv")
     assert asked.returncode == 0
     assert asked.stderr.startswith(b"cygsim: note: ")
-    assert asked.stderr.endswith(b" runs are finished\n")
+    assert asked.stderr.endswith(b" runs are there\n")
     found, whole = read_rows(tmp_path / "x.csv"), read_rows(out / "results.csv")
     assert found == [r for r in whole if (r.scheme, r.replication) != ("blocking", 1)]
     assert len(found) < len(whole)
+
+
+def test_what_followed_from_the_run_itself_is_in_its_own_file(cygsim, tmp_path):
+    words = ["run", "exec_latency", "--set", "creations=1", "--system", "nt", "--inputs"]
+    out = tmp_path / "out"
+    assert cygsim(*words, "--replications", "2", "--out", out).returncode == 0
+    asked = cygsim("export", out, "--format", "csv", "-o", tmp_path / "x.csv")
+    assert asked.returncode == 2
+    assert b"results.csv there has all rows" in asked.stderr
 
 
 @pytest.mark.parametrize(
