@@ -147,6 +147,8 @@ def _put_strings(p: CygwinProcess, arguments: Arguments) -> ArgumentBlocks:
         put_environment(heap, blocks, arguments, 0)
         return blocks
 
+    if not isinstance(arguments.argv, list | tuple):  # strings that are found as they are asked for
+        return put()
     step = tuple(arguments.argv), tuple(arguments.env), arguments.script
     kept = p.installation.on_heap(heap, step, put)
     return ArgumentBlocks(  # another one, as the pinfo differs
