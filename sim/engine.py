@@ -1,6 +1,6 @@
 """The event loop: SimPy's environment with cheap deadlines and events that can be taken back.
 
-Three things differ from `simpy.Environment`, and nothing else:
+Four things differ from `simpy.Environment`, and nothing else:
 
 * A wait with a time limit puts no entry of its own into the event queue.  Equal limits expire in
   the order in which they were set, so each limit has one queue of deadlines and one armed event
@@ -9,6 +9,7 @@ Three things differ from `simpy.Environment`, and nothing else:
   not 300 s later.
 * An event whose `callbacks` are None when its turn comes was taken back; it is dropped without
   moving the clock.
+* The end of a `simpy.Process` that went well and that nobody waits for is no event.
 
 The run loop is written out for speed.  Time is in microseconds.
 """
@@ -81,9 +82,7 @@ class Engine(simpy.Environment):
         return entry
 
     def schedule(self, event: simpy.Event, priority: Any = NORMAL, delay: float = 0) -> None:
-        """As SimPy's; but a thread of control that has ended well, and whose end nobody waits
-        for, is over at once.
-        """
+        """As SimPy's; but a process that ended well, for which nobody waits, is over at once."""
         # NOTE: for speed: an end nobody sees takes 1.2 us as an event; each creation has two
         if event.__class__ is simpy.Process and event._ok and not event.callbacks and not delay:
             event.callbacks = None  # type: ignore[assignment]  # SimPy marks processed events so

@@ -137,6 +137,40 @@ def test_error_that_a_waiting_process_handles_does_not_end_the_run(engine):
     assert engine.now == 2
 
 
+def test_end_that_nobody_waits_for_takes_no_event_and_can_be_waited_for_later(engine):
+    def ends():
+        yield engine.timeout(5)
+        return "over"
+
+    ended = engine.process(ends())
+    engine.step()  # it begins
+    engine.step()  # its time-out
+    assert ended.processed
+    assert engine.peek() == float("inf")
+
+    def asks():
+        yield engine.timeout(1)
+        return (yield ended)
+
+    assert engine.run(until=engine.process(asks())) == "over"
+    assert engine.now == 6
+    assert engine.run(until=ended) == "over"
+
+
+def test_end_that_somebody_waits_for_is_an_event(engine):
+    log: Log = []
+
+    def ends():
+        yield engine.timeout(5)
+
+    ended = engine.process(ends())
+    ended.callbacks.append(lambda event: log.append((engine.now, "seen")))
+    at(engine, 5, note(log, engine, "same time, asked before"))
+    engine.run()
+    assert [what for _, what in log] == ["same time, asked before", "seen"]
+    assert {time for time, _ in log} == {5}
+
+
 def test_failed_event_with_a_defused_error_is_dropped(engine):
     event = simpy.Event(engine)
     event.fail(ValueError("defused"))

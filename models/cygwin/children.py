@@ -132,7 +132,7 @@ def remember(p: CygwinProcess, h_process: int, winpid: int, keep: bool = False) 
     )
     view = k.map_view_of_file_ex(me, h_pinfo, name="cygpid", ex=p.version.pinfo_view_ex)
     assert view.memory is not None
-    if sum(not child.zombie for child in p.children) >= MAX_CHILDREN:
+    if _too_many(p.children, MAX_CHILDREN, zombies=False):
         return None
     if keep:
         keep_pid(p, h_process)
@@ -205,7 +205,7 @@ def wait_subproc(p: CygwinProcess, thread: Thread) -> Steps:
             continue
         child.zombie = True
         waited_for = p.waiter is not None and p.waiter.pid == child.pid
-        if not waited_for and sum(one.zombie for one in p.children) >= MAX_ZOMBIES:
+        if not waited_for and _too_many(p.children, MAX_ZOMBIES, zombies=True):
             _forget(p, thread, child)
         yield from k.release_semaphore(thread, p.sigcatch)
 
@@ -288,6 +288,11 @@ def ask_signal_thread(p: CygwinProcess) -> Steps:
     yield from k.release_semaphore(me, p.sigcatch)
     yield from k.wait_for_single_object(me, heard, SIGNAL_DONE_MS)
     k.close_handle(me, heard)
+
+
+def _too_many(some: list[Child], most: int, zombies: bool) -> bool:
+    """Whether there are `most` among them already, of zombies or of those that live."""
+    return len(some) >= most and sum(child.zombie is zombies for child in some) >= most
 
 
 def find(p: CygwinProcess, pid: int) -> Child | None:
