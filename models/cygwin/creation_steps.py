@@ -136,6 +136,8 @@ def _put_strings(p: CygwinProcess, arguments: Arguments) -> ArgumentBlocks:
         put_environment(heap, blocks, arguments, 0)
         return blocks
 
+    if arguments.script > 1:  # a level is read when the one before is in the heap
+        return put()
     step = tuple(arguments.argv), tuple(arguments.env), arguments.script
     kept = p.installation.on_heap(heap, step, put)
     return ArgumentBlocks(  # another one, as the pinfo differs
