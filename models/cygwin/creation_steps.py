@@ -147,7 +147,7 @@ def _put_strings(p: CygwinProcess, arguments: Arguments) -> ArgumentBlocks:
         put_environment(heap, blocks, arguments, 0)
         return blocks
 
-    if not isinstance(arguments.argv, list | tuple):  # strings that are found as they are asked for
+    if arguments.script > 1:  # a level is read when the one before is in the heap
         return put()
     step = tuple(arguments.argv), tuple(arguments.env), arguments.script
     kept = p.installation.on_heap(heap, step, put)

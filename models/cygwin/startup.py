@@ -29,8 +29,7 @@ from models.cygwin import (
 )
 from models.cygwin.child_fixups import fixup_after_fork, new_socket, reads
 from models.cygwin.child_info import ChildInfo, ChildType
-from models.cygwin.cygheap.allocator import HeapFatal, UndefinedAccess
-from models.cygwin.cygheap.c_allocator import EndlessWalk
+from models.cygwin.cygheap.c_allocator import EndlessWalk, HeapFatal, UndefinedAccess
 from models.cygwin.descriptors import PIPE, DescriptorTable
 from models.cygwin.early_death import EXIT_FORK_FAILED
 from models.cygwin.errors import ApiFatal, ForkAborted, NotExecuted
