@@ -13,8 +13,8 @@ from collections.abc import Sequence
 from typing import NamedTuple
 
 from models.win32.cost_profile import Profile
+from scenarios.campaign import Campaign, Condition, exactly
 from scenarios.design_points import CREATION, SPLIT, at_point, centre, share_of_call
-from scenarios.experiment import Condition, Experiment, exactly
 from sim.design import Factor, Level, Point, about
 
 _MOST_SHARE = 0.9  # of the call in a creation -- assumed
@@ -82,9 +82,9 @@ def named_base(base: Condition) -> Condition:
     return Condition(base.point, base.system, base.profile, base.schemes)
 
 
-def that_move(experiment: Experiment, found: Ends) -> Ends:
+def that_move(campaign: Campaign, found: Ends) -> Ends:
     """Only the inputs that change any number of the first replication."""
-    carried = experiment.carried_out(found.conditions, exactly(1))
+    carried = campaign.carried_out(found.conditions, exactly(1))
     rows = [[outcome.rows for outcome in one.outcomes] for one in carried]
     moved = [
         any(rows[1 + 2 * i + end] != rows[0] for end in (0, 1)) for i in range(len(found.inputs))

@@ -14,13 +14,13 @@ from types import ModuleType
 from typing import Any
 
 from scenarios import design_effects as effects
+from scenarios.campaign import Campaign, Carried, Condition
 from scenarios.cli_output import counted, print_json
 from scenarios.compare_schemes import TIMES, compare, scaled
 from scenarios.design_file import Asked, read
 from scenarios.design_points import conditions, factor_document, factors_of, points
 from scenarios.design_text import print_report
 from scenarios.estimates import in_full, means, trust_document
-from scenarios.experiment import Carried, Condition, Experiment
 from scenarios.headlines import Role, headlines, kind
 from scenarios.latency_words import short
 from scenarios.options import RunOptions
@@ -57,10 +57,10 @@ def run(options: RunOptions) -> int:
     if options.out is not None:
         what = {"design": _design(asked, factors, found)}
         directory = open_run(Path(options.out), manifest(options, base, count, module, what))
-    with Experiment(
+    with Campaign(
         options.scenario, options.seed, options.jobs, options.progress, options.cluster, directory
-    ) as experiment:
-        carried = experiment.carried_out(found, rule)
+    ) as campaign:
+        carried = campaign.carried_out(found, rule)
         document = _document(spec, module, options, base, carried, _design(asked, factors, found))
         if options.precision is not None:
             document["precision"] = [

@@ -10,8 +10,8 @@ import math
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
+from scenarios.campaign import Carried
 from scenarios.estimates import mean
-from scenarios.experiment import Carried
 from scenarios.headlines import Role, by_role, values
 from scenarios.spec import Spec
 from sim.comparisons import matched

@@ -16,9 +16,9 @@ from typing import Any
 from models.cygwin import schemes
 from models.win32.cost_parameters import Lognormal, Mixture, Triangular
 from models.win32.cost_profile import Profile
+from scenarios.campaign import Condition
 from scenarios.cli_words import check_names, unknown_name
 from scenarios.design_file import Asked, AskedFactor
-from scenarios.experiment import Condition
 from scenarios.parameters import Allowed, allowed_of, changed, shown
 from scenarios.spec import Spec
 from sim import design

@@ -6,9 +6,9 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from scenarios import design_effects as effects
+from scenarios.campaign import Carried
 from scenarios.cli_output import counted, print_table, print_wrapped
 from scenarios.compare_schemes import scaled
-from scenarios.experiment import Carried
 from scenarios.headlines import Role
 from scenarios.latency_words import short
 from scenarios.precision import in_words as precision_in_words

@@ -18,9 +18,9 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from scenarios.campaign import Campaign
 from scenarios.cli_catalogue import questions
 from scenarios.cli_words import check_names
-from scenarios.experiment import Experiment as Runs
 from scenarios.options import RunOptions
 from scenarios.parameters import shown
 from scenarios.run_command import base_condition, how_many, rows
@@ -69,7 +69,7 @@ class Experiment:
         )  # fmt: skip
         base = base_condition(spec, options)
         _, rule = how_many(spec, options)
-        with Runs(name, seed, jobs, progress=False) as runs:
+        with Campaign(name, seed, jobs, progress=False) as runs:
             (carried,) = runs.carried_out([base], rule)
             found = list(rows(carried.tasks, carried.outcomes))
             replicated = {

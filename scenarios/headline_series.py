@@ -1,13 +1,13 @@
-"""What is followed over the points of an experiment: a headline, or how two schemes differ."""
+"""What is followed over the points of a campaign: a headline, or how two schemes differ."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 from typing import Any, NamedTuple
 
+from scenarios.campaign import Carried
 from scenarios.design_effects import observed, roles, title
 from scenarios.estimates import mean
-from scenarios.experiment import Carried
 from scenarios.headlines import Role
 from scenarios.spec import Spec
 from sim.estimators import Interval

@@ -18,11 +18,11 @@ from typing import Any, NamedTuple
 
 from scenarios import assumed_inputs, inputs_text, sensitivity, two_intervals
 from scenarios.assumed_inputs import Ends
+from scenarios.campaign import Campaign, Carried, Condition, exactly
 from scenarios.cli_output import print_json
 from scenarios.design_command import design_rows
 from scenarios.design_file import Asked, read
 from scenarios.estimates import trust_document
-from scenarios.experiment import Carried, Condition, Experiment, exactly
 from scenarios.headlines import kind
 from scenarios.options import RunOptions
 from scenarios.parameters import shown
@@ -68,10 +68,10 @@ def run(options: RunOptions) -> int:
     if options.out is not None:
         what = {"inputs": options.inputs, "sensitivity": options.sensitivity}
         directory = open_run(Path(options.out), manifest(options, base, count, module, what))
-    with Experiment(
+    with Campaign(
         options.scenario, options.seed, options.jobs, options.progress, options.cluster, directory
-    ) as experiment:
-        found = _carried_out(experiment, base, options, count)
+    ) as campaign:
+        found = _carried_out(campaign, base, options, count)
         document = _document(spec, base, options, count, found)
         document["ran"] = {"wall_s": round(time.perf_counter() - began, 3), "jobs": options.jobs}
         if directory is not None:
@@ -139,19 +139,17 @@ def narrowed(spec: Spec, options: RunOptions) -> RunOptions:
     return replace(options, sets=(*fields, *options.sets))
 
 
-def _carried_out(
-    experiment: Experiment, base: Condition, options: RunOptions, count: int
-) -> Analysed:
+def _carried_out(campaign: Campaign, base: Condition, options: RunOptions, count: int) -> Analysed:
     """The ends of what matters, the curve, and the sample, one after the other."""
     where = "--inputs" if options.inputs else "--sensitivity"
     every = assumed_inputs.ends(base, where)
-    found = assumed_inputs.that_move(experiment, every)
-    at_ends = experiment.carried_out(found.conditions, exactly(count))
+    found = assumed_inputs.that_move(campaign, every)
+    at_ends = campaign.carried_out(found.conditions, exactly(count))
     at_splits: list[Carried] = []
     if options.inputs:
-        at_splits = experiment.carried_out(assumed_inputs.curve(base, where), exactly(count))
+        at_splits = campaign.carried_out(assumed_inputs.curve(base, where), exactly(count))
     sample = None
     if options.sensitivity is not None and found.inputs:
         asked = _sample(options.sensitivity)
-        sample = sensitivity.sampled(experiment, found, base, asked, options.seed, count)
+        sample = sensitivity.sampled(campaign, found, base, asked, options.seed, count)
     return Analysed(found, at_ends, at_splits, sample, len(every.inputs))

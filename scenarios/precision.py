@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from scenarios.experiment import Condition, Rule
+from scenarios.campaign import Condition, Rule
 from scenarios.headlines import alike, headlines, kind, numbers
 from scenarios.spec import Replicated, Spec
 from sim.errors import InputError

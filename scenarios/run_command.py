@@ -17,11 +17,11 @@ from typing import Any
 from models.cygwin import schemes
 from models.cygwin.protocol import Scheme
 from models.win32.cost_profile import describe, load_profile
+from scenarios.campaign import Campaign, Carried, Condition, Rule, Task, exactly
 from scenarios.cli_output import print_json, print_table, print_wrapped
 from scenarios.cli_words import check_names, unknown_name
 from scenarios.compare_schemes import compare, print_comparisons
 from scenarios.estimates import in_full, means, trust_document, trust_in_words
-from scenarios.experiment import Carried, Condition, Experiment, Rule, Task, exactly
 from scenarios.headlines import Headline, headlines, kind
 from scenarios.history import met
 from scenarios.options import RunOptions
@@ -55,10 +55,10 @@ def report(options: RunOptions) -> dict[str, Any]:
     directory = None
     if options.out is not None:
         directory = open_run(Path(options.out), manifest(options, base, count, module))
-    with Experiment(
+    with Campaign(
         options.scenario, options.seed, options.jobs, options.progress, options.cluster, directory
-    ) as experiment:
-        (carried,) = experiment.carried_out([base], rule)
+    ) as campaign:
+        (carried,) = campaign.carried_out([base], rule)
         results = carried.results
         document = _document(spec, module, carried)
         if options.precision is not None:

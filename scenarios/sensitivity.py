@@ -10,11 +10,11 @@ from collections.abc import Sequence
 from typing import Any, NamedTuple
 
 from scenarios.assumed_inputs import Ends
+from scenarios.campaign import Campaign, Carried, Condition, exactly
 from scenarios.compare_schemes import TIMES
 from scenarios.design_effects import in_words
 from scenarios.design_file import Asked
 from scenarios.design_points import placed
-from scenarios.experiment import Carried, Condition, Experiment, exactly
 from scenarios.headline_series import Series, followed, interval
 from scenarios.spec import Spec
 from sim.design import Factor, Point, latin_hypercube, saltelli_points
@@ -35,7 +35,7 @@ class Sample(NamedTuple):
 
 
 def sampled(
-    experiment: Experiment, ends: Ends, base: Condition, asked: Asked, seed: int, count: int
+    campaign: Campaign, ends: Ends, base: Condition, asked: Asked, seed: int, count: int
 ) -> Sample:
     """The sample, carried out. Raises InputError for a sample that is too large."""
     factors = [one.factor for one in ends.inputs]
@@ -48,7 +48,7 @@ def sampled(
         raise InputError(asked.where, str(error), "fewer points") from None
     conditions, numbers = placed(points, base, asked.where)
     rule = exactly(count if asked.kind == "lhs" else 1)
-    carried = experiment.carried_out(conditions, rule)
+    carried = campaign.carried_out(conditions, rule)
     exact = [carried[number].condition.values for number in numbers]
     return Sample(asked.kind, factors, exact, numbers, carried)
 

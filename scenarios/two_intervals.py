@@ -7,8 +7,8 @@ from typing import Any
 
 from models.win32.cost_profile import Profile
 from scenarios.assumed_inputs import BASE, SPLITS, Ends
+from scenarios.campaign import Carried
 from scenarios.design_points import SPLIT, share_of_call
-from scenarios.experiment import Carried
 from scenarios.headline_series import followed, interval, values
 from scenarios.spec import Spec
 from sim.estimators import Interval

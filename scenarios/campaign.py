@@ -1,4 +1,4 @@
-"""An experiment: conditions, schemes and replications, carried out in rounds until each is enough.
+"""A campaign: conditions, schemes and replications, carried out in rounds until each is enough.
 
 A condition is one design point: what a scenario is run with.  Replication n has the same random
 numbers under every condition and every scheme.  Whether there are enough is decided from the
@@ -89,7 +89,7 @@ def one_run(task: Task) -> Outcome:
     return outcome
 
 
-class Experiment:
+class Campaign:
     """Conditions of one scenario that are carried out together; a context, open while it is read.
 
     scenario, seed, jobs, progress, cluster, directory: as the command has them -- constant

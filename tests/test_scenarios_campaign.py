@@ -16,11 +16,11 @@ from models.cygwin.replay_result import ReplayResult
 from models.win32.cost_profile import load_profile
 from scenarios.__main__ import main
 from scenarios.assumed_inputs import assumed
+from scenarios.campaign import Condition
 from scenarios.cli_catalogue import entries
 from scenarios.compare_schemes import compare
 from scenarios.design_file import read
 from scenarios.design_points import conditions, factors_of, points, share_of_call, split
-from scenarios.experiment import Condition
 from scenarios.headlines import Headline, headlines, kind
 from scenarios.inputs_text import print_report
 from scenarios.replay_durations import document as durations
@@ -424,9 +424,9 @@ def test_what_a_scenario_cannot_take_is_one_line(capsys, words, said):
 def test_the_headlines_that_a_scenario_names_are_measured(name):
     one = base(name)
     spec = importlib.import_module(f"scenarios.{name}").SPEC
-    from scenarios.experiment import Experiment, exactly
+    from scenarios.campaign import Campaign, exactly
 
-    with Experiment(name, 1) as experiment:
+    with Campaign(name, 1) as experiment:
         (found,) = experiment.carried_out([one], exactly(1))
         there = headlines(spec, one.point, found.results)
     assert {h.measure for h in there} == {measure for _, measure in spec.headlines}
