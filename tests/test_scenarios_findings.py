@@ -29,7 +29,12 @@ def replicated(spawn_us: dict[str, list[float | None]], outcome: str = "finished
             if place.startswith("way=make"):
                 rows.append(Measured(place, "mean_running", "1", 2.0 + number, 0))
             elif place in stub_places(POINT.stub_seconds):
-                for measure in ("prompt_away_us", "section_held_us", "native_outlives_us"):
+                for measure in (
+                    "prompt_away_us",
+                    "section_held_us",
+                    "native_outlives_us",
+                    "native_us",
+                ):
                     rows.append(Measured(place, measure, "us", 3e6, 0))
                 rows.append(Measured(place, "exit_code", "1", 7, 0))
             else:
