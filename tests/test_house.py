@@ -18,7 +18,8 @@ ROOT = Path(__file__).resolve().parent.parent
 def test_every_scheme_and_variant_stands_in_the_readme():
     text = read("README.md")
     section = text[text.index("### Schemes") : text.index("### Scenarios")]
-    assert [name for name in schemes.variant_names() if f"`{name}`" not in section] == []
+    told = section + text[text.index("### Other days, other releases") :]
+    assert [name for name in schemes.variant_names() if f"`{name}`" not in told] == []
     rows = re.findall(r"^\| `([^`]+)` \|", section, re.MULTILINE)
     assert rows == schemes.names()
 

@@ -162,6 +162,7 @@ def reattach_children(p: CygwinProcess, info: ChildInfo) -> Steps:
     for i in range(heap.memory.read32(at - 8)):
         raw = heap.memory.read(at + i * CHILD_RECORD.size, CHILD_RECORD.size)
         pid, h_process, read_end, _ = CHILD_RECORD.unpack(raw)
+        read_end = _still_open(p, read_end)
         h_pinfo, _ = k.create_file_mapping(
             me, p.version.pinfo_bytes, name=pinfo_name(pid), role="pinfo"
         )
@@ -174,6 +175,17 @@ def reattach_children(p: CygwinProcess, info: ChildInfo) -> Steps:
             yield from attach(p, child)
         else:
             child.zombie, child.code = True, exit_code(p, me, child)
+
+
+def _still_open(p: CygwinProcess, read_end: int) -> int:
+    """The read end that an exec recorded; 0 if its child ended before the exec had handed it on.
+
+    The image before has closed it then (that the next one sees it so is assumed).
+    """
+    with suppress(Win32Error):
+        if isinstance(p.k.object(p.me, read_end), PipeEnd):
+            return read_end
+    return 0
 
 
 def _proc_waiter(p: CygwinProcess, thread: Thread, child: Child) -> Steps:

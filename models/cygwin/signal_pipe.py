@@ -34,7 +34,7 @@ if TYPE_CHECKING:
 PACKET_BYTES = 192  # a sigpacket (assumed)
 PIPE_PACKETS = 65  # NSIG, of which the pipe holds so many
 # Words of a pinfo. PACKET is what the packet says: the machine's pipes keep no bytes.
-SENDSIG, EXEC_SENDSIG, EXEC_WINPID, PACKET = 28, 32, 36, 40
+SENDSIG, EXEC_SENDSIG, EXEC_WINPID, PACKET = 32, 36, 40, 44
 
 
 def create(p: CygwinProcess) -> None:

@@ -21,8 +21,7 @@ ordinary dead child.
 
 Since 2025-03-18 (3.6.0); the guard since 2025-07-19 (9b667234b) and 2025-09-19 (8a5d39527).
 Source: Cygwin commit c6680700f (MODERN.md §5, §6).  Assumed: places and sizes of DLL and program
-data, and what the added SYSTEMROOT and WINDIR say.  Left out: forkables, programs that load the DLL
-at run time, cygexec mounts, dlopened DLLs.
+data, what SYSTEMROOT and WINDIR say.  Left out: forkables, DLLs loaded at run time, cygexec mounts.
 """
 
 from __future__ import annotations
