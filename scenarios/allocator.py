@@ -15,7 +15,7 @@ the real code on a machine of today, times the profile's `cpu_scale`.
 from __future__ import annotations
 
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -27,13 +27,7 @@ from models.cygwin import schemes
 from models.cygwin.argument_requests import Followed, follow, follow_workload, requests_of
 from models.cygwin.arguments import Arguments
 from models.cygwin.compile_trace import load_workload
-from models.cygwin.cygheap import layout
 from models.cygwin.cygheap.fits import (
-    FirstFit,
-    Fit,
-    Lists,
-    exact_size,
-    medians,
     modern,
     power_of_two,
 )
@@ -51,6 +45,15 @@ from models.cygwin.process import CygwinProcess
 from models.cygwin.startup import entry
 from models.win32.cost_profile import Profile
 from models.win32.system import SYSTEMS
+from scenarios.allocator_words import (
+    FITS,
+    TITLES,
+    about_growth,
+    about_lists,
+    about_modern,
+    about_waste,
+    at,
+)
 from scenarios.parameters import check, named, parameter
 from scenarios.spec import Measured, Outcome, Replicated, Spec, in_words
 from scenarios.trace_files import A_TRACE, RECORDED, trace_file
@@ -58,23 +61,6 @@ from sim.engine import Steps
 from sim.results import input_digest
 from sim.streams import Replication
 
-_SMALLEST_64 = 48  # a block of 3.6's first class, which its walk misses
-FITS: dict[str, tuple[Callable[[], Fit], int]] = {  # name -> (fresh heap, bytes of a word)
-    "A": (lambda: Lists(power_of_two(layout.A), survive=False), 4),
-    "B": (lambda: Lists(power_of_two(layout.B)), 4),
-    "medians": (lambda: Lists(medians), 4),
-    "exact-fit": (lambda: Lists(exact_size), 4),
-    "first-fit": (FirstFit, 4),
-    "M": (lambda: Lists(modern, unseen_bytes=_SMALLEST_64), 8),
-}
-_TITLES = {
-    "A": "A: 2^b, lists lost",
-    "B": "B: 2^b",
-    "medians": "B, medians too",
-    "exact-fit": "exact fit",
-    "first-fit": "first-fit",
-    "M": "3.6 (64-bit)",
-}
 _MEASURES = {
     "asked_share": "1",
     "hit_rate": "1",
@@ -84,7 +70,6 @@ _MEASURES = {
     "growth_constant_bytes_per_exec": "bytes",
     "growth_varying_bytes_per_exec": "bytes",
 }
-_ALL = "traces=all"
 _EXEC = "exec=constant"
 
 
@@ -156,8 +141,8 @@ def figures(results: dict[str, Replicated], point: Parameters, system: str, prof
     yield (
         "asked_share",
         plots.plain_bars(
-            [_TITLES[name] for name in narrow],
-            [100 * outcome.value(_at(name), "asked_share") for name in narrow],
+            [TITLES[name] for name in narrow],
+            [100 * outcome.value(at(name), "asked_share") for name in narrow],
             "How much of the blocks was asked for",
             "user bytes of the bytes handed out [%]",
         ),
@@ -183,11 +168,11 @@ def table(results: dict[str, Replicated], point: Parameters) -> Iterator[list[st
     outcome = next(iter(results.values()))
     for name in FITS:
         asked, hits, looks, worst, top, constant, varying = (
-            outcome.value(_at(name), measure) for measure in _MEASURES
+            outcome.value(at(name), measure) for measure in _MEASURES
         )
         narrow = FITS[name][1] == 4  # shares and levels of other words are not compared
         yield [
-            _TITLES[name],
+            TITLES[name],
             f"{100 * asked:.1f} %" if narrow else "-",
             f"{100 * hits:.1f} %",
             f"{looks:.2f}",
@@ -228,11 +213,11 @@ def conclusions(results: dict[str, Replicated], point: Parameters) -> Iterator[t
             "assumed",
         )
     o = next(iter(results.values()))
-    yield _about_lists(o), "exact"
-    yield _about_waste(o), "exact"
-    yield _about_growth(o), "exact"
+    yield about_lists(o), "exact"
+    yield about_waste(o), "exact"
+    yield about_growth(o), "exact"
     if any(isinstance(schemes.get(name).version.era, ModernEra) for name in results):
-        yield _about_modern(o), "exact"
+        yield about_modern(o), "exact"
     for name, o in results.items():
         copy, us = o.value(_EXEC, "rounding_copy_us"), o.value(_EXEC, "allocator_us")
         more = "more" if copy > us else "less"
@@ -244,10 +229,6 @@ def conclusions(results: dict[str, Replicated], point: Parameters) -> Iterator[t
 
 
 # ---- the measures ------------------------------------------------------------------------------
-
-
-def _at(fit: str) -> str:
-    return f"{_ALL} fit={fit}"
 
 
 def _fit(point: Parameters, name: str) -> list[Measured]:
@@ -269,7 +250,7 @@ def _fit(point: Parameters, name: str) -> list[Measured]:
         grown["varying"],
     )
     return [
-        Measured(_at(name), measure, unit, value, 0)
+        Measured(at(name), measure, unit, value, 0)
         for (measure, unit), value in zip(_MEASURES.items(), values, strict=True)
     ]
 
@@ -367,50 +348,6 @@ def _machine(
     machine.start("sh", lambda p: image(p, point.images))
     machine.kernel.engine.run()
     return machine
-
-
-# ---- words for them ----------------------------------------------------------------------------
-
-
-def _about_lists(o: Replicated) -> str:
-    hits, looks = (o.value(_at("B"), m) for m in ("hit_rate", "entries_per_call"))
-    other, worst = (o.value(_at("first-fit"), m) for m in ("entries_per_call", "entries_worst"))
-    return (
-        f"free lists serve {100 * hits:.1f} % of the requests of recorded execs; a call looks at "
-        f"{looks:.2f} list entries, in first-fit at {other:.2f} and at worst at {worst}"
-    )
-
-
-def _about_waste(o: Replicated) -> str:
-    share = {name: 100 * o.value(_at(name), "asked_share") for name in FITS if FITS[name][1] == 4}
-    best = max(share, key=lambda name: share[name])
-    tops = {name: o.value(_at(name), "top_mean_bytes") for name in share}
-    least = min(tops, key=lambda name: tops[name])
-    return (
-        f"of the bytes that B hands out {share['B']:.1f} % were asked for, {best} comes to "
-        f"{share[best]:.1f} %; the heap of {least} is the smallest, "
-        f"{100 * (1 - tops[least] / tops['B']):.0f} % below B's"
-    )
-
-
-def _about_modern(o: Replicated) -> str:
-    """What the table leaves out of 3.6, since its words are twice as wide."""
-    hits, asked = (100 * o.value(_at("M"), m) for m in ("hit_rate", "asked_share"))
-    return (
-        f"the classes of 3.6 serve {hits:.1f} % of the requests from free lists, and of the bytes "
-        f"that they hand out {asked:.1f} % were asked for (entries and pointers are 64-bit)"
-    )
-
-
-def _about_growth(o: Replicated) -> str:
-    words = []
-    for name in FITS:
-        grows = [o.value(_at(name), f"growth_{shape}_bytes_per_exec") for shape in SHAPES]
-        if any(grows):
-            words.append(f"{_TITLES[name]} by {grows[0]:,.0f} and {grows[1]:,.0f} bytes")
-    stay = "the others stay as they are" if words else "no heap grows"
-    found = "; ".join([*words, stay])
-    return f"growth by one exec with constant and with changing sets: {found}"
 
 
 def main() -> int:
