@@ -336,3 +336,17 @@ def test_a_page_is_owned_by_one_memory_at_most(script):
             size = min(size, SIZE - page * 4096)
             memories[target].copy_from(memories[source], 0, page * 4096, size)
         owners(memories)
+
+
+def test_a_page_whose_sharer_has_gone_is_written_in_place():
+    first, second = Memory.zeroed(PAGE_BYTES), Memory.zeroed(PAGE_BYTES)
+    first.write32(0, 7)
+    second.copy_from(first, 0, 0, PAGE_BYTES)
+    shared = id(second.pages[0])
+    second.write32(4, 8)
+    assert id(second.pages[0]) != shared  # the first still has it
+    third = Memory.zeroed(PAGE_BYTES)
+    third.copy_from(first, 0, 0, PAGE_BYTES)
+    del first
+    third.write32(4, 9)
+    assert (id(third.pages[0]), third.read32(0), third.read32(4)) == (shared, 7, 9)

@@ -204,16 +204,16 @@ class Memory:
 
         Raises AccessViolation(offset) if it is not committed.
         """
-        if 0 <= i < len(self.pages):
-            page = self.pages[i]
-            if page is not None:
-                if not self.own[i]:
-                    # NOTE: for speed: a page that only this list still holds needs no copy; that
-                    # is so for every third one, whose sharer has ended
-                    if _references(self.pages, i) > _ONLY_HOLDER:
-                        page = self.pages[i] = _copy(page)
-                    self.own[i] = 1
-                return page
+        pages: list[Any] = self.pages
+        if 0 <= i < len(pages) and pages[i] is not None:
+            if not self.own[i]:
+                # NOTE: for speed: a page that only this list still holds needs no copy; that is so
+                # for every third one, whose sharer has ended.  No variable may hold it here.
+                if _references(pages, i) > _ONLY_HOLDER:
+                    pages[i] = _copy(pages[i])
+                self.own[i] = 1
+            page: Page = pages[i]
+            return page
         raise AccessViolation(i << PAGE_SHIFT, "write")
 
     # NOTE: for speed: the accessors below index the page themselves; through `page` and
