@@ -298,7 +298,7 @@ def test_exec_keeps_the_pid_and_its_parent_gets_the_final_code(world):
         assert code == 7
 
     world.finish(main)
-    code = 0 if world.scheme.name == "child-copy" else 0x20000
+    code = 0 if world.scheme.version.exec_pipe_bytes else 0x20000
     stubs = [q for q in world.k.processes.values() if q.parent_pid and q.exit_code == code]
     assert len(stubs) == 2
     last = max(q.ended_us for q in world.k.processes.values() if q.exit_code == 7)

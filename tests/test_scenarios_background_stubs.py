@@ -121,6 +121,9 @@ def test_the_calls_of_a_kill_are_those_of_the_logs(scheme):
 
 @pytest.mark.parametrize("kind", ["fork", "spawn", "exec"])
 def test_kill_ends_a_process_of_cygwin_and_knows_who_is_not_there(kind, nt_world):
+    version = nt_world.scheme.version
+    if version.exec_pipe_bytes and not version.signal_pipe and kind != "fork":
+        pytest.skip("from 2005 to 3.6 only kills of forked processes and stubs are modelled")
     seen = {}
 
     def lives(p):

@@ -249,7 +249,8 @@ def _die_of(p: CygwinProcess, thread: Thread, signal: int) -> Steps:
 def kill(p: CygwinProcess, pid: int, signal: int) -> Steps:
     """kill(): whether there is such a process. Runs in the main thread; calls as in the logs.
 
-    `signal` is one that ends a process.
+    `signal` is one that ends a process.  Raises TryAgain for an image after an exec of 1.5.18 and
+    1.7.7, whose way is not modelled.
     """
     k, me = p.k, p.me
     h_pinfo = k.open_file_mapping(me, pinfo_name(pid))
@@ -258,7 +259,10 @@ def kill(p: CygwinProcess, pid: int, signal: int) -> Steps:
     view = k.map_view_of_file_ex(me, h_pinfo, name="cygpid", ex=p.version.pinfo_view_ex)
     assert view.memory is not None
     view.memory.write32(SIGNAL, signal)
-    sigcatch = k.open_semaphore(me, sigcatch_name(view.memory.read32(WINPID)))
+    try:
+        sigcatch = k.open_semaphore(me, sigcatch_name(view.memory.read32(WINPID)))
+    except Win32Error as error:
+        raise TryAgain(f"kill {pid}: not modelled under {p.version.name}") from error
     yield from k.release_semaphore(me, sigcatch)
     k.close_handle(me, sigcatch)
     k.unmap_view_of_file(me, view.base)

@@ -165,7 +165,7 @@ class CygwinProcess:
 
     def kill(self, pid: int, signal: int) -> Steps:
         """kill() by a signal that ends a process: whether there is one. Raises TryAgain (3.6)."""
-        by_pipe = "pipe" in self.version.signal_objects
+        by_pipe = self.version.signal_pipe
         return (signal_pipe.kill if by_pipe else children.kill)(self, pid, signal)
 
     def exit(self, code: int) -> Steps:

@@ -345,7 +345,7 @@ def _user_heap(p: CygwinProcess, info: ChildInfo | None) -> None:
     try:
         p.user_heap = k.virtual_reserve(me, info.heapbase, size, "user heap")
     except Win32Error as error:
-        if p.version.exec_pipe_bytes:
+        if p.version.signal_pipe:
             raise startup_3_6.no_user_heap(info, size, error.code) from error
         raise ApiFatal(
             f"1. unable to allocate heap {info.heapbase:#x}, heap_chunk_size {size}, "

@@ -250,6 +250,11 @@ class Version:
         return bool(self.exec_pipe_bytes and self.fork_end)
 
     @property
+    def signal_pipe(self) -> bool:
+        """Whether signals come through a pipe of the process (3.6), not by a semaphore."""
+        return "pipe" in self.signal_objects
+
+    @property
     def fork_reads(self) -> bool:
         """Whether a fork child reads its parent's data, which only the stack is not of."""
         return "dll-memory" in self.fork_startup
