@@ -18,6 +18,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from models.cygwin.child_info import ChildInfo, ChildType
+from models.cygwin.errors import TryAgain
 from models.cygwin.version import (
     EXIT_SIGNALLED,
     JOIN_MS,
