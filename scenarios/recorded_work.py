@@ -29,6 +29,7 @@ from models.cygwin.replay_result import result
 from models.cygwin.workload import Workload
 from models.win32.cost_profile import Profile
 from models.win32.system import SYSTEMS
+from scenarios.history import LIMITS_OF_A_REPLAY as LIMITS
 from scenarios.latency_words import short
 from scenarios.parameters import check, named, parameter
 from scenarios.spec import Measured, Outcome, Replicated, Spec, each_in_words
@@ -67,12 +68,7 @@ SPEC = Spec(
     paragraph="background",
     parameters=Parameters(),
     quick=(("traces", ("mini-pipeline.ptrec",)),),
-    limits=(
-        "the order of the recorded work is kept; what a faster creation would have let a program "
-        "do earlier is not asked",
-        "what a trace lacks (names, contents, sizes of DLLs) is assumed, see the profile",
-        "counts, bytes and order follow from the model; times rest on assumed costs",
-    ),
+    limits=LIMITS,
     headlines=(("trace={traces[0]}", "makespan_us"), ("trace={traces[0]}", "handshake_wait_us")),
     narrow=(("traces", ("mini-pipeline.ptrec",)),),
 )

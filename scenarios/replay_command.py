@@ -25,7 +25,7 @@ from models.cygwin.workload import Conversion, Workload
 from models.win32.cost_profile import Profile, describe, load_profile
 from models.win32.system import SYSTEMS
 from scenarios.cli_output import print_json
-from scenarios.history import met
+from scenarios.history import LIMITS_OF_A_REPLAY, met
 from scenarios.options import ReplayOptions
 from scenarios.replay_compare import compare
 from scenarios.replay_durations import document as durations
@@ -172,6 +172,7 @@ def _document(
             {**row, "counterfactual": not all(met(row[s], profile, options.system) for s in "ab")}
             for row in compare(results, options.schemes)
         ],
+        "limits": list(LIMITS_OF_A_REPLAY),
     }
 
 

@@ -38,6 +38,8 @@ def print_report(document: dict[str, Any]) -> None:
         _print_left(run)
     print_durations(document["durations"])
     _print_differences(document["compare"])
+    limits = document["limits"]
+    print_wrapped(f"limits of validity: {limits[0]} ({len(limits) - 1} more: --json)", "  ")
     if "precision" in document:
         print()
         print_wrapped(in_words(document["precision"]))

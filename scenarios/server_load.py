@@ -137,6 +137,7 @@ SPEC = Spec(
         "runs, at a nominal 95 %",
         "after 4,096 creations their costs are drawn from those again",
     ),
+    terminating=False,
     steady_state=(
         "It begins with an idle machine and an empty queue; MSER-5 cuts the warm-up. A run is as "
         "long as `seconds`, set in advance, and up to `most_s` where neighbouring ones of its 20 "
