@@ -81,6 +81,7 @@ SPEC = Spec(
         "what a program writes into a string that it shares with another is left out",
     ),
     quick=(("execs", 40), ("chains", 10), ("traces", RECORDED[:1])),
+    narrow=(("execs", 40), ("chains", 2), ("images", 20), ("traces", ("mini-pipeline.ptrec",))),
     schemes=("2001-09-06", "shared-memory-1.3.3"),
 )
 

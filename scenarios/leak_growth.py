@@ -104,6 +104,7 @@ SPEC = Spec(
     paragraph="arguments",
     parameters=Parameters(),
     quick=(("execs", 120), ("images", 12)),
+    narrow=(("execs", 120), ("images", 8), ("traces", ("mini-pipeline.ptrec",))),
     limits=(
         "heaps of eras A, B and C are checked byte for byte against golden traces, R against "
         "call logs of 1.3.3",
