@@ -56,9 +56,8 @@ from scenarios.allocator_words import (
 )
 from scenarios.parameters import check, named, parameter
 from scenarios.spec import Measured, Outcome, Replicated, Spec, in_words
-from scenarios.trace_files import A_TRACE, RECORDED, trace_file
+from scenarios.trace_files import A_TRACE, RECORDED, trace_digests, trace_file
 from sim.engine import Steps
-from sim.results import input_digest
 from sim.streams import Replication
 
 _MEASURES = {
@@ -107,7 +106,7 @@ SPEC = Spec(
 
 def inputs(point: Parameters) -> dict[str, str]:
     """Digest of each recorded workload that is read, for the manifest."""
-    return {Path(name).name: input_digest(Path(trace_file(name))) for name in point.traces}
+    return trace_digests(point.traces)
 
 
 def places(point: Parameters) -> Iterator[str]:

@@ -179,6 +179,11 @@ class Campaign:
 
 
 def _name(condition: Condition, task: Task) -> str:
-    """What journal and messages call a task; it is unlike all others of the run."""
+    """What journal and messages call a task."""
     system = condition.system if "system" in condition.values else ""
-    return " ".join(filter(None, (condition.words, system, task.scheme, str(task.replication))))
+    return run_name(condition.words, system, task.scheme, task.replication)
+
+
+def run_name(words: str, system: str, scheme: str, replication: int) -> str:
+    """The name of one run in its journal, unlike all others; `system` "" where it is not varied."""
+    return " ".join(filter(None, (words, system, scheme, str(replication))))

@@ -58,3 +58,10 @@ def print_wrapped(text: str, indent: str = "") -> None:
 def counted(count: int, word: str) -> str:
     """A number with its noun, as `1 replication` and `5 replications`."""
     return f"{count} {word}" if count == 1 else f"{count} {word}s"
+
+
+def print_limits(limits: Sequence[str]) -> None:
+    """The first limit of validity, and how many more the document has; nothing if there is none."""
+    if limits:
+        more = f" ({len(limits) - 1} more: --json)" if limits[1:] else ""
+        print_wrapped(f"limits of validity: {limits[0]}{more}", "  ")

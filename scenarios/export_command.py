@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from models.cygwin.replay_result import ReplayResult
+from scenarios.campaign import run_name
 from scenarios.result_rows import outcome_rows, replay_rows
 from scenarios.spec import Outcome
 from scenarios.tasks import tell
@@ -84,8 +85,8 @@ def _of_point(p: Mapping[str, Any], point: Mapping[str, Any]) -> Iterator[_Task]
     system = str(values.get("system", p["system"]))
     for scheme in [values["scheme"]] if "scheme" in values else p["schemes"]:
         for n in range(p["replications"]):
-            parts = words, system if "system" in values else "", str(scheme), str(n)
-            yield _Task(str(scheme), n, system, words, " ".join(filter(None, parts)))
+            name = run_name(words, system if "system" in values else "", str(scheme), n)
+            yield _Task(str(scheme), n, system, words, name)
 
 
 def _rows(

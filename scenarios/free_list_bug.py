@@ -43,8 +43,7 @@ from scenarios.free_list_words import (
 )
 from scenarios.parameters import check, named, parameter
 from scenarios.spec import Measured, Outcome, Replicated, Spec
-from scenarios.trace_files import A_TRACE, RECORDED, trace_file
-from sim.results import input_digest
+from scenarios.trace_files import A_TRACE, RECORDED, trace_digests, trace_file
 from sim.streams import Replication
 
 COMMANDS = 200  # that one shell runs one after the other -- chosen
@@ -109,7 +108,7 @@ def places(point: Parameters) -> Iterator[str]:
 
 def inputs(point: Parameters) -> dict[str, str]:
     """Digest of each recorded workload that is run, for the manifest."""
-    return {Path(name).name: input_digest(Path(trace_file(name))) for name in point.traces}
+    return trace_digests(point.traces)
 
 
 def watched(

@@ -70,9 +70,8 @@ from scenarios.leak_words import (
 )
 from scenarios.parameters import check, named, parameter
 from scenarios.spec import Measured, Outcome, Replicated, Spec
-from scenarios.trace_files import A_TRACE, RECORDED, trace_file
+from scenarios.trace_files import A_TRACE, RECORDED, trace_digests, trace_file
 from sim.engine import Steps
-from sim.results import input_digest
 from sim.streams import Replication
 
 REAL = {"blocking": 2056, "shared-memory-1.3.3": 0, "shared-memory": 0}  # an exec, CYGWIN.md §i
@@ -140,7 +139,7 @@ def places(point: Parameters) -> Iterator[str]:
 
 def inputs(point: Parameters) -> dict[str, str]:
     """Digest of each recorded workload that is read, for the manifest."""
-    return {Path(name).name: input_digest(Path(trace_file(name))) for name in point.traces}
+    return trace_digests(point.traces)
 
 
 def watched(

@@ -33,9 +33,8 @@ from scenarios.history import LIMITS_OF_A_REPLAY as LIMITS
 from scenarios.latency_words import short
 from scenarios.parameters import check, named, parameter
 from scenarios.spec import Measured, Outcome, Replicated, Spec, each_in_words
-from scenarios.trace_files import A_TRACE, trace_file
+from scenarios.trace_files import A_TRACE, trace_digests, trace_file
 from sim.estimators import Interval
-from sim.results import input_digest
 from sim.streams import Replication
 
 _TOTALS = {  # of the replay's document -> unit
@@ -76,7 +75,7 @@ SPEC = Spec(
 
 def inputs(point: Parameters) -> dict[str, str]:
     """Digest of each recorded workload, for the manifest."""
-    return {Path(name).name: input_digest(Path(trace_file(name))) for name in point.traces}
+    return trace_digests(point.traces)
 
 
 @lru_cache(maxsize=4)

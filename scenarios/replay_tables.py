@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from scenarios.cli_output import print_table, print_wrapped
+from scenarios.cli_output import print_limits, print_table, print_wrapped
 from scenarios.left_text import left_lines
 from scenarios.precision import in_words
 from scenarios.replay_durations import print_durations
@@ -38,8 +38,7 @@ def print_report(document: dict[str, Any]) -> None:
         _print_left(run)
     print_durations(document["durations"])
     _print_differences(document["compare"])
-    limits = document["limits"]
-    print_wrapped(f"limits of validity: {limits[0]} ({len(limits) - 1} more: --json)", "  ")
+    print_limits(document["limits"])
     if "precision" in document:
         print()
         print_wrapped(in_words(document["precision"]))

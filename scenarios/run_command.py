@@ -18,7 +18,7 @@ from models.cygwin import schemes
 from models.cygwin.protocol import Scheme
 from models.win32.cost_profile import describe, load_profile
 from scenarios.campaign import Campaign, Carried, Condition, Rule, Task, exactly
-from scenarios.cli_output import print_json, print_table, print_wrapped
+from scenarios.cli_output import print_json, print_limits, print_table, print_wrapped
 from scenarios.cli_words import check_names, unknown_name
 from scenarios.compare_schemes import compare, print_comparisons
 from scenarios.estimates import in_full, means, trust_document, trust_in_words
@@ -277,9 +277,7 @@ def _print(
     for conclusion in document["conclusions"]:
         print_wrapped(f"[{conclusion['label']}] {conclusion['text']}", "  ")
     print_counterfactual(document)
-    if spec.limits:
-        more = f" ({len(spec.limits) - 1} more: --json)" if spec.limits[1:] else ""
-        print_wrapped(f"limits of validity: {spec.limits[0]}{more}", "  ")
+    print_limits(spec.limits)
     if count > 1:
         print_comparisons(document["compare"])
     if any(one["trusted"] is not None for one in document["headlines"]):
