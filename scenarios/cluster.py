@@ -10,7 +10,7 @@ import asyncio
 import logging
 import time
 from collections.abc import Callable
-from concurrent.futures import Executor, Future
+from concurrent.futures import BrokenExecutor, Executor, Future
 from functools import lru_cache
 from typing import TYPE_CHECKING, Any
 
@@ -93,20 +93,34 @@ def _refused(address: str, what: str, allowed: str) -> InputError:
 
 
 class _Dask(Executor):
-    """Dask's own executor, with the standard library's `shutdown`, which ends the client too."""
+    """A client as an executor.
+
+    Dask's own (`client.get_executor()`, 2026.8) loses a task whose worker dies between its end and
+    the fetching of its result: it takes the result for an error, or never answers.
+    """
 
     def __init__(self, client: Client) -> None:
         self._client = client
-        # pure: what has run elsewhere with the same arguments may be of another version
-        self._executor: Executor = client.get_executor(pure=False)
 
     def submit(self, fn: Callable[..., Any], /, *args: Any, **kwargs: Any) -> Future[Any]:
         """As the standard library's; a Dask future among `args` becomes its result."""
-        return self._executor.submit(fn, *args, **kwargs)
+        # pure: what has run elsewhere with the same arguments may be of another version
+        theirs = self._client.submit(fn, *args, pure=False, **kwargs)
+        mine: Future[Any] = Future()
+        self._client.loop.add_callback(self._pass_on, theirs, mine)
+        return mine
+
+    async def _pass_on(self, theirs: Any, mine: Future[Any]) -> None:
+        try:
+            result = await self._client.gather(theirs, asynchronous=True)
+        except BaseException as error:  # noqa: BLE001 -- whatever it is, somebody waits for it
+            own = theirs.status == "error"  # raised by the task, or said of it by the scheduler
+            mine.set_exception(error if own else BrokenExecutor(repr(error)))
+        else:
+            mine.set_result(result)
 
     def shutdown(self, wait: bool = True, *, cancel_futures: bool = False) -> None:
-        """Give up what is pending and leave the cluster."""
-        self._executor.shutdown(wait=wait and not cancel_futures)
+        """Leave the cluster; what is pending is given up."""
         self._client.close()
 
 

@@ -17,7 +17,7 @@ from pathlib import Path
 
 import pytest
 from conftest import ROOT
-from test_sim_pool import always_dies, dies_once, double, ran
+from test_sim_pool import always_dies, dies_afterwards, dies_once, double, ran
 
 from sim.errors import InputError
 from sim.pool import Pool
@@ -97,6 +97,11 @@ def test_a_worker_that_dies_costs_nothing(tmp_path, address):
     assert ran(pool, 20) == {n: 2 * n for n in range(20)}
     assert (tmp_path / "died").exists()
     assert pool.given_up == []
+
+
+def test_a_worker_that_dies_with_results_costs_nothing(tmp_path, address):
+    pool = Pool(partial(dies_afterwards, tmp_path), partial(workers, address))
+    assert ran(pool, 20) == {n: 2 * n for n in range(20)}
 
 
 def test_a_task_that_kills_its_workers_is_given_up_and_the_others_run(address):

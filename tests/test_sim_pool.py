@@ -6,6 +6,7 @@ import os
 import signal
 import subprocess
 import sys
+import threading
 import time
 from concurrent.futures import ThreadPoolExecutor
 from functools import partial
@@ -28,6 +29,15 @@ def dies_once(folder: Path, number: int) -> int:
     if number == 3 and not mark.exists():
         mark.touch()
         os._exit(1)
+    return 2 * number
+
+
+def dies_afterwards(folder: Path, number: int) -> int:
+    """Every seventh task ends its worker a moment after its own end, once."""
+    mark = folder / f"died{number}"
+    if number % 7 == 0 and not mark.exists():
+        mark.touch()
+        threading.Timer(0.0005 * number, os._exit, [1]).start()
     return 2 * number
 
 
@@ -61,6 +71,12 @@ def test_a_worker_that_dies_costs_nothing(tmp_path):
     assert ran(pool, 20) == {n: 2 * n for n in range(20)}
     assert pool.rebuilt == 1
     assert pool.given_up == []
+
+
+def test_a_worker_that_dies_with_results_costs_nothing(tmp_path):
+    assert ran(Pool(partial(dies_afterwards, tmp_path), processes(2)), 20) == {
+        n: 2 * n for n in range(20)
+    }
 
 
 def test_a_task_that_kills_its_worker_is_given_up_and_the_others_run():
