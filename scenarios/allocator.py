@@ -26,7 +26,6 @@ if __name__ == "__main__":
 from models.cygwin import schemes
 from models.cygwin.argument_requests import Followed, follow, follow_workload, requests_of
 from models.cygwin.arguments import Arguments
-from models.cygwin.compile_trace import load_workload
 from models.cygwin.cygheap.fits import (
     modern,
     power_of_two,
@@ -39,6 +38,7 @@ from models.cygwin.descriptors import CONSOLE
 from models.cygwin.exec_chain import SHAPES, constant_arguments
 from models.cygwin.images import cygwin_image
 from models.cygwin.installation import Creation, Watch
+from models.cygwin.kept_workloads import workload_of
 from models.cygwin.machine import Machine, build
 from models.cygwin.modern_exec_chain import WINDIR, chain_of
 from models.cygwin.process import CygwinProcess
@@ -236,7 +236,7 @@ def _fit(point: Parameters, name: str) -> list[Measured]:
     """One way to cut blocks, on the recorded sets and on chains."""
     fresh, word = FITS[name]
     found = [
-        follow_workload(fresh(), load_workload(trace_file(trace)), word) for trace in point.traces
+        follow_workload(fresh(), workload_of(trace_file(trace)), word) for trace in point.traces
     ]
     allocations = sum(f.allocations for f in found)
     tops = [top for f in found for top in f.tops]

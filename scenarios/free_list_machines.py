@@ -8,11 +8,11 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from models.cygwin import schemes
-from models.cygwin.compile_trace import load_workload
 from models.cygwin.descriptors import CONSOLE
 from models.cygwin.exec_chain import varying_arguments
 from models.cygwin.images import cygwin_image
 from models.cygwin.installation import Creation, Watch
+from models.cygwin.kept_workloads import workload_of
 from models.cygwin.machine import Machine, build
 from models.cygwin.process import CygwinProcess
 from models.cygwin.replay import prepare, run
@@ -89,7 +89,7 @@ def recorded(
     path: str, scheme: str, system: str, profile: Profile, replication: Replication
 ) -> Ran:
     """A recorded workload under a scheme, to its end."""
-    workload = load_workload(path)
+    workload = workload_of(path)
     done = run(prepare(workload, schemes.get(scheme), profile, SYSTEMS[system], replication))
     died = [done.kernel.processes[pid] for _, pid, _, _ in done.kernel.crashes]
     return Ran(

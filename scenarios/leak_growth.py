@@ -24,7 +24,6 @@ if __name__ == "__main__":
     sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 
 from models.cygwin import schemes
-from models.cygwin.compile_trace import load_workload
 from models.cygwin.cygheap.heap_layout import HeapLayout
 from models.cygwin.descent import execs_behind
 from models.cygwin.descriptors import CONSOLE
@@ -40,6 +39,7 @@ from models.cygwin.exec_chain import (
 )
 from models.cygwin.images import cygwin_image
 from models.cygwin.installation import Creation, Watch
+from models.cygwin.kept_workloads import workload_of
 from models.cygwin.machine import Machine, build
 from models.cygwin.process import CygwinProcess
 from models.cygwin.startup import entry
@@ -301,7 +301,7 @@ def _recorded(point: Parameters) -> list[Measured]:
     """How many execs lie behind each image of the recorded workloads."""
     rows = []
     for name in point.traces:
-        behind = sorted(execs_behind(load_workload(trace_file(name))))
+        behind = sorted(execs_behind(workload_of(trace_file(name))))
         at = _at_trace(name)
         rows.append(Measured(at, "execs", "1", len(behind), 0))
         rows.append(Measured(at, "execs_in_line_median", "1", behind[len(behind) // 2], 0))

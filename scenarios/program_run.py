@@ -14,8 +14,8 @@ from typing import Any
 
 from models.cygwin import schemes
 from models.cygwin.blocked import blocked
-from models.cygwin.compile_trace import load_workload
 from models.cygwin.installation import Creation, Failure, Installation, Watch
+from models.cygwin.kept_workloads import workload_of
 from models.cygwin.left_behind import balance
 from models.cygwin.machine import build
 from models.cygwin.program_checks import number, text, whole
@@ -149,7 +149,7 @@ def replay(
     """Run a recorded process tree (proctrace/1, plain or .gz). Raises InputError."""
     costs = _checked(scheme, system, profile, seed, replication, until_us, processors)
     ready = prepare(
-        load_workload(str(trace)), schemes.get(scheme), costs, SYSTEMS[system],
+        workload_of(str(trace)), schemes.get(scheme), costs, SYSTEMS[system],
         Replication(seed, replication), processors, calls,
     )  # fmt: skip
     ready.installation.watch = watch

@@ -20,8 +20,8 @@ if __name__ == "__main__":
     sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 
 from models.cygwin import schemes
-from models.cygwin.compile_trace import load_workload
 from models.cygwin.installation import Watch
+from models.cygwin.kept_workloads import workload_of
 from models.cygwin.machine import Machine
 from models.cygwin.replay import ReplayRun, prepare
 from models.cygwin.replay import run as carry_out
@@ -80,7 +80,7 @@ def inputs(point: Parameters) -> dict[str, str]:
 
 @lru_cache(maxsize=4)
 def _workload(path: str) -> Workload:
-    return load_workload(path)
+    return workload_of(path)
 
 
 def run_point(

@@ -15,9 +15,9 @@ from pathlib import Path
 from typing import Any
 
 from models.cygwin import schemes
-from models.cygwin.compile_trace import load_workload
 from models.cygwin.conversion import convert
 from models.cygwin.installation import Watch
+from models.cygwin.kept_workloads import workload_of
 from models.cygwin.replay import ReplayRun, prepare
 from models.cygwin.replay import run as carry_out
 from models.cygwin.replay_result import ReplayResult, result
@@ -110,7 +110,7 @@ def loaded(options: ReplayOptions) -> Workload:
     asked = Conversion(
         frozenset(options.native), frozenset(options.spawn), frozenset(options.background)
     )
-    return convert(load_workload(options.trace), asked)
+    return convert(workload_of(options.trace), asked)
 
 
 def one_run(

@@ -21,6 +21,7 @@ from models.cygwin.workload import Workload
 from models.win32.cost_profile import Profile, load_profile
 from models.win32.kernel import Kernel
 from models.win32.system import SYSTEMS
+from sim.kept_files import CACHE
 from sim.streams import Replication
 from sim.trace import Trace
 
@@ -44,6 +45,12 @@ def in_python(*words: str, **environment: str) -> subprocess.CompletedProcess[by
         capture_output=True,
         check=False,
     )
+
+
+@pytest.fixture(autouse=True, scope="session")
+def own_cache(tmp_path_factory: pytest.TempPathFactory) -> None:
+    """Commands of the tests find nothing that the user's commands have kept."""
+    os.environ[CACHE] = str(tmp_path_factory.mktemp("cache"))
 
 
 @pytest.fixture

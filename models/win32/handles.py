@@ -165,10 +165,9 @@ class HandleTable:
             if obj is not None:
                 obj.refs -= 1
                 gone.append(obj)
-        self._objects = [None]
-        self._inherit = bytearray(1)
-        self._free = []
-        self.special = {}
+        del self._objects[1:], self._inherit[1:]
+        self._free.clear()
+        self.special.clear()
         return gone
 
 

@@ -210,6 +210,7 @@ class KernelCore:
             mutex.owner, mutex.count, mutex.abandoned = None, 0, True
             signalled(mutex)
         thread.owned.clear()
+        thread.forget_steps()
         signalled(thread)
         if thread.process.alive and all(t.ended for t in thread.process.threads):
             self.end_process(thread.process, code, thread)

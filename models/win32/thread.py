@@ -304,3 +304,9 @@ class Thread(KernelObject):
         self.steps = None
         if steps is not None and self._engine.active_process is not sim:
             steps.close()
+
+    def forget_steps(self) -> None:
+        """It is over: nothing of how it ran is needed any more."""
+        # NOTE: for speed: objects of ended threads are kept, and theirs was most of the memory
+        self.sim = self.steps = self.burst = self.wait = self.waking = self.left = None
+        self.pending = None
