@@ -165,7 +165,7 @@ class DescriptorTable:
         if gone.info:
             heap.cfree(gone.info)
             self._count_sockets(-1)
-        heap.cfree_many(block for block in (gone.name, gone.win32_name, gone.address) if block)
+        heap.cfree_many([b for b in (gone.name, gone.win32_name, gone.address) if b])
         heap.set_word(self._vector + self._word_bytes * fd - heap.base, 0)
         return gone
 

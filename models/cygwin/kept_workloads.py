@@ -29,7 +29,7 @@ from models.cygwin.compile_trace import load_workload
 from models.cygwin.workload import Channel, Counts, ProcessFacts, Workload
 from sim import kept_files
 
-_WORTH_S = 0.1  # to read: what took longer is kept -- chosen
+_WORTH_S = 0.05  # to read: what took longer is kept -- chosen
 _MOST_BYTES = 64 << 20  # of a trace file that is looked for -- chosen
 _READERS = (
     compile_trace, proctrace, trace_events, trace_finish, trace_scripts, trace_tables, tracee,

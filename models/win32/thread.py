@@ -189,7 +189,7 @@ class Thread(KernelObject):
         """Give the thread its steps; it runs at once unless it is suspended."""
         self.steps = steps
         if self.suspend_count == 0:
-            self.sim = simpy.Process(self._engine, steps)
+            self.sim = self._engine.process(steps)
 
     def end_wait(self, value: Any) -> None:
         """End the wait that holds it, which then returns `value` to its steps.
@@ -274,7 +274,7 @@ class Thread(KernelObject):
         self.suspend_count -= 1
         if before == 1:
             if self.steps is not None and self.sim is None:
-                self.sim = simpy.Process(self._engine, self.steps)
+                self.sim = self._engine.process(self.steps)
             elif self.burst is not None:
                 self._processors.readmit(self.burst)
             elif self.pending is not None:
