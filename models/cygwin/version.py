@@ -169,6 +169,7 @@ class Version:
     exec_pipe_bytes: of the pipe by whose end a parent learns of its child's; 0: it waits for the
         process's handle, which an exec changes
     handles_faults: an access violation is a signal, and ends the process as exit() does
+    death_arrives: a signal that ends a process wakes what waits for a signal first
     asks_before_wait: waitpid first asks the signal thread to deliver what is there
     fork_waits_twice: a fork child waits for its parent once more after its fix-ups
     heap_in_image: the heap is a section of the DLL's image, so that nothing reserves it
@@ -227,6 +228,7 @@ class Version:
     user_heap_address: int = 0
     exec_pipe_bytes: int = 0
     handles_faults: bool = False
+    death_arrives: bool = False
     asks_before_wait: bool = False
     fork_waits_twice: bool = False
     heap_in_image: bool = False

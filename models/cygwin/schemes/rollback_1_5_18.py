@@ -26,7 +26,7 @@ from contextlib import suppress
 from dataclasses import replace
 from types import MappingProxyType
 
-from models.cygwin import children, exec_pipe, given_pipe, heap_place
+from models.cygwin import children, exec_pipe, given_pipe, heap_place, signal_pipe
 from models.cygwin.arguments import free_arguments
 from models.cygwin.child_info import ChildInfo, ChildType
 from models.cygwin.children import Child
@@ -85,7 +85,8 @@ class Rollback1518:
         dll_bytes=0x154000, dll_data=(0x610E2000, 19_296), dll_bss=(0x6112F000, 38_944),
         shared_address=0, shared_bytes=21_008, root_bytes=42_588,
         mount_in_fork=True, hexec_last=True, orphan_signals=False, cancel_points=True,
-        threads_closed=True, handles_faults=True, signal_objects=("ready", "mask", "thread"),
+        threads_closed=True, handles_faults=True, death_arrives=True,
+        signal_objects=("ready", "mask", "thread"),
         user_heap_reserve_bytes=402_653_184, exec_pipe_bytes=16,
         first_startup=FIRST_STARTUP_1_5_18, fork_startup=FORK_STARTUP_1_5_18,
         exec_startup=EXEC_STARTUP_1_5_18, fork_return=("muto",), fork_end=FORK_END_1_5_18,
@@ -248,6 +249,7 @@ class Rollback1518:
         ) == WAIT_OBJECT_0
         if not took_over:
             yield from k.wait_for_single_object(me, ready, 0)  # it may have been both
+            yield from signal_pipe.lock_to_exit(p)
         yield from p.close_all_files()
         piped = given_pipe.own_end(p.pinfo)
         if not took_over:
