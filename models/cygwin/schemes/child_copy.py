@@ -16,8 +16,8 @@ is until that ends.
 
 From the note of the heap's end until the child has read the parent holds the heap lock
 (`Version.heap_guard`; before 3.6.5 nothing kept another thread from changing the heap meanwhile).
-A fork or exec whose child died early makes it again as `early_death` has it; any other spawn has an
-ordinary dead child.
+An exec whose child died early makes it again as `early_death` has it; a fork is EAGAIN, and any
+other spawn has an ordinary dead child.
 
 Since 2025-03-18 (3.6.0); the guard since 2025-07-19 (9b667234b) and 2025-09-19 (8a5d39527).
 Source: Cygwin commit c6680700f (MODERN.md §5, §6).  Assumed: places and sizes of DLL and program
@@ -182,38 +182,36 @@ class ChildCopy:
         return pid
 
     def _create_fork(self, p: CygwinProcess, request: Request, info: ChildInfo) -> Steps:
-        """CreateProcess until the child has read what it needs. Raises TryAgain."""
+        """CreateProcess until the child has read what it needs. Raises TryAgain.
+
+        A child that died is not made again (`early_death`).
+        """
         k, me, creation = p.k, p.me, request.creation
-        retry = p.version.proc_retry
         flags = creation_flags(p, suspended=p.fds.sockets > 0)
-        while True:
-            h_process, h_thread, pid = yield from k.create_process(
-                me, request.image, True, flags, info, creation
+        h_process, h_thread, pid = yield from k.create_process(
+            me, request.image, True, flags, info, creation
+        )
+        if p.fds.sockets:
+            yield from p.installation.bracket(
+                p, "fixup_before_fork", fixup_before(p, pid, execed=False)
             )
-            if p.fds.sockets:
-                yield from p.installation.bracket(
-                    p, "fixup_before_fork", fixup_before(p, pid, execed=False)
-                )
-                yield from k.resume_thread(me, h_thread)
-            handles = info.subproc_ready, h_process
-            woke = yield from wait_for_child(p, creation, handles, FORK_WAIT_MS)
-            if woke == WAIT_OBJECT_0:
-                return h_process, h_thread, pid
-            code = k.get_exit_code_process(me, h_process)
-            if woke == WAIT_TIMEOUT:
-                yield from k.terminate_process(me, h_process, 1)
-            k.close_handle(me, h_thread)
-            k.close_handle(me, h_process)
-            if woke == WAIT_TIMEOUT:
-                raise TryAgain(f"wait failed, pid {pid}, Win32 error 258")
-            left = tries_left(code, retry)
-            if left is None:
-                error = SilentFailure if code == EXIT_FORK_FAILED else TryAgain
-                raise error(
-                    f"child -1 - forked process {pid} died unexpectedly, retry {retry}, "
-                    f"exit code {code:#x}, errno 11"
-                )
-            retry = left
+            yield from k.resume_thread(me, h_thread)
+        handles = info.subproc_ready, h_process
+        woke = yield from wait_for_child(p, creation, handles, FORK_WAIT_MS)
+        if woke == WAIT_OBJECT_0:
+            return h_process, h_thread, pid
+        code = k.get_exit_code_process(me, h_process)
+        if woke == WAIT_TIMEOUT:
+            yield from k.terminate_process(me, h_process, 1)
+        k.close_handle(me, h_thread)
+        k.close_handle(me, h_process)
+        if woke == WAIT_TIMEOUT:
+            raise TryAgain(f"wait failed, pid {pid}, Win32 error 258")
+        error = SilentFailure if code == EXIT_FORK_FAILED else TryAgain
+        raise error(
+            f"child -1 - forked process {pid} died unexpectedly, retry {p.version.proc_retry}, "
+            f"exit code {code:#x}, errno 11"
+        )
 
     def _fill(self, p: CygwinProcess, h_process: int, finished: int) -> Steps:
         """Steps 8 to 10: the stack, then the heap is free; DLLs; let the child go on."""
