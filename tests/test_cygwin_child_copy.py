@@ -19,8 +19,9 @@ from models.cygwin.early_death import (
     STATUS_DLL_INIT_FAILED,
     STATUS_DLL_NOT_FOUND,
 )
-from models.cygwin.errors import TryAgain
+from models.cygwin.errors import SilentFailure, TryAgain
 from models.cygwin.images import DLL, native_image
+from models.cygwin.left_behind import SUSPENDED, balance
 from models.cygwin.version import UNGUARDED
 from models.win32.image import Image, Layout, Part
 from models.win32.objects import PipeEnd
@@ -158,6 +159,76 @@ def test_a_retry_of_an_exec_notes_the_heap_s_end_anew():
 
     world.run(main)
     assert seen["child"] == (0, 0, False, None)
+
+
+# ---- the limit on children ----------------------------------------------------------------------
+
+
+class Few:
+    """`child-copy` with room for three children on record, not 5119."""
+
+    def __init__(self):
+        scheme = copy(schemes.get(NAME))
+        assert scheme.version.max_children == 5119
+        self.version = scheme.version = replace(scheme.version, max_children=3)
+        self.name, self.parent_side = scheme.name, scheme.parent_side
+        self.child_side = scheme.child_side
+
+
+@pytest.mark.parametrize("zombies", [False, True])
+def test_a_fork_beyond_the_limit_ends_its_child_and_is_eagain_until_one_is_reaped(zombies):
+    world, seen = World(Few()), {}
+
+    def child(p):
+        if not zombies:
+            yield from p.sleep(1e6)
+        yield from p.exit(0)
+
+    def main(p):
+        pids = []
+        for _ in range(3):
+            pids.append((yield from p.fork(child)))
+        yield from p.sleep(100_000)
+        handles, top = len(p.me.process.handles), p.heap.max
+        with pytest.raises(SilentFailure, match="hit 3 processes"):
+            yield from p.fork(child)
+        seen["left"] = len(p.me.process.handles) - handles, p.heap.max - top
+        yield from p.waitpid(pids[0])
+        pids[0] = yield from p.fork(child)
+        for pid in pids:
+            yield from p.waitpid(pid)
+
+    world.run(main)
+    assert seen["left"] == (0, 0)
+    assert [q.exit_code for q in made(world)] == [0, 0, 0, 1, 0]
+    assert world.installation.failures == []
+
+
+@pytest.mark.parametrize("what", ["cygwin", "native"])
+def test_a_spawn_beyond_the_limit_leaves_its_child_suspended_and_one_without_a_record_goes(what):
+    world, seen = World(Few()), {}
+    image = world.cygwin(leave(0), "new") if what == "cygwin" else world.native(1e5, 0)
+
+    def main(p):
+        for _ in range(3):
+            yield from p.fork(leave(0))
+        yield from p.sleep(100_000)
+        handles, top = len(p.me.process.handles), p.heap.max
+        with pytest.raises(SilentFailure):
+            yield from p.spawn("_P_NOWAIT", image, ARGUMENTS)
+        seen["left"] = len(p.me.process.handles) - handles
+        seen["freed"] = p.heap.max - top, (yield from p.spawn("_P_DETACH", image, ARGUMENTS))
+        seen["grown"] = p.heap.max - top
+
+    world.run(main)
+    assert seen["left"] == 0
+    assert seen["grown"] == seen["freed"][0]
+    strange, detached = made(world)[-2:]
+    assert (strange.alive, strange.threads[0].suspend_count) == (True, 1)
+    assert detached.exit_code == 0
+    found = balance(world.installation)
+    assert found.unexplained == []
+    assert [x.processes for x in found.left if x.cause == SUSPENDED] == [{strange.pid}]
 
 
 # ---- the exec pipe ------------------------------------------------------------------------------

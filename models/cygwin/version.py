@@ -183,6 +183,8 @@ class Version:
     heap_end_stored: the header's last word is the end of the heap as of the copy, and a child that
         is given a section believes it instead of child_info (no release did so)
     ends_waiter: how an exit ends the threads that wait for children; "" without such threads
+    max_children: how many children, zombies among them, are on record at most; 0 where the limits
+        are MAX_CHILDREN and MAX_ZOMBIES, or not known (1.5.18, 1.7.7)
     proc_retry: what `early_death` counts down for a child that died early (CYGWIN=proc_retry)
     vfork: how it vforks; None where vfork is fork
     """
@@ -240,6 +242,7 @@ class Version:
     heap_guard: str = UNGUARDED
     heap_end_stored: bool = False
     ends_waiter: str = ""
+    max_children: int = 0
     proc_retry: int = 0
     first_startup: tuple[str, ...] = FIRST_STARTUP
     fork_startup: tuple[str, ...] = FORK_STARTUP
