@@ -106,9 +106,9 @@ def _cannot(scheme: Scheme, spec: Spec, system: str) -> str:
     """Why a scenario cannot be asked of a scheme on that system, "" if it can."""
     if spec.free_heap and scheme.version.heap_in_image:
         return "its heap is in the DLL's image and can neither be moved nor be large"
-    if "9x" in system and not getattr(scheme, "on_9x", True):
+    if "9x" in system and not scheme.on_9x:
         return "no child of it comes to life on 98: --system nt"
-    if spec.spawns and getattr(scheme, "loses_spawned", False):
+    if spec.spawns and scheme.loses_spawned:
         return "a spawned Cygwin child reads too late and dies whatever happens"
     return ""
 

@@ -98,7 +98,7 @@ def test_a_fork_that_has_no_room_leaves_nothing_unexplained(world):
 @pytest.mark.parametrize("system", SYSTEMS)
 @pytest.mark.parametrize("path", [MINI, SOCKETS])
 def test_a_replay_explains_all_it_leaves_wherever_it_is_cut(path, scheme, system):
-    if system == "9x" and not getattr(schemes.get(scheme), "on_9x", True):
+    if system == "9x" and not schemes.get(scheme).on_9x:
         pytest.skip("no child of that tree comes to life on 98")
     workload, profile = load_workload(path), load_profile("p3-800-w2000")
     end = None

@@ -98,6 +98,8 @@ class ChildCopy:
     since = "2025-03-18"
     until = ""
     summary = "the child reads the living parent's heap; a program without Cygwin is not waited for"
+    on_9x = True
+    loses_spawned = False
     version = Version(
         name="3.6.6",
         era=M,

@@ -30,12 +30,11 @@ from models.cygwin import children, dll_data, exec_pipe, given_pipe, signal_pipe
 from models.cygwin.arguments import free_arguments
 from models.cygwin.child_info import ChildInfo, ChildType
 from models.cygwin.creation_steps import (
-    NO_SECTION,
+    create_reader,
     creation_flags,
     exec_info,
     fixup_before,
     fork_info,
-    let_go,
     put_arguments,
     wait_for_child,
 )
@@ -210,17 +209,7 @@ class ChildReads177(Rollback1518):
         suspended = not overlay or not known or p.fds.sockets > 0
         flags = p.version.spawn_flags | (CREATE_SUSPENDED if suspended else 0)
         flags |= DETACHED_PROCESS if mode == P_DETACH else 0
-        try:
-            h_process, h_thread, pid = yield from k.create_process(
-                me, request.image, True, flags, info, creation
-            )
-        except Win32Error:
-            let_go(p, (ready,), NO_SECTION, blocks, parent)
-            raise
-        if p.fds.sockets:
-            yield from p.installation.bracket(
-                p, "fixup_before_exec", fixup_before(p, pid, execed=True)
-            )
+        h_process, h_thread, pid = yield from create_reader(p, request, info, flags, blocks)
         yield from self._register(p, mode, h_process, pid)
         if overlay and not known:
             p.h_execed = h_process  # who kills the stub ends it

@@ -31,7 +31,7 @@ from models.cygwin.arguments import free_arguments
 from models.cygwin.child_info import ChildInfo, ChildType
 from models.cygwin.children import Child
 from models.cygwin.creation_steps import (
-    NO_SECTION,
+    create_reader,
     creation_flags,
     exec_info,
     fixup_before,
@@ -71,7 +71,8 @@ class Rollback1518:
     """The child reads; the parent of a spawned child does not wait."""
 
     name = "1.5.18"
-    loses_spawned = True  # a Cygwin child of a spawn that does not wait for its end
+    on_9x = True
+    loses_spawned = True
     since = "2005-06-01"
     until = "2005-07-17"
     summary = "the child reads the parent's heap again; a spawned child may come too late"
@@ -202,17 +203,7 @@ class Rollback1518:
         info = exec_info(p, mode, kind, blocks, parent, ready)
         creation.heap_bytes = info.n
         flags = creation_flags(p, True, mode)
-        try:
-            h_process, h_thread, pid = yield from k.create_process(
-                me, request.image, True, flags, info, creation
-            )
-        except Win32Error:
-            let_go(p, (ready,), NO_SECTION, blocks, parent)
-            raise
-        if p.fds.sockets:
-            yield from p.installation.bracket(
-                p, "fixup_before_exec", fixup_before(p, pid, execed=True)
-            )
+        h_process, h_thread, pid = yield from create_reader(p, request, info, flags, blocks)
         if overlay:
             given_pipe.hand_on(p, h_process)
         else:
