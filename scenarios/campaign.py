@@ -10,9 +10,10 @@ from __future__ import annotations
 import importlib
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import ExitStack
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any, NamedTuple, Self
 
+from models.cygwin.left_in_all import LeftInAll
 from models.win32.cost_profile import Profile
 from scenarios.spec import Outcome, Replicated
 from scenarios.tasks import Tasks, journal_of
@@ -82,11 +83,12 @@ def exactly(count: int) -> Rule:
 def one_run(task: Task) -> Outcome:
     """Carry one task out. Top-level, so that a pool can send it to a process."""
     module = importlib.import_module(f"scenarios.{task.scenario}")
+    left = LeftInAll()
     outcome: Outcome = module.run_point(
         task.point, task.scheme, task.system, task.profile,
-        Replication(task.seed, task.replication),
+        Replication(task.seed, task.replication, left.made),
     )  # fmt: skip
-    return outcome
+    return replace(outcome, left=left.document())
 
 
 class Campaign:

@@ -31,6 +31,7 @@ from scenarios.run_command import (
     base_document,
     counterfactual,
     how_many,
+    left_behind,
     manifest,
     rows,
 )
@@ -132,6 +133,10 @@ def _document(
         "trust": trust_document(trust(spread, min(counts)), spread),
         "headlines": [row for i, one in enumerate(carried) for row in _headlines(spec, i, one)],
         "compare": [row for i, one in enumerate(carried) for row in _compared(spec, i, one)],
+        "left_behind": [
+            {"design_point": i, **row} for i, one in enumerate(carried)
+            for row in left_behind(one.results)
+        ],
         "verdicts": list(_verdicts(spec, carried, found)),
         "conclusions": _common(module, carried),
         "notes": list(dict.fromkeys(

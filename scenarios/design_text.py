@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
+from models.cygwin.left_in_all import together
 from scenarios import design_effects as effects
 from scenarios.campaign import Carried
 from scenarios.cli_output import counted, print_table, print_wrapped
 from scenarios.compare_schemes import scaled
 from scenarios.headlines import Role
 from scenarios.latency_words import short
+from scenarios.left_text import print_left_behind
 from scenarios.precision import in_words as precision_in_words
 from scenarios.run_command import print_counterfactual
 from scenarios.spec import Spec
@@ -41,8 +43,15 @@ def print_report(document: Mapping[str, Any], spec: Spec, carried: Sequence[Carr
     for conclusion in document["conclusions"]:
         print_wrapped(f"[{conclusion['label']}, at every point] {conclusion['text']}", "  ")
     print_counterfactual(document)
+    print_left_behind(list(_left_by_scheme(document["left_behind"])))
     for words in dict.fromkeys(map(precision_in_words, document.get("precision", []))):
         print_wrapped(words)
+
+
+def _left_by_scheme(found: Sequence[Mapping[str, Any]]) -> Iterator[dict[str, Any]]:
+    """What is left on the machines of all points, scheme by scheme."""
+    for name in dict.fromkeys(one["scheme"] for one in found):
+        yield {"scheme": name, **together(one for one in found if one["scheme"] == name)}
 
 
 def _print_points(spec: Spec, carried: Sequence[Carried], role: Role, names: Sequence[str]) -> None:

@@ -288,8 +288,11 @@ def _of_zombies(name: str, o: Replicated, point: Parameters) -> Iterator[tuple[s
             continue
         lost = f", the codes of {unheard:g} are lost" if unheard else ""
         known = f"NZOMBIES {MAX_ZOMBIES}, known from 2003 on"
-        if schemes.get(name).version.exec_pipe_bytes:
-            known = "a limit of 3.6 is not in the model"
+        version = schemes.get(name).version
+        if version.max_children:
+            known = f"3.6 has {version.max_children} on record, the living among them"
+        elif version.exec_pipe_bytes:
+            known = f"a limit of {version.name} is not in the model"
         yield (
             f"{name}, {way}: of {point.zombies} children that ended unwaited for {kept:g} are "
             f"heard of{lost} ({known})",

@@ -100,7 +100,7 @@ def run_point(
             raise InputError(f"{path}:1", f"no scheme for the DLL {log.dll_set!r}", allowed)
         if variant.scheme.name != scheme:
             continue
-        for number, found, drawn in _creations(path, log, variant, point.creations):
+        for number, found, drawn in _creations(path, log, variant, point.creations, replication):
             at = f"log={log.dll_set}/{log.name} creation={number}"
             rows += _measures(at, found)
             tables[at], charts[at] = _lines(found), drawn
@@ -108,11 +108,17 @@ def run_point(
 
 
 def _creations(
-    path: Path, log: CallLog, variant: Variant, numbers: tuple[int, ...]
+    path: Path,
+    log: CallLog,
+    variant: Variant,
+    numbers: tuple[int, ...],
+    replication: Replication,
 ) -> Iterator[tuple[int, Beside, Any]]:
     """(number, both sides, chart) of each creation asked for. Raises InputError without one."""
     real = _windows(path, log, variant)
     run = simulate(log, real, variant, variant.scheme)
+    if replication.made is not None:
+        replication.made(run.run.installation)
     for number in numbers:
         if number > len(real):
             raise InputError(f"{path}", f"there is no creation {number}", f"1 to {len(real)}")

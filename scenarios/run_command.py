@@ -24,6 +24,7 @@ from scenarios.compare_schemes import compare, print_comparisons
 from scenarios.estimates import in_full, means, trust_document, trust_in_words
 from scenarios.headlines import Headline, headlines, kind
 from scenarios.history import met
+from scenarios.left_text import print_left_behind
 from scenarios.options import RunOptions
 from scenarios.parameters import changed
 from scenarios.precision import described, most, until
@@ -105,9 +106,9 @@ def _cannot(scheme: Scheme, spec: Spec, system: str) -> str:
     """Why a scenario cannot be asked of a scheme on that system, "" if it can."""
     if spec.free_heap and scheme.version.heap_in_image:
         return "its heap is in the DLL's image and can neither be moved nor be large"
-    if "9x" in system and not getattr(scheme, "on_9x", True):
+    if "9x" in system and not scheme.on_9x:
         return "no child of it comes to life on 98: --system nt"
-    if spec.spawns and getattr(scheme, "loses_spawned", False):
+    if spec.spawns and scheme.loses_spawned:
         return "a spawned Cygwin child reads too late and dies whatever happens"
     return ""
 
@@ -218,6 +219,7 @@ def _document(spec: Spec, module: ModuleType, carried: Carried) -> dict[str, Any
             {"text": text, "label": label}
             for text, label in module.conclusions(results, task.point)
         ],
+        "left_behind": left_behind(results),
         "limits": list(spec.limits),
         "notes": [note for replicated in results.values() for note in replicated.notes],
     }
@@ -245,6 +247,12 @@ def counterfactual(spec: Spec, condition: Condition) -> Iterator[str]:
         for system in systems:
             if not met(name, condition.profile, system):
                 yield name if len(systems) == 1 else f"{name} on {system}"
+
+
+def left_behind(results: Mapping[str, Replicated]) -> list[dict[str, Any]]:
+    """What is left on the machines of each scheme; none where a scenario has no machine."""
+    found = [{"scheme": scheme, **replicated.left} for scheme, replicated in results.items()]
+    return [one for one in found if one["machines"]]
 
 
 def print_counterfactual(document: Mapping[str, Any]) -> None:
@@ -278,6 +286,7 @@ def _print(
         print_wrapped(f"[{conclusion['label']}] {conclusion['text']}", "  ")
     print_counterfactual(document)
     print_limits(spec.limits)
+    print_left_behind(document["left_behind"])
     if count > 1:
         print_comparisons(document["compare"])
     if any(one["trusted"] is not None for one in document["headlines"]):

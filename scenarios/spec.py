@@ -7,6 +7,7 @@ from dataclasses import dataclass, field, replace
 from functools import cached_property
 from typing import Any, NamedTuple
 
+from models.cygwin.left_in_all import together
 from scenarios.options import DEFAULT_PROFILE, DEFAULT_SCHEMES, DEFAULT_SYSTEM
 from sim.columns import Column
 from sim.design import Factor
@@ -46,11 +47,14 @@ class Outcome:
 
     rows: measures; notes: sentences
     drawn: what figures need beyond the rows, by a name of the scenario's own
+    left: what the processes of all its machines still have, as `models.cygwin.left_in_all` says;
+        None in a journal from before it was counted
     """
 
     rows: list[Measured]
     notes: list[str]
     drawn: dict[str, Any] = field(default_factory=dict)
+    left: Mapping[str, Any] | None = None
 
     def value(self, point: str, measure: str, system: str = "") -> Any:
         """The value of a measure. Raises KeyError if it was not measured."""
@@ -87,6 +91,17 @@ class Replicated:
     @cached_property
     def columns(self) -> dict[tuple[str, str, str, str], Column]:
         """(point, measure, system, unit) -> its values over the replications, in their order."""
+        return self._gathered[0]
+
+    @property
+    def left(self) -> dict[str, Any]:
+        """What is left on all machines of all replications, by cause."""
+        return self._gathered[1]
+
+    @cached_property
+    def _gathered(self) -> tuple[dict[tuple[str, str, str, str], Column], dict[str, Any]]:
+        """Columns and what is left, both in one pass."""
+        left: list[Mapping[str, Any]] = []
         found: dict[tuple[str, str, str, str], Column] = {}
         for outcome in self.outcomes:
             for row in outcome.rows:
@@ -94,7 +109,9 @@ class Replicated:
                 if (column := found.get(key)) is None:
                     column = found[key] = Column()
                 column.append(row.value)
-        return found
+            if outcome.left is not None:
+                left.append(outcome.left)
+        return found, together(left)
 
     def mean(self, point: str, measure: str, system: str = "") -> Interval | None:
         """Mean and interval over the replications; None if it never came in one of them."""

@@ -9,6 +9,8 @@ streams drew.  Two designs of one replication number therefore meet the same ran
 from __future__ import annotations
 
 import hashlib
+from collections.abc import Callable
+from typing import Any
 
 import numpy as np
 
@@ -22,18 +24,20 @@ class Replication:
     by scheme.
     """
 
-    __slots__ = ("_streams", "number", "seed")
+    __slots__ = ("_streams", "made", "number", "seed")
 
-    def __init__(self, seed: int, number: int) -> None:
+    def __init__(self, seed: int, number: int, made: Callable[[Any], object] | None = None) -> None:
         """Make replication `number` (0, 1, ...) of the experiment with `seed`.
 
-        Raises ValueError if either is negative.
+        `made` is told of each model that is built for it.  Raises ValueError if seed or number is
+        negative.
         """
         for name, value in (("seed", seed), ("replication number", number)):
             if value < 0:
                 raise ValueError(f"{name} ({value}) must not be negative")
         self.seed = seed  # of the whole experiment -- constant
         self.number = number  # of this replication, from 0 -- constant
+        self.made = made  # None for nobody -- input
         self._streams: dict[str, np.random.Generator] = {}
 
     def stream(self, name: str) -> np.random.Generator:

@@ -227,7 +227,10 @@ def test_an_exec_hands_on_the_pipe_and_the_parent_hears_of_the_last_image_only(n
     world.finish(main)
     assert seen["code"] == 5
     assert seen["took"] > 100_000
-    made = [row for row in world.trace.rows() if row.name == "CreatePipe"]
+    size = world.scheme.version.exec_pipe_bytes
+    made = [
+        row for row in world.trace.rows() if row.name == "CreatePipe" and row.args["size"] == size
+    ]
     assert len(made) == 1
 
 

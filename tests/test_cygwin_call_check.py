@@ -429,3 +429,22 @@ def test_a_heap_of_1_1_8_that_is_not_read_whole_is_found(tmp_path):
     found = first(rows, "ReadProcessMemory")
     rows[found]["args"]["size"] -= 8
     assert verdict(rewritten(tmp_path, rows)).difference is not None
+
+
+@pytest.mark.parametrize("more", [0, 40])
+def test_a_heap_of_1_7_7_that_grows_where_nothing_new_is_asked_is_found(tmp_path, more):
+    """Six forks of a shell, none of which is given more than the first; a lie about the third."""
+    rows = events(next(path for path in LOGS if path.match("cygwin-1.7.7/fork-child-dies*")))
+    forks = [row for row in rows if row.get("api") == "CreateProcess" and row["ph"] == "call"]
+    info = forks[2]["args"]["child_info"]
+    for row in rows:
+        address = info["cygheap"] if row.get("api") == "ReadProcessMemory" else None
+        if address and int(row["args"]["addr"], 16) == int(str(address), 16):
+            row["args"]["size"] = row["args"]["done"] = info["n"] + more
+    info["n"] += more
+    found = verdict(rewritten(tmp_path, rows))
+    assert (found.difference is None) == (not more)
+    if found.difference is not None:
+        assert found.difference.creation == 3
+        assert found.difference.real == "a heap that has grown by 40 B"
+        assert found.difference.simulated == "by 0 B"

@@ -18,10 +18,10 @@ from models.cygwin.early_death import (
     STATUS_ACCESS_VIOLATION,
     STATUS_DLL_INIT_FAILED,
     STATUS_DLL_NOT_FOUND,
-    tries_left,
 )
-from models.cygwin.errors import TryAgain
+from models.cygwin.errors import SilentFailure, TryAgain
 from models.cygwin.images import DLL, native_image
+from models.cygwin.left_behind import SUSPENDED, balance
 from models.cygwin.version import UNGUARDED
 from models.win32.image import Image, Layout, Part
 from models.win32.objects import PipeEnd
@@ -61,11 +61,10 @@ def made(world):
     return [q for q in world.k.processes.values() if q.parent_pid]
 
 
-@pytest.mark.parametrize(("code", "retry", "children"), AGAIN)
-def test_a_fork_makes_its_child_again_as_the_exit_code_allows_and_then_gives_eagain(
-    code, retry, children
-):
-    world, seen = World(Dying(retry, code)), {}
+@pytest.mark.parametrize("code", [0, *(code for code, _, _ in AGAIN)])
+def test_a_fork_whose_child_died_is_eagain_whatever_the_code_and_proc_retry_say(code):
+    """frok::error asks proc_retry for the code 0 only, for which that has no 0 to answer."""
+    world, seen = World(Dying(9, code)), {}
 
     def main(p):
         handles, top = len(p.me.process.handles), p.heap.max
@@ -75,23 +74,32 @@ def test_a_fork_makes_its_child_again_as_the_exit_code_allows_and_then_gives_eag
         seen["left"] = len(p.me.process.handles) - handles, p.heap.max - top
 
     world.run(main)
-    assert [q.exit_code for q in made(world)] == [code] * children
-    left = retry
-    for _ in range(children - 1):
-        left = tries_left(code, left)
-    pid = made(world)[-1].pid
+    assert [q.exit_code for q in made(world)] == [code]
     assert seen["said"] == (
-        f"child -1 - forked process {pid} died unexpectedly, retry {left}, "
+        f"child -1 - forked process {made(world)[0].pid} died unexpectedly, retry 9, "
         f"exit code {code:#x}, errno 11"
     )
     assert seen["left"] == (0, 0)
     silent = code == EXIT_FORK_FAILED  # the child is to have said it
-    assert len(world.installation.failures) == (not silent)  # nor are the deaths before it told
+    assert len(world.installation.failures) == (not silent)
     assert world.trace.records[0].error == seen["said"]
 
 
-@pytest.mark.parametrize("kind", ["fork", "exec"])
-def test_a_second_child_that_lives_is_the_answer_and_costs_the_time_of_the_first(kind):
+@pytest.mark.parametrize(("code", "retry", "children"), AGAIN)
+def test_an_exec_makes_its_child_again_as_the_exit_code_allows_and_ends_as_the_last(
+    code, retry, children
+):
+    world = World(Dying(retry, code))
+
+    def main(p):
+        yield from p.execute(world.cygwin(leave(0), "new"), ARGUMENTS)
+
+    first = world.finish(main)
+    assert [q.exit_code for q in made(world)] == [code] * children
+    assert first.exit_code == code
+
+
+def test_a_second_child_that_lives_is_the_answer_and_costs_the_time_of_the_first():
     took, codes = {}, {}
     for deaths in (0, 2):
         world, seen = World(Dying(2, STATUS_DLL_INIT_FAILED, deaths)), {}
@@ -102,13 +110,10 @@ def test_a_second_child_that_lives_is_the_answer_and_costs_the_time_of_the_first
 
         def main(p, seen=seen, world=world, child=child):
             seen["began"] = p.now()
-            if kind == "exec":
-                yield from p.execute(world.cygwin(child, "new"), ARGUMENTS)
-            pid = yield from p.fork(child)
-            seen["code"] = yield from p.waitpid(pid)
+            yield from p.execute(world.cygwin(child, "new"), ARGUMENTS)
 
         first = world.finish(main)
-        codes[deaths] = seen.get("code", first.exit_code)
+        codes[deaths] = first.exit_code
         took[deaths] = seen["main"] - seen["began"]
         assert len(made(world)) == deaths + 1
         dead = made(world)[:deaths]
@@ -133,18 +138,6 @@ def test_a_spawned_child_is_made_once_whatever_the_user_asks_for(mode):
     assert len(made(world)) == 1
 
 
-def test_an_exec_whose_children_all_die_ends_as_the_last_of_them():
-    world, seen = World(Dying(1, EXIT_RETRY)), {}
-
-    def main(p):
-        yield from p.execute(world.cygwin(leave(0), "new"), ARGUMENTS)
-
-    first = world.finish(main)
-    seen = [q.exit_code for q in made(world)]
-    assert seen == [EXIT_RETRY, EXIT_RETRY]
-    assert first.exit_code == EXIT_RETRY
-
-
 def test_a_retry_of_an_exec_notes_the_heap_s_end_anew():
     """What another thread got while the first child was made is the second one's too."""
     scheme, seen = Dying(1, EXIT_RETRY, 1), {}
@@ -166,6 +159,76 @@ def test_a_retry_of_an_exec_notes_the_heap_s_end_anew():
 
     world.run(main)
     assert seen["child"] == (0, 0, False, None)
+
+
+# ---- the limit on children ----------------------------------------------------------------------
+
+
+class Few:
+    """`child-copy` with room for three children on record, not 5119."""
+
+    def __init__(self):
+        scheme = copy(schemes.get(NAME))
+        assert scheme.version.max_children == 5119
+        self.version = scheme.version = replace(scheme.version, max_children=3)
+        self.name, self.parent_side = scheme.name, scheme.parent_side
+        self.child_side = scheme.child_side
+
+
+@pytest.mark.parametrize("zombies", [False, True])
+def test_a_fork_beyond_the_limit_ends_its_child_and_is_eagain_until_one_is_reaped(zombies):
+    world, seen = World(Few()), {}
+
+    def child(p):
+        if not zombies:
+            yield from p.sleep(1e6)
+        yield from p.exit(0)
+
+    def main(p):
+        pids = []
+        for _ in range(3):
+            pids.append((yield from p.fork(child)))
+        yield from p.sleep(100_000)
+        handles, top = len(p.me.process.handles), p.heap.max
+        with pytest.raises(SilentFailure, match="hit 3 processes"):
+            yield from p.fork(child)
+        seen["left"] = len(p.me.process.handles) - handles, p.heap.max - top
+        yield from p.waitpid(pids[0])
+        pids[0] = yield from p.fork(child)
+        for pid in pids:
+            yield from p.waitpid(pid)
+
+    world.run(main)
+    assert seen["left"] == (0, 0)
+    assert [q.exit_code for q in made(world)] == [0, 0, 0, 1, 0]
+    assert world.installation.failures == []
+
+
+@pytest.mark.parametrize("what", ["cygwin", "native"])
+def test_a_spawn_beyond_the_limit_leaves_its_child_suspended_and_one_without_a_record_goes(what):
+    world, seen = World(Few()), {}
+    image = world.cygwin(leave(0), "new") if what == "cygwin" else world.native(1e5, 0)
+
+    def main(p):
+        for _ in range(3):
+            yield from p.fork(leave(0))
+        yield from p.sleep(100_000)
+        handles, top = len(p.me.process.handles), p.heap.max
+        with pytest.raises(SilentFailure):
+            yield from p.spawn("_P_NOWAIT", image, ARGUMENTS)
+        seen["left"] = len(p.me.process.handles) - handles
+        seen["freed"] = p.heap.max - top, (yield from p.spawn("_P_DETACH", image, ARGUMENTS))
+        seen["grown"] = p.heap.max - top
+
+    world.run(main)
+    assert seen["left"] == 0
+    assert seen["grown"] == seen["freed"][0]
+    strange, detached = made(world)[-2:]
+    assert (strange.alive, strange.threads[0].suspend_count) == (True, 1)
+    assert detached.exit_code == 0
+    found = balance(world.installation)
+    assert found.unexplained == []
+    assert [x.processes for x in found.left if x.cause == SUSPENDED] == [{strange.pid}]
 
 
 # ---- the exec pipe ------------------------------------------------------------------------------

@@ -98,8 +98,6 @@ def test_a_fork_that_has_no_room_leaves_nothing_unexplained(world):
 @pytest.mark.parametrize("system", SYSTEMS)
 @pytest.mark.parametrize("path", [MINI, SOCKETS])
 def test_a_replay_explains_all_it_leaves_wherever_it_is_cut(path, scheme, system):
-    if system == "9x" and not getattr(schemes.get(scheme), "on_9x", True):
-        pytest.skip("no child of that tree comes to life on 98")
     workload, profile = load_workload(path), load_profile("p3-800-w2000")
     end = None
     for part in (1.0, 0.93, 0.71, 0.52, 0.24):
@@ -109,7 +107,12 @@ def test_a_replay_explains_all_it_leaves_wherever_it_is_cut(path, scheme, system
         found = balance(ready.installation)
         assert found.unexplained == []
         assert found.document()["committed_bytes"] == ready.kernel.committed_bytes
-        assert bool(found.left) == (ready.outcome == "cut")
+        cut = ready.kernel.engine.peek() != float("inf")
+        assert bool(found.left) == cut
+        # in the trees of 2001-07-17 no child comes to life on 98, and so every fork fails
+        lives = system == "nt" or schemes.get(scheme).on_9x
+        wanted = {"cut" if cut else "finished"} if lives else {"failed", "cut" if cut else "failed"}
+        assert ready.outcome in wanted
 
 
 def test_what_no_cause_names_is_unexplained(nt_world):

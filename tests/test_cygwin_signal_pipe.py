@@ -1,15 +1,19 @@
-"""Signals of Cygwin 3.6: a pipe in each process, a handle of it in the pinfo."""
+"""Signals from 2005 on: a pipe in each process, a handle of it in the pinfo."""
 
 from __future__ import annotations
 
 import pytest
+from call_logs import LOGS
 from machine import ARGUMENTS, World, leave
 
 from models.cygwin import schemes, signal_pipe
+from models.cygwin.call_log import read_log
 from models.cygwin.errors import NotExecuted, TryAgain
 
 NAME = "child-copy"
+GIVEN = ("1.5.18", "1.7.7")
 CODE = 0x900
+KILLS = (("1.5.18", "cyg-killed"), ("1.7.7", "cyg-killed"), ("1.7.7", "native-killed-stub"))
 
 
 def lives(p):
@@ -48,9 +52,10 @@ def image_of(world):
     return becomes
 
 
+@pytest.mark.parametrize("name", [NAME, *GIVEN])
 @pytest.mark.parametrize("what", ["fork child", "image after an exec", "stub"])
-def test_kill_ends_whoever_has_the_pid_and_its_parent_knows_at_once(what):
-    world, seen = World(schemes.get(NAME)), {}
+def test_kill_ends_whoever_has_the_pid_and_its_parent_knows_at_once(what, name):
+    world, seen = World(schemes.get(name)), {}
     child = {
         "fork child": lives,
         "image after an exec": image_of(world),
@@ -81,6 +86,67 @@ def test_a_stub_passes_the_number_on_as_its_program_s_exit_code():
     native = next(q for q in world.k.processes.values() if q.image.name == "native")
     assert native.exit_code == 9
     assert world.first_child().exit_code == CODE
+
+
+@pytest.mark.parametrize(("name", "scenario"), KILLS)
+def test_the_calls_of_a_kill_are_those_of_the_log(name, scenario):
+    """From opening the victim to letting go of its pinfo; then what the victim does."""
+    log = read_log(LOGS / f"cygwin-{name}" / f"{scenario}.jsonl.gz")
+    first = next(i for i, call in enumerate(log.calls) if call.api == "OpenProcess")
+    killer = [call for call in log.calls[first:] if call.tid == "P1.t1"][:6]
+    victim = str(killer[0].args["target"]).removesuffix(".proc")
+    world, seen = World(schemes.get(name)), {}
+    child = image_of(world) if scenario == "cyg-killed" else native_stub(world)
+    parent = world.finish(killed(world, child, seen))
+    rows = [r for r in world.trace.rows(tid=parent.threads[0].tid) if r.phase != "return"]
+    at = next(i for i, row in enumerate(rows) if row.name == "OpenProcess")
+    assert [row.name for row in rows[at : at + 6]] == [call.api for call in killer]
+    assert rows[at - 1].name == "MapViewOfFileEx"
+    dead = rows[at].args["h"]
+    end = [call for call in log.calls if call.pid == victim and call.api == "ExitProcess"]
+    assert [call.args["code"] for call in end] == [dead.exit_code] == [9]
+    assert end[0].tid == f"{victim}.t2"
+    ended_by = [row.tid for row in world.trace.rows(dead.pid) if row.name == "ExitProcess"]
+    assert ended_by == [dead.threads[1].tid]
+    own = [r.name for r in world.trace.rows(dead.pid, ended_by[0]) if r.t_us > seen["killed_us"]]
+    real = [call.api for call in log.calls[first:] if call.tid == end[0].tid]
+    for what in ("SetEvent", "TerminateProcess"):
+        assert (what in own) == (what in real)
+
+
+@pytest.mark.parametrize("name", GIVEN)
+def test_the_main_thread_of_a_killed_stub_gets_no_further_than_the_lock(name):
+    """As in the log `native-killed-stub`: it has its program's code, and does not end with it."""
+    world, seen = World(schemes.get(name)), {}
+    world.finish(killed(world, native_stub(world), seen))
+    stub = world.first_child()
+    rows = world.trace.rows(stub.pid, stub.threads[0].tid)
+    assert "ExitProcess" not in [row.name for row in rows]
+    native = next(q for q in world.k.processes.values() if q.image.name == "native")
+    assert (native.exit_code, stub.exit_code) == (9, 9)
+    assert (seen["code"], seen["there"]) == (CODE, True)
+
+
+@pytest.mark.parametrize("name", GIVEN)
+def test_a_stub_without_a_cygwin_parent_ends_as_its_killed_image_does(name):
+    world, seen = World(schemes.get(name)), {}
+
+    def killer(p):
+        yield from p.sleep(100_000)
+        seen["there"] = yield from p.kill(seen["pid"], 9)
+        yield from p.exit(0)
+
+    def main(p):
+        seen["pid"] = p.pid
+        yield from p.fork(killer)
+        yield from p.execute(world.cygwin(lives, "image"), ARGUMENTS)
+
+    stub = world.run(main)
+    image = next(q for q in world.k.processes.values() if q.image.name == "image")
+    assert seen["there"]
+    assert image.exit_code == 9
+    assert stub.exit_code == CODE
+    assert world.k.engine.now < 900_000
 
 
 def test_150_signals_do_not_end_the_wait_of_a_stub():

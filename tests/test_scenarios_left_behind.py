@@ -2,13 +2,22 @@
 
 from __future__ import annotations
 
+import json
+
 import pytest
 
+from models.cygwin import schemes
 from models.cygwin.installation import Installation
-from models.cygwin.left_behind import balance
+from models.cygwin.left_behind import BLOCKED, SLEEPS, balance
+from models.cygwin.left_in_all import LeftInAll, together
+from models.cygwin.machine import build
+from models.cygwin.programs import start
+from models.win32.cost_profile import load_profile
+from models.win32.system import SYSTEMS
 from scenarios import Program, run, run_command
 from scenarios.cli_catalogue import questions
 from scenarios.options import RunOptions
+from sim.streams import Replication
 
 # what never ends is their question: native programs, a walk without an end, a server, an exit
 MAY_LEAVE = {"background_native", "limits", "heap_growth_race", "server_load", "double_fork"}
@@ -30,15 +39,59 @@ def made(monkeypatch):
 
 @pytest.mark.parametrize("scenario", list(questions()))
 def test_a_scenario_explains_all_that_its_machines_leave(scenario, made, capsys):
-    run_command.report(RunOptions(scenario, quick=True))
+    document = run_command.report(RunOptions(scenario, quick=True))
     assert bool(made) == (scenario not in HEAPS_ALONE)
-    left = 0
+    left, each = 0, []
     for installation in made:
         found = balance(installation)
         assert found.unexplained == []
         assert found.document()["committed_bytes"] == installation.kernel.committed_bytes
         left += len(found.left)
+        each.append({"machines": 1, **found.document()})
     assert bool(left) == (scenario in MAY_LEAVE)
+    reported = document["left_behind"]
+    assert together(reported)["left"] == together(each)["left"]
+    assert bool(made) == bool(sum(one["machines"] for one in reported))
+    text = capsys.readouterr().out
+    assert bool(reported) == ("left at the end" in text)
+
+
+def test_what_is_left_is_summed_over_schemes_replications_and_points(cygsim):
+    asked = (
+        "run",
+        "background_native",
+        "--quick",
+        "--set",
+        "seconds=never",
+        "--scheme",
+        "blocking",
+    )
+    one = json.loads(cygsim(*asked, "--json").stdout)["left_behind"]
+    two = json.loads(cygsim(*asked, "--replications", "2", "--json").stdout)["left_behind"]
+    assert [left["cause"] for left in one[0]["left"]][:2] == [BLOCKED, SLEEPS]
+    assert two == [{"scheme": "blocking", **together([*one, *one])}]
+    text = cygsim(*asked, "--design", "2k").stdout.decode()
+    assert "left at the end of" in text
+
+
+def test_a_machine_that_goes_on_is_looked_at_when_it_is_over():
+    def sleeper(p):
+        yield from p.sleep(5)
+
+    every = LeftInAll()
+    first = machine_of(every)
+    start(first, sleeper)
+    first.kernel.engine.run(1e6)
+    machine_of(every)  # the first one is cut off and may go on
+    first.kernel.engine.run()
+    assert every.document() == {"machines": 2, "left": [], "unexplained": []}
+
+
+def machine_of(every):
+    return build(
+        schemes.get("shared-memory"), SYSTEMS["nt"], load_profile("p3-800-w2000"),
+        Replication(1, 0, every.made), 1, 1,
+    )  # fmt: skip
 
 
 def blocked_parent(p):

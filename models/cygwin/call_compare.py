@@ -10,12 +10,13 @@ Source: CONTRACT §8.
 from __future__ import annotations
 
 from collections import Counter, defaultdict
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any, NamedTuple
 
+from models.cygwin.call_growth import followed, grown
 from models.cygwin.call_log import Call
 from models.cygwin.call_sight import Sight, sight
-from models.cygwin.call_windows import EXEC, Window, is_reduced
+from models.cygwin.call_windows import EXEC, Window, by_thread, is_reduced
 from models.cygwin.call_words import Word, until_parent, words
 
 REDUCED = ("CreateProcess", "ReadProcessMemory")  # calls that a reduced log keeps
@@ -86,7 +87,8 @@ class Comparison:
     """The creations of a log beside those of a run, read in order.
 
     views_anywhere: where a view lies is not compared (see `schemes/deviations.toml`) -- constant
-    sizes: how large the heaps are is compared; else only that each is handed over whole -- constant
+    sizes: how large the heaps are is compared; else only that each is handed over whole, and how
+        it grows where that follows from the calls (`call_growth`) -- constant
     pairs: which object is which, as far as it was read -- state
     left_out: what was not compared although the log has it, counted by what it is -- output
     """
@@ -99,11 +101,13 @@ class Comparison:
         self.real, self.made = real, made
         self.here = sight(real_calls, real[0].info.get("cygheap", 0))
         self.there = sight(made_calls, made[0].info["cygheap"] if made else 0)
+        self._follows: dict[int, Window] = {}
         self.here.anywhere = self.there.anywhere = views_anywhere
         self.here.untold = self.there.untold = untold
         self.here.through_ntdll = self.there.through_ntdll = through_ntdll
         if not sizes:
             self.here.handed, self.there.handed = _handed(real), _handed(made)
+            self._follows = followed(real, by_thread(real_calls))
         self.full = not is_reduced(real_calls)
         self.bases = self.full or _has_bases(real, self.here)
         self.pairs = Pairs("?" if through_ntdll else "0x")
@@ -113,18 +117,32 @@ class Comparison:
     def run(self) -> tuple[int, Difference | None]:
         """How many calls were compared, and the first difference if there is one."""
         compared = 0
+        partners: dict[int, Window] = {}
         for window, other in pair_windows(self.real, self.made):
             if other is None:
                 missing = Difference(window.number, window.anchor.place, "a creation", "none")
                 return compared, missing
             count, found = self.hold(window, other)
             compared += count
+            partners[window.number] = other
+            found = found or self._growth(window, partners)
             if found is not None:
                 return compared, found
         if len(self.made) > len(self.real):
             more = Difference(len(self.real) + 1, 0, "no creation", f"a {self.made[-1].kind}")
             return compared, more
         return compared, None
+
+    def _growth(self, real: Window, partners: Mapping[int, Window]) -> Difference | None:
+        """Whether the heap has grown otherwise since the creation before, where that follows."""
+        before = self._follows.get(real.number)
+        if before is None:
+            return None
+        mine, other = grown(real, before), grown(partners[real.number], partners[before.number])
+        if mine == other:
+            return None
+        what = f"a heap that has grown by {mine} B", f"by {other} B"
+        return Difference(real.number, real.anchor.place, *what)
 
     def parts(self, real: Window, made: Window) -> Iterator[tuple[str, list[Word], list[Word]]]:
         """Each part of a creation in words, as it is in the log and as it is in the run."""

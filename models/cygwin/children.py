@@ -18,7 +18,6 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from models.cygwin.child_info import ChildInfo, ChildType
-from models.cygwin.errors import TryAgain
 from models.cygwin.version import (
     EXIT_SIGNALLED,
     JOIN_MS,
@@ -45,6 +44,8 @@ EntryPoint = Callable[["Kernel", Thread], Steps]
 # The signal thread also makes three semaphores and an event for signals between processes, which
 # nothing here sends: their cost is charged, they themselves are left out.
 _MORE_OBJECTS = 4
+
+PACKET_BYTES = 192  # what a signal thread reads at once, a sigpacket (assumed)
 
 # Words of a pinfo section (their places are assumed).
 PID, H_PROCESS, PPID_HANDLE, WINPID, SIGNAL = 0, 8, 12, 16, 20
@@ -225,8 +226,6 @@ def signal_thread(p: CygwinProcess, thread: Thread, info: ChildInfo | None, read
     yield from k.set_event(thread, ready)
     while True:
         yield from k.wait_for_single_object(thread, p.sigcatch)
-        while p.waits.asked:
-            yield from k.set_event(thread, p.waits.asked.pop(0))
         signal = p.pinfo.read32(SIGNAL)
         if signal:
             yield from _die_of(p, thread, signal)
@@ -250,8 +249,7 @@ def _die_of(p: CygwinProcess, thread: Thread, signal: int) -> Steps:
 def kill(p: CygwinProcess, pid: int, signal: int) -> Steps:
     """kill(): whether there is such a process. Runs in the main thread; calls as in the logs.
 
-    `signal` is one that ends a process.  Raises TryAgain for an image after an exec of 1.5.18 and
-    1.7.7, whose way is not modelled.
+    `signal` is one that ends a process.
     """
     k, me = p.k, p.me
     h_pinfo = k.open_file_mapping(me, pinfo_name(pid))
@@ -260,10 +258,7 @@ def kill(p: CygwinProcess, pid: int, signal: int) -> Steps:
     view = k.map_view_of_file_ex(me, h_pinfo, name="cygpid", ex=p.version.pinfo_view_ex)
     assert view.memory is not None
     view.memory.write32(SIGNAL, signal)
-    try:
-        sigcatch = k.open_semaphore(me, sigcatch_name(view.memory.read32(WINPID)))
-    except Win32Error as error:
-        raise TryAgain(f"kill {pid}: not modelled under {p.version.name}") from error
+    sigcatch = k.open_semaphore(me, sigcatch_name(view.memory.read32(WINPID)))
     yield from k.release_semaphore(me, sigcatch)
     k.close_handle(me, sigcatch)
     k.unmap_view_of_file(me, view.base)
@@ -286,13 +281,21 @@ def _tell_parent(p: CygwinProcess, thread: Thread, info: ChildInfo) -> Steps:
 
 
 def ask_signal_thread(p: CygwinProcess) -> Steps:
-    """Wait until the signal thread has heard: how fork holds signals back and lets them come."""
+    """Wait until the signal thread has heard: how fork holds signals back and lets them come.
+
+    From 1.5.18 to 1.7.7.
+    """
     k, me = p.k, p.me
     heard = k.create_event(me, manual=False, role="signal heard")
     p.waits.asked.append(heard)
-    yield from k.release_semaphore(me, p.sigcatch)
+    yield from tell_signal_thread(p, me)
     yield from k.wait_for_single_object(me, heard, SIGNAL_DONE_MS)
     k.close_handle(me, heard)
+
+
+def tell_signal_thread(p: CygwinProcess, by: Thread) -> Steps:
+    """A packet without a signal (`signal_pipe`): there is something for the thread to look at."""
+    yield from p.k.write_file(by, p.h_sendsig, PACKET_BYTES)
 
 
 def _too_many(some: list[Child], most: int, zombies: bool) -> bool:

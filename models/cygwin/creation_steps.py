@@ -21,7 +21,7 @@ from models.cygwin.arguments import (
 from models.cygwin.child_info import NO_CYGPID, ChildInfo, ChildType
 from models.cygwin.errors import TryAgain
 from models.cygwin.installation import Creation
-from models.cygwin.protocol import P_DETACH, P_OVERLAY
+from models.cygwin.protocol import P_DETACH, P_OVERLAY, Request
 from models.cygwin.version import (
     CHILD_HAS_READ,
     EXIT_REPARENTED,
@@ -181,6 +181,27 @@ def let_go(
     for handle in (heap, parent, blocks.pinfo if blocks else 0):
         if handle:
             k.close_handle(me, handle)
+
+
+def create_reader(
+    p: CygwinProcess, request: Request, info: ChildInfo, flags: int, blocks: ArgumentBlocks
+) -> Steps:
+    """CreateProcess of an exec or spawn whose child reads our heap, then what its sockets need.
+
+    Its handles of process and thread, and its pid.  Raises Win32Error when everything for it is
+    gone again.
+    """
+    k, me, ready, parent = p.k, p.me, info.subproc_ready, info.parent
+    try:
+        made = yield from k.create_process(me, request.image, True, flags, info, request.creation)
+    except Win32Error:
+        let_go(p, (ready,), NO_SECTION, blocks, parent)
+        raise
+    if p.fds.sockets:
+        yield from p.installation.bracket(
+            p, "fixup_before_exec", fixup_before(p, made[2], execed=True)
+        )
+    return made
 
 
 def fixup_before(p: CygwinProcess, child_winpid: int, execed: bool) -> Steps:

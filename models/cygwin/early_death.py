@@ -1,13 +1,17 @@
-"""Whether a child that died before it was ready is made once more, from Cygwin 1.7 on.
+"""Whether an exec makes a child that died before it was ready once more, in Cygwin 3.6.
 
 The user says how often with CYGWIN=proc_retry:N; N is 0 otherwise, so that the first death is the
 answer.  What a death counts follows from its exit code: one for a DLL that could not start and for
 a child that asks for it, two for a code that tells nothing.  A missing DLL, a crash and a child
 that knows that Windows is in its way are not worth another try.
 
+A fork never does so, whatever MODERN.md §6.5 says: frok::error asks proc_retry only where the exit
+code is 0, and for 0 that answers EXITCODE_OK, which is not 0 and so an error like any other code.
+The user's N is only in the text (fork.cc, msys2-runtime commit 8f7df4277).  1.7.7 is another matter
+(`schemes/child_reads_1_7_7.py`, its logs).
+
 Source: child_info::proc_retry of sigproc.cc (MODERN.md §6.5; its cases as in msys2-runtime commit
-049660ba0, which has the same function).  An exec asks it, and no other spawn does (spawn.cc); that
-a fork does is MODERN.md's word.
+049660ba0, which has the same function).  An exec asks it, and no other spawn does (spawn.cc).
 """
 
 from __future__ import annotations

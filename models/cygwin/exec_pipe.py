@@ -27,6 +27,7 @@ from struct import Struct
 from typing import TYPE_CHECKING
 
 from models.cygwin.children import PID, PPID_HANDLE, WINPID, Child, pinfo_name, reap
+from models.cygwin.errors import SilentFailure
 from models.win32.errors import ERROR_OPERATION_ABORTED, Win32Error
 from models.win32.handles import CURRENT_PROCESS
 from models.win32.object_calls import HANDLE_FLAG_INHERIT
@@ -77,6 +78,13 @@ def remember(p: CygwinProcess, h_process: int, winpid: int, read_end: int) -> Ch
     child.pinfo.write32(PPID_HANDLE, 0)
     p.children.append(child)
     return child
+
+
+def check_room(p: CygwinProcess) -> None:
+    """Raise SilentFailure if the process has as many children on record as it can have."""
+    most = p.version.max_children
+    if most and len(p.children) >= most:
+        raise SilentFailure(f"proc table overflow: hit {most} processes, errno 11")
 
 
 def attach(p: CygwinProcess, child: Child) -> Steps:

@@ -30,7 +30,7 @@ if TYPE_CHECKING:
     from models.cygwin.process import CygwinProcess
     from models.win32.memory import Memory
 
-WR_PROC_PIPE = 32  # word of a pinfo
+WR_PROC_PIPE = 48  # word of a pinfo
 
 
 @dataclass(slots=True, eq=False)
@@ -52,11 +52,13 @@ class Waits:
     asked: events of who waits until the signal thread has heard of something
     h_held: event by which a fork lets signals come again, 0 before the first
     idle: threads that have seen the end of a child
+    signal: that is ending the process, 0 for none
     """
 
     asked: list[int] = field(default_factory=list)
     h_held: int = 0
     idle: list[IdleWaiter] = field(default_factory=list)
+    signal: int = 0
 
 
 def watch(p: CygwinProcess, child: Child) -> Steps:
@@ -126,7 +128,7 @@ def _tell(p: CygwinProcess, thread: Thread, child: Child) -> Steps:
     """The signal thread reaps; where signals are over (a stub), who waits is told at once."""
     child.zombie = True
     if not p.exiting:
-        yield from p.k.release_semaphore(thread, p.sigcatch)
+        yield from children.tell_signal_thread(p, thread)
     elif p.waiter is not None and p.waiter.pid == child.pid:
         p.children.remove(child)
         p.waiter.code = child.code

@@ -45,8 +45,8 @@ UNREGISTERED = "children beyond the 62 that are registered"
 INHERITED = "what Cygwin programs inherited and do not know"
 UNEXPLAINED = "unexplained"
 
-# A section belongs to the first of these that holds it.
-_ORDER = (
+# In the order of reports; a section belongs to the first of these that holds it.
+CAUSES = (
     BLOCKED, SLEEPS, LOOPS, CUT, SUSPENDED, THREADS, STARTING, UNDER_WAY, ZOMBIES, NEVER_CLOSED,
     UNREGISTERED, HEAP_IN_NATIVE, FAILED, NATIVE, INHERITED, UNEXPLAINED,
 )  # fmt: skip
@@ -130,7 +130,7 @@ class _Audit:
             left.sections += 1
             left.committed_bytes += section_bytes(section)
         wrong = self._unexplained + discrepancies(there)
-        return Balance(sorted(self._left.values(), key=lambda x: _ORDER.index(x.cause)), wrong)
+        return Balance(sorted(self._left.values(), key=lambda x: CAUSES.index(x.cause)), wrong)
 
     def _process(self, process: Process) -> None:
         cause = _why_alive(process, self._cut)
@@ -176,7 +176,7 @@ class _Audit:
         """Somebody holds a section for that cause."""
         if isinstance(obj, Section):
             before = self._of_section.get(id(obj), UNEXPLAINED)
-            self._of_section[id(obj)] = min(before, cause, key=_ORDER.index)
+            self._of_section[id(obj)] = min(before, cause, key=CAUSES.index)
 
 
 class _Native:

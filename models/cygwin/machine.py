@@ -93,4 +93,6 @@ def build(
         pipe_capacity=profile.size("pipe_capacity_bytes"),
     )
     installation = Installation(kernel, scheme, scheme.version, sizes)
+    if replication.made is not None:
+        replication.made(installation)
     return Machine(installation, draws or CostDraws(profile, replication, places))

@@ -164,8 +164,8 @@ class CygwinProcess:
         return children.waitpid(self, pid)
 
     def kill(self, pid: int, signal: int) -> Steps:
-        """kill() by a signal that ends a process: whether there is one. Raises TryAgain (3.6)."""
-        by_pipe = self.version.signal_pipe
+        """kill() by a signal that ends a process: whether there is one. TryAgain from 2005 on."""
+        by_pipe = self.version.exec_pipe_bytes
         return (signal_pipe.kill if by_pipe else children.kill)(self, pid, signal)
 
     def exit(self, code: int) -> Steps:

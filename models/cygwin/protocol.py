@@ -47,6 +47,8 @@ class Scheme(Protocol):
     since, until: first and last date of the real code, ISO; "" if open -- constant
     summary: one line for the list -- constant
     version: the numbers that go with it -- constant
+    on_9x: a child of it comes to life on 98 -- constant
+    loses_spawned: a spawned Cygwin child that nobody waits for reads too late and dies -- constant
     """
 
     name: str
@@ -54,6 +56,8 @@ class Scheme(Protocol):
     until: str
     summary: str
     version: Version
+    on_9x: bool
+    loses_spawned: bool
 
     def parent_side(self, p: CygwinProcess, request: Request) -> Steps:
         """Make the child. Runs in the caller's main thread.

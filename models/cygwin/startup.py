@@ -158,7 +158,7 @@ def _sigproc_init(p: CygwinProcess, info: ChildInfo | None, wait: bool) -> Steps
     ready = 0
     for what in p.version.signal_objects:
         if what == "pipe":
-            signal_pipe.create(p)
+            signal_pipe.create(p, me)
         elif what == "ready":
             ready = k.create_event(me, manual=True, role="signal thread ready")
         elif what == "arrived":
@@ -169,18 +169,10 @@ def _sigproc_init(p: CygwinProcess, info: ChildInfo | None, wait: bool) -> Steps
             if wait:  # a fork child does so later
                 _thread(p, info)
         else:
-            yield from children.make_thread(p, _signal_steps(p, info, ready), "signal")
+            yield from children.make_thread(p, signal_pipe.steps(p, info, ready), "signal")
     if wait:
         yield from k.wait_for_single_object(me, ready)
         k.close_handle(me, ready)
-
-
-def _signal_steps(
-    p: CygwinProcess, info: ChildInfo | None, ready: int
-) -> Callable[[Thread], Steps]:
-    if p.h_readsig:
-        return lambda thread: signal_pipe.signal_thread(p, thread, ready)
-    return lambda thread: children.signal_thread(p, thread, info, ready)
 
 
 def _run(words: tuple[str, ...], p: CygwinProcess, info: ChildInfo | None) -> Steps:

@@ -10,7 +10,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
-from models.cygwin import children, exec_pipe
+from models.cygwin import children, exec_pipe, signal_pipe
 from models.cygwin.child_info import ChildInfo, ChildType
 from models.cygwin.process import CygwinProcess
 from sim.engine import Steps
@@ -81,6 +81,7 @@ def _pid_link(p: CygwinProcess, info: ChildInfo | None) -> None:
     assert info is not None
     if info.takes_over:
         k, me = p.k, p.me
+        signal_pipe.taken_over(p)
         name = children.pinfo_name(me.process.pid)
         link, _ = k.create_file_mapping(me, p.version.pid_link_bytes, name=name)
         k.map_view_of_file_ex(me, link, name="cygpid link", ex=p.version.pinfo_view_ex)

@@ -169,6 +169,7 @@ class Version:
     exec_pipe_bytes: of the pipe by whose end a parent learns of its child's; 0: it waits for the
         process's handle, which an exec changes
     handles_faults: an access violation is a signal, and ends the process as exit() does
+    death_arrives: a signal that ends a process wakes what waits for a signal first
     asks_before_wait: waitpid first asks the signal thread to deliver what is there
     fork_waits_twice: a fork child waits for its parent once more after its fix-ups
     heap_in_image: the heap is a section of the DLL's image, so that nothing reserves it
@@ -182,6 +183,8 @@ class Version:
     heap_end_stored: the header's last word is the end of the heap as of the copy, and a child that
         is given a section believes it instead of child_info (no release did so)
     ends_waiter: how an exit ends the threads that wait for children; "" without such threads
+    max_children: how many children, zombies among them, are on record at most; 0 where the limits
+        are MAX_CHILDREN and MAX_ZOMBIES, or not known (1.5.18, 1.7.7)
     proc_retry: what `early_death` counts down for a child that died early (CYGWIN=proc_retry)
     vfork: how it vforks; None where vfork is fork
     """
@@ -227,6 +230,7 @@ class Version:
     user_heap_address: int = 0
     exec_pipe_bytes: int = 0
     handles_faults: bool = False
+    death_arrives: bool = False
     asks_before_wait: bool = False
     fork_waits_twice: bool = False
     heap_in_image: bool = False
@@ -238,6 +242,7 @@ class Version:
     heap_guard: str = UNGUARDED
     heap_end_stored: bool = False
     ends_waiter: str = ""
+    max_children: int = 0
     proc_retry: int = 0
     first_startup: tuple[str, ...] = FIRST_STARTUP
     fork_startup: tuple[str, ...] = FORK_STARTUP

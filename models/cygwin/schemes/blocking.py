@@ -29,8 +29,8 @@ from models.cygwin import children, heap_guard
 from models.cygwin.arguments import free_arguments
 from models.cygwin.child_info import ChildInfo, ChildType
 from models.cygwin.creation_steps import (
-    NO_SECTION,
     SIGNAL_WOKE,
+    create_reader,
     creation_flags,
     exec_info,
     finish_fork,
@@ -59,6 +59,8 @@ class Blocking:
     since = "2000-10-14"
     until = "2001-07-17"
     summary = "the child reads the living parent's heap; the parent waits, in every spawn mode"
+    on_9x = True
+    loses_spawned = False
     version = Version(
         name="2001-06-19",
         era=layout.A,
@@ -151,17 +153,8 @@ class Blocking:
         info = exec_info(p, mode, kind, blocks, parent, ready)
         creation.heap_bytes = info.n
         suspended = not overlay or p.fds.sockets > 0
-        try:
-            h_process, h_thread, pid = yield from k.create_process(
-                me, request.image, True, creation_flags(p, suspended, mode), info, creation
-            )
-        except Win32Error:
-            let_go(p, (ready,), NO_SECTION, blocks, parent)
-            raise
-        if p.fds.sockets:
-            yield from p.installation.bracket(
-                p, "fixup_before_exec", fixup_before(p, pid, execed=True)
-            )
+        flags = creation_flags(p, suspended, mode)
+        h_process, h_thread, pid = yield from create_reader(p, request, info, flags, blocks)
         if not overlay:
             yield from children.remember(p, h_process, pid)
         if suspended:

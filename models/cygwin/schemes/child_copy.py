@@ -16,12 +16,16 @@ is until that ends.
 
 From the note of the heap's end until the child has read the parent holds the heap lock
 (`Version.heap_guard`; before 3.6.5 nothing kept another thread from changing the heap meanwhile).
-A fork or exec whose child died early makes it again as `early_death` has it; any other spawn has an
-ordinary dead child.
+An exec whose child died early makes it again as `early_death` has it; a fork is EAGAIN, and any
+other spawn has an ordinary dead child.
+
+At most 5119 children are on record.  A fork beyond them ends its child, and is EAGAIN; so is a
+spawn, whose child stays as it was made, suspended.
 
 Since 2025-03-18 (3.6.0); the guard since 2025-07-19 (9b667234b) and 2025-09-19 (8a5d39527).
-Source: Cygwin commit c6680700f (MODERN.md §5, §6).  Assumed: places and sizes of DLL and program
-data, what SYSTEMROOT and WINDIR say.  Left out: forkables, DLLs loaded at run time, cygexec mounts.
+Source: Cygwin commit c6680700f (MODERN.md §5, §6); for the limit sigproc.cc and spawn.cc at
+msys2-runtime commit 049660ba0.  Assumed: places and sizes of DLL and program data, what SYSTEMROOT
+and WINDIR say.  Left out: forkables, DLLs loaded at run time, cygexec mounts.
 """
 
 from __future__ import annotations
@@ -30,7 +34,7 @@ from dataclasses import replace
 from types import MappingProxyType
 from typing import NamedTuple
 
-from models.cygwin import dll_data, exec_pipe, heap_guard, signal_pipe
+from models.cygwin import exec_pipe, fork_3_6, heap_guard, signal_pipe
 from models.cygwin.arguments import (
     ArgumentBlocks,
     Arguments,
@@ -43,13 +47,12 @@ from models.cygwin.creation_steps import (
     creation_flags,
     exec_info,
     fixup_before,
-    fork_info,
     wait_for_child,
 )
 from models.cygwin.cygheap.modern import round_up
 from models.cygwin.cygheap.modern_layout import M
-from models.cygwin.early_death import EXIT_FORK_FAILED, tries_left
-from models.cygwin.errors import ApiFatal, SilentFailure, TryAgain
+from models.cygwin.early_death import tries_left
+from models.cygwin.errors import ApiFatal, TryAgain
 from models.cygwin.images import imports_cygwin
 from models.cygwin.process import CygwinProcess
 from models.cygwin.protocol import P_DETACH, P_OVERLAY, P_WAIT, Request
@@ -59,14 +62,13 @@ from models.cygwin.version import (
     EXEC_STARTUP_3_6,
     FIRST_STARTUP_3_6,
     FORK_STARTUP_3_6,
-    FORK_WAIT_MS,
     UNGUARDED,
     Version,
 )
 from models.win32.errors import Win32Error
 from models.win32.handles import CURRENT_PROCESS
 from models.win32.srw_lock import SRW_CALLS
-from models.win32.waits import INFINITE, WAIT_OBJECT_0, WAIT_TIMEOUT
+from models.win32.waits import INFINITE, WAIT_OBJECT_0
 from sim.engine import Steps
 
 DIED = WAIT_OBJECT_0 + 1  # index of the process in the wait for a child
@@ -96,6 +98,8 @@ class ChildCopy:
     since = "2025-03-18"
     until = ""
     summary = "the child reads the living parent's heap; a program without Cygwin is not waited for"
+    on_9x = True
+    loses_spawned = False
     version = Version(
         name="3.6.6",
         era=M,
@@ -115,6 +119,7 @@ class ChildCopy:
         lock_calls=SRW_CALLS,
         heap_guard=CHILD_HAS_READ,
         ends_waiter=exec_pipe.STOPPED,
+        max_children=1024 + 4095,  # _NPROCS, _NPROCS_2
         first_startup=FIRST_STARTUP_3_6,
         fork_startup=FORK_STARTUP_3_6,
         exec_startup=EXEC_STARTUP_3_6,
@@ -123,7 +128,7 @@ class ChildCopy:
     def parent_side(self, p: CygwinProcess, request: Request) -> Steps:
         """Make the child, wait for it if it is Cygwin's. Runs in the caller's main thread."""
         if request.type is ChildType.FORK:
-            return self._fork(p, request)
+            return fork_3_6.fork(p, request)
         return self._spawn(p, request)
 
     def child_side(self, p: CygwinProcess, info: ChildInfo) -> Steps:
@@ -141,110 +146,6 @@ class ChildCopy:
         yield from child_copy(p, info.parent, "cygheap", info.cygheap, n)
         assert region.memory is not None
         p.attach_heap(region.memory, info.cygheap, n)
-
-    # ---- fork --------------------------------------------------------------------------------
-
-    def _fork(self, p: CygwinProcess, request: Request) -> Steps:
-        k, me, creation = p.k, p.me, request.creation
-        ready = k.create_event(me, manual=False, inherit=True, role="subproc_ready")
-        parent = k.duplicate_handle(me, CURRENT_PROCESS, p.h_self, CURRENT_PROCESS, inherit=True)
-        finished = k.create_event(me, manual=False, inherit=True, role="forker_finished")
-        dll_data.save(p)
-        yield from heap_guard.hold(p)
-        read_end, write_end = exec_pipe.prefork(p)
-        info = fork_info(p, parent, ready, finished)._replace(wr_proc_pipe=write_end)
-        creation.heap_bytes = info.n
-        ours = [ready, parent, finished]
-        try:
-            h_process, h_thread, pid = yield from self._create_fork(p, request, info)
-        except (TryAgain, Win32Error):
-            yield from exec_pipe.postfork(p, write_end)
-            heap_guard.drop(p)
-            for handle in (*ours, read_end):
-                k.close_handle(me, handle)
-            raise
-        child = exec_pipe.remember(p, h_process, pid, read_end)
-        yield from exec_pipe.postfork(p, write_end)
-        ours.append(h_thread)
-        try:
-            yield from self._fill(p, h_process, finished)
-            yield from self._second_sync(p, request, ready, h_process, pid)
-        except TryAgain:
-            heap_guard.drop(p)
-            yield from exec_pipe.forget(p, child)
-            for handle in (*ours, h_process):
-                k.close_handle(me, handle)
-            raise
-        yield from exec_pipe.attach(p, child)
-        yield from k.set_event(me, finished)
-        for handle in ours:
-            k.close_handle(me, handle)
-        return pid
-
-    def _create_fork(self, p: CygwinProcess, request: Request, info: ChildInfo) -> Steps:
-        """CreateProcess until the child has read what it needs. Raises TryAgain."""
-        k, me, creation = p.k, p.me, request.creation
-        retry = p.version.proc_retry
-        flags = creation_flags(p, suspended=p.fds.sockets > 0)
-        while True:
-            h_process, h_thread, pid = yield from k.create_process(
-                me, request.image, True, flags, info, creation
-            )
-            if p.fds.sockets:
-                yield from p.installation.bracket(
-                    p, "fixup_before_fork", fixup_before(p, pid, execed=False)
-                )
-                yield from k.resume_thread(me, h_thread)
-            handles = info.subproc_ready, h_process
-            woke = yield from wait_for_child(p, creation, handles, FORK_WAIT_MS)
-            if woke == WAIT_OBJECT_0:
-                return h_process, h_thread, pid
-            code = k.get_exit_code_process(me, h_process)
-            if woke == WAIT_TIMEOUT:
-                yield from k.terminate_process(me, h_process, 1)
-            k.close_handle(me, h_thread)
-            k.close_handle(me, h_process)
-            if woke == WAIT_TIMEOUT:
-                raise TryAgain(f"wait failed, pid {pid}, Win32 error 258")
-            left = tries_left(code, retry)
-            if left is None:
-                error = SilentFailure if code == EXIT_FORK_FAILED else TryAgain
-                raise error(
-                    f"child -1 - forked process {pid} died unexpectedly, retry {retry}, "
-                    f"exit code {code:#x}, errno 11"
-                )
-            retry = left
-
-    def _fill(self, p: CygwinProcess, h_process: int, finished: int) -> Steps:
-        """Steps 8 to 10: the stack, then the heap is free; DLLs; let the child go on."""
-        k, me = p.k, p.me
-        try:
-            address, size = p.stack_range()
-            yield from k.write_process_memory(me, h_process, address, address, size)
-            heap_guard.drop(p)
-            for address, size in p.version.linked:
-                if size:
-                    yield from k.write_process_memory(me, h_process, address, address, size)
-        except Win32Error as error:
-            raise TryAgain(
-                f"stack write copy failed, {address:#x}..{address + size:#x}, "
-                f"Win32 error {error.code}"
-            ) from error
-        yield from k.set_event(me, finished)
-
-    def _second_sync(
-        self, p: CygwinProcess, request: Request, ready: int, h_process: int, pid: int
-    ) -> Steps:
-        k, me = p.k, p.me
-        woke = yield from wait_for_child(p, request.creation, (ready, h_process), FORK_WAIT_MS)
-        if woke == WAIT_OBJECT_0:
-            return
-        if woke == WAIT_TIMEOUT:
-            yield from k.terminate_process(me, h_process, 1)
-            raise TryAgain(f"wait failed, pid {pid}, Win32 error 258")
-        raise TryAgain(f"child {pid} - died waiting for dll loading, errno 11")
-
-    # ---- exec and spawn ----------------------------------------------------------------------
 
     def _spawn(self, p: CygwinProcess, request: Request) -> Steps:
         k, me, mode = p.k, p.me, request.mode
@@ -266,7 +167,7 @@ class ChildCopy:
         passed = _Passed(blocks, known, ready, parent, read_end, write_end)
         try:
             made = yield from self._until_ready(p, request, passed)
-        except Win32Error:
+        except (TryAgain, Win32Error):
             heap_guard.drop(p)
             if overlay:
                 signal_pipe.exec_failed(p)
@@ -312,6 +213,7 @@ class ChildCopy:
             if overlay:
                 p.h_execed = h_process
             if passed.read_end:
+                self._check_room(p, h_process, h_thread)
                 child = exec_pipe.remember(p, h_process, pid, passed.read_end)
                 k.duplicate_handle(me, CURRENT_PROCESS, child.h_pinfo, h_process)
             if not passed.known and passed.write_end:
@@ -332,6 +234,14 @@ class ChildCopy:
             retry = left
             p.h_execed = 0
             k.close_handle(me, h_process)
+
+    def _check_room(self, p: CygwinProcess, h_process: int, h_thread: int) -> None:
+        """Where a child has no room on record it is left as it is: nobody ever resumes it."""
+        try:
+            exec_pipe.check_room(p)
+        except TryAgain:
+            self._close(p, h_process, h_thread)
+            raise
 
     def _close(self, p: CygwinProcess, *handles: int) -> None:
         for handle in handles:

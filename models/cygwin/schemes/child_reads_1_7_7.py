@@ -26,16 +26,15 @@ from dataclasses import dataclass, fields, replace
 from types import MappingProxyType
 from typing import ClassVar
 
-from models.cygwin import children, dll_data, exec_pipe, given_pipe
+from models.cygwin import children, dll_data, exec_pipe, given_pipe, signal_pipe
 from models.cygwin.arguments import free_arguments
 from models.cygwin.child_info import ChildInfo, ChildType
 from models.cygwin.creation_steps import (
-    NO_SECTION,
+    create_reader,
     creation_flags,
     exec_info,
     fixup_before,
     fork_info,
-    let_go,
     put_arguments,
     wait_for_child,
 )
@@ -95,7 +94,7 @@ class ChildReads177(Rollback1518):
         spawn_flags=NORMAL_PRIORITY_CLASS | CREATE_UNICODE_ENVIRONMENT | CREATE_SEPARATE_WOW_VDM,
         dll_bytes=0x239000, dll_data=(0x61159000, 36_260), dll_bss=(0x611D4000, 211_600),
         heap_page_bytes=0x10000, user_heap_new_bytes=406_847_488, proc_retry=5,
-        asks_before_wait=True,
+        asks_before_wait=True, death_arrives=False,
         signal_objects=("ready", "mask", "thread", "own"),
         first_startup=FIRST_STARTUP_1_7_7, fork_startup=FORK_STARTUP_1_7_7,
         exec_startup=EXEC_STARTUP_1_7_7, fork_return=(), fork_end=FORK_END_1_7_7,
@@ -210,19 +209,10 @@ class ChildReads177(Rollback1518):
         suspended = not overlay or not known or p.fds.sockets > 0
         flags = p.version.spawn_flags | (CREATE_SUSPENDED if suspended else 0)
         flags |= DETACHED_PROCESS if mode == P_DETACH else 0
-        try:
-            h_process, h_thread, pid = yield from k.create_process(
-                me, request.image, True, flags, info, creation
-            )
-        except Win32Error:
-            let_go(p, (ready,), NO_SECTION, blocks, parent)
-            raise
-        if p.fds.sockets:
-            yield from p.installation.bracket(
-                p, "fixup_before_exec", fixup_before(p, pid, execed=True)
-            )
+        h_process, h_thread, pid = yield from create_reader(p, request, info, flags, blocks)
         yield from self._register(p, mode, h_process, pid)
         if overlay and not known:
+            p.h_execed = h_process  # who kills the stub ends it
             yield from p.close_all_files()
         if suspended:
             yield from k.resume_thread(me, h_thread)
@@ -254,6 +244,7 @@ class ChildReads177(Rollback1518):
         if handles[woke] == ready:
             return True
         p.k.get_exit_code_process(p.me, h_process)
+        yield from signal_pipe.lock_to_exit(p)
         return False
 
     def _register(self, p: CygwinProcess, mode: str, h_process: int, pid: int) -> Steps:

@@ -26,12 +26,12 @@ from contextlib import suppress
 from dataclasses import replace
 from types import MappingProxyType
 
-from models.cygwin import children, exec_pipe, given_pipe, heap_place
+from models.cygwin import children, exec_pipe, given_pipe, heap_place, signal_pipe
 from models.cygwin.arguments import free_arguments
 from models.cygwin.child_info import ChildInfo, ChildType
 from models.cygwin.children import Child
 from models.cygwin.creation_steps import (
-    NO_SECTION,
+    create_reader,
     creation_flags,
     exec_info,
     fixup_before,
@@ -71,7 +71,8 @@ class Rollback1518:
     """The child reads; the parent of a spawned child does not wait."""
 
     name = "1.5.18"
-    loses_spawned = True  # a Cygwin child of a spawn that does not wait for its end
+    on_9x = True
+    loses_spawned = True
     since = "2005-06-01"
     until = "2005-07-17"
     summary = "the child reads the parent's heap again; a spawned child may come too late"
@@ -85,7 +86,8 @@ class Rollback1518:
         dll_bytes=0x154000, dll_data=(0x610E2000, 19_296), dll_bss=(0x6112F000, 38_944),
         shared_address=0, shared_bytes=21_008, root_bytes=42_588,
         mount_in_fork=True, hexec_last=True, orphan_signals=False, cancel_points=True,
-        threads_closed=True, handles_faults=True, signal_objects=("ready", "mask", "thread"),
+        threads_closed=True, handles_faults=True, death_arrives=True,
+        signal_objects=("ready", "mask", "thread"),
         user_heap_reserve_bytes=402_653_184, exec_pipe_bytes=16,
         first_startup=FIRST_STARTUP_1_5_18, fork_startup=FORK_STARTUP_1_5_18,
         exec_startup=EXEC_STARTUP_1_5_18, fork_return=("muto",), fork_end=FORK_END_1_5_18,
@@ -201,17 +203,7 @@ class Rollback1518:
         info = exec_info(p, mode, kind, blocks, parent, ready)
         creation.heap_bytes = info.n
         flags = creation_flags(p, True, mode)
-        try:
-            h_process, h_thread, pid = yield from k.create_process(
-                me, request.image, True, flags, info, creation
-            )
-        except Win32Error:
-            let_go(p, (ready,), NO_SECTION, blocks, parent)
-            raise
-        if p.fds.sockets:
-            yield from p.installation.bracket(
-                p, "fixup_before_exec", fixup_before(p, pid, execed=True)
-            )
+        h_process, h_thread, pid = yield from create_reader(p, request, info, flags, blocks)
         if overlay:
             given_pipe.hand_on(p, h_process)
         else:
@@ -248,6 +240,7 @@ class Rollback1518:
         ) == WAIT_OBJECT_0
         if not took_over:
             yield from k.wait_for_single_object(me, ready, 0)  # it may have been both
+            yield from signal_pipe.lock_to_exit(p)
         yield from p.close_all_files()
         piped = given_pipe.own_end(p.pinfo)
         if not took_over:

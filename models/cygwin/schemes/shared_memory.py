@@ -58,6 +58,8 @@ class SharedMemory:
     since = "2001-09-14"
     until = "2005-06-01"
     summary = "as 1.3.3, but with a socket open the section is filled after CreateProcess"
+    on_9x = True
+    loses_spawned = False
     version = Version(
         name="1.3.4",
         era=layout.B,

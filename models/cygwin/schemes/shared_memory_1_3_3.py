@@ -56,6 +56,8 @@ class SharedMemory133:
     since = "2001-07-17"
     until = "2001-09-14"
     summary = "the heap is copied into a section before CreateProcess; only an exec waits"
+    on_9x = True
+    loses_spawned = False
     version = Version(
         name="1.3.3",
         era=layout.R,
