@@ -23,7 +23,7 @@ import zlib
 from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, Any, NoReturn
 
-from models.cygwin import children, directories
+from models.cygwin import children, command_line, directories, early_process
 from models.cygwin.arguments import Arguments, argv_of
 from models.cygwin.cygheap.layout import HeapType
 from models.cygwin.descriptors import CONSOLE, DISK, FIRST_SLOTS, PIPE
@@ -201,6 +201,8 @@ class UserProcess(Caller):
     def fill_heap(self, size_bytes: int) -> None:
         """Fill the cygheap up to a size with blocks that live on, the largest that fit first."""
         self.check_running()
+        if not self.dll.version.has_heap:
+            raise ValueError(f"fill_heap: {self.dll.version.name} has no cygheap to fill")
         heap, size = self.dll.heap, whole("size_bytes", size_bytes, 0, WORD - 1)
         entry_bytes, least = heap.era.entry_bytes, heap.era.user_offset_bytes
         for power in range(16, 3, -1):
@@ -215,21 +217,25 @@ class UserProcess(Caller):
     @property
     def cwd(self) -> str:
         """getcwd(), "" before the first chdir."""
-        return directories.cwd_of(self.dll.heap).decode()
+        p = self.dll
+        return (directories.cwd_of(p.heap) if p.version.has_heap else p.directory).decode()
 
     @property
     def root(self) -> str:
         """The root of its names, "/" where there was no chroot."""
-        return directories.root_of(self.dll.heap).decode()
+        p = self.dll
+        known = p.version.has_heap
+        return (directories.root_of(p.heap) if known else early_process.root_of(p)).decode()
 
     @property
     def argv(self) -> list[str]:
         """What it was started with; empty in a first process."""
         p = self.dll
-        if not p.exec_info:
+        if not p.argv:
             return []
-        vector = argv_of(p.heap, p.exec_info, p.argv)
-        return [p.heap.string(address).decode() for address in vector]
+        known = p.version.has_heap
+        vector = argv_of(p.heap, p.exec_info, p.argv) if known else command_line.argv(p)
+        return [p.string(address).decode() for address in vector]
 
     @property
     def environ(self) -> list[str]:
@@ -304,7 +310,7 @@ class UserProcess(Caller):
     def _environment(self) -> list[bytes]:
         if not self.dll.environ:
             return list(FIRST_ENVIRONMENT)
-        return [self.dll.heap.string(address) for address in self.dll.environment()]
+        return [self.dll.string(address) for address in self.dll.environment()]
 
     def _open(self, fd: int, kind: str = "") -> Any:
         """What a descriptor is, for a call that needs one of that kind. Raises ValueError."""

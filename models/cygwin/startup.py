@@ -21,6 +21,7 @@ from models.cygwin import (
     first_process,
     installation_sections,
     signal_pipe,
+    startup_1_1,
     startup_1_5,
     startup_1_7,
     startup_3_6,
@@ -124,9 +125,10 @@ def _fork_child(p: CygwinProcess, info: ChildInfo) -> Steps:
     yield from _run(p.version.fork_return, p, info)
     if not p.version.hexec_last:
         _own_hexec(p, info)
-    p.fds = DescriptorTable(p.heap)
-    p.fds.read()
-    fixup_after_fork(p, info.parent)
+    if p.version.has_heap:
+        p.fds = DescriptorTable(p.heap)
+        p.fds.read()
+        fixup_after_fork(p, info.parent)
     yield from k.set_event(me, info.subproc_ready)
     if p.version.fork_waits_twice:
         yield from startup_3_6.last_wait(p, info)
@@ -161,6 +163,8 @@ def _sigproc_init(p: CygwinProcess, info: ChildInfo | None, wait: bool) -> Steps
             signal_pipe.create(p)
         elif what == "ready":
             ready = k.create_event(me, manual=True, role="signal thread ready")
+        elif what == "ready-once":
+            ready = k.create_event(me, manual=False, role="signal thread ready")
         elif what == "arrived":
             p.signal_arrived = k.create_event(me, manual=True, role="signal_arrived")
         elif what == "mask":
@@ -387,6 +391,7 @@ _CALLS: dict[str, Call] = {
     "parent": _parent,
     **startup_3_6.CALLS,
     **startup_arguments.CALLS,
+    **startup_1_1.CALLS,
     **startup_1_5.CALLS,
     **startup_1_7.CALLS,
 }
@@ -396,5 +401,6 @@ _STEPS: dict[str, StepsOf] = {
     "signals": lambda p, info: _sigproc_init(p, None, wait=False),
     "signals-wait": lambda p, info: _sigproc_init(p, None, wait=True),
     **startup_3_6.STEPS,
+    **startup_1_1.STEPS,
     **startup_1_5.STEPS,
 }

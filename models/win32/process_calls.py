@@ -127,7 +127,12 @@ class ProcessCalls(KernelCore):
         return process
 
     def create_thread(
-        self, me: Thread, start: Callable[[Thread], Steps], suspended: bool = False, role: str = ""
+        self,
+        me: Thread,
+        start: Callable[[Thread], Steps],
+        suspended: bool = False,
+        role: str = "",
+        inherit: bool = False,
     ) -> Steps:
         """CreateThread: its handle. Runs in `me`."""
         me.debt_us += me.costs.thread_us
@@ -138,7 +143,7 @@ class ProcessCalls(KernelCore):
         thread.role = role
         thread.suspend_count = 1 if suspended else 0
         process.threads.append(thread)
-        handle = process.handles.add(thread, False)
+        handle = process.handles.add(thread, inherit)
         if self.calls is not None:
             self.row(me, "CreateThread", flags=4 if suspended else 0, h=thread, hv=handle)
             self.row(thread, "#thread_start")
