@@ -36,12 +36,7 @@ class ChildInfo(NamedTuple):
     stack_bytes: of the parent's stack that fork copies
     wr_proc_pipe: write end of the pipe by whose end the parent learns of the child's (3.6)
     hexec: the parent's inheritable handle of itself, which a fork child has for its own execs
-
-    Before there was a cygheap (1.1):
-    parent_alive: a thread of the parent's, which ends with it
-    descriptors: the table of what is open, behind the rest of lpReserved2
-    command_line, environment: strings that CreateProcess puts into the child beside lpReserved2
-    directory: the current directory, which it puts there too
+    parent_alive: a thread of the parent's, which ends with it (1.1)
     """
 
     type: ChildType
@@ -62,10 +57,6 @@ class ChildInfo(NamedTuple):
     hexec: int = 0
     wr_proc_pipe: int = 0
     parent_alive: int = 0
-    descriptors: bytes = b""
-    command_line: bytes = b""
-    environment: bytes = b""
-    directory: bytes = b""
 
     @property
     def takes_over(self) -> bool:

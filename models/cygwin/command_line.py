@@ -11,13 +11,28 @@ from __future__ import annotations
 
 from array import array
 from collections.abc import Iterable, Sequence
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
+
+from models.cygwin.arguments import argv_of
 
 if TYPE_CHECKING:
-    from models.cygwin.child_info import ChildInfo
     from models.cygwin.process import CygwinProcess
 
 _WORD = 4
+
+
+class Parameters(NamedTuple):
+    """What CreateProcess copies into the child beside child_info. Every field is *input*.
+
+    descriptors: what lpReserved2 has behind child_info (`data_table.py`)
+    command_line, environment: strings, each with its NUL
+    directory: the current directory
+    """
+
+    descriptors: bytes
+    command_line: bytes
+    environment: bytes
+    directory: bytes
 
 
 def block(texts: Iterable[bytes]) -> bytes:
@@ -25,9 +40,18 @@ def block(texts: Iterable[bytes]) -> bytes:
     return b"".join(text + b"\0" for text in texts)
 
 
-def take(p: CygwinProcess, info: ChildInfo) -> None:
+def given(p: CygwinProcess) -> Parameters:
+    """What this process was given by whoever made it."""
+    found = p.me.process.parameters
+    assert isinstance(found, Parameters)
+    return found
+
+
+def take(p: CygwinProcess) -> None:
     """Make environ and argv of what CreateProcess put there."""
-    texts = [part.split(b"\0")[:-1] for part in (info.environment, info.command_line)]
+    found = given(p)
+    blocks = found.environment, found.command_line
+    texts = [part.split(b"\0")[:-1] for part in blocks]
     base = at = p.user_heap.base
     p.environ, p.argv = at, at + _WORD * (1 + len(texts[0]))
     at = p.argv + _WORD * (1 + len(texts[1]))
@@ -40,19 +64,23 @@ def take(p: CygwinProcess, info: ChildInfo) -> None:
     p.grow_user_heap(at - base)
     memory = p.user_heap.memory
     assert memory is not None
-    memory.write(0, array("I", words).tobytes() + info.environment + info.command_line)
+    memory.write(0, array("I", words).tobytes() + b"".join(blocks))
 
 
 def argv(p: CygwinProcess) -> Sequence[int]:
-    """Addresses of the arguments; none in a first process."""
+    """Addresses of the arguments, in whatever heap they lie; none in a first process."""
     if not p.argv:
         return []
+    if p.version.has_heap:
+        return argv_of(p.heap, p.exec_info, p.argv)
     memory, at = p.me.process.space.memory_at(p.argv)
     return memoryview(memory.read(at + _WORD, _WORD * memory.read32(at))).cast("I").tolist()
 
 
 def string(p: CygwinProcess, address: int) -> bytes:
-    """The C string at an address of the user heap."""
+    """The C string at an address of argv or of the environment, in whatever heap it lies."""
+    if p.version.has_heap:
+        return p.heap.string(address)
     memory, at = p.me.process.space.memory_at(address)
     end = p.user_heap.base + p.user_heap_bytes
     return memory.read(at, end - address).partition(b"\0")[0]

@@ -13,7 +13,6 @@ from collections.abc import Sequence
 
 from models.cygwin import (
     children,
-    command_line,
     directories,
     early_process,
     exec_pipe,
@@ -267,19 +266,13 @@ class CygwinProcess:
     def chdir(self, name: int | bytes) -> None:
         """chdir() to a directory by its POSIX name, or to one with so many characters."""
         posix = b"/" * max(1, name) if isinstance(name, int) else name
-        if not self.version.has_heap:
-            self.directory = posix
-            return
         win32 = b"\\" * (len(posix) + self.installation.sizes.cwd_win32_extra)
-        directories.set_cwd(self.heap, posix, win32)
+        directories.change(self, posix, win32)
 
     def chroot(self, name: bytes) -> None:
         """chroot() to a directory by its POSIX name."""
-        if not self.version.has_heap:
-            early_process.chroot(self, name)
-            return
         win32 = b"\\" * (len(name) + self.installation.sizes.cwd_win32_extra)
-        directories.set_root(self.heap, name, win32)
+        directories.confine(self, name, win32)
 
     # ---- what the DLL's other parts use ------------------------------------------------------
 
@@ -316,12 +309,6 @@ class CygwinProcess:
         """The heap is in place: work on it from now on."""
         commit = heap_place.committer(self, base, self.me)
         self.heap = heaps.attach(self.version.era, memory, base, max_bytes, commit)
-
-    def string(self, address: int) -> bytes:
-        """The C string at an address of argv or of the environment."""
-        if self.version.has_heap:
-            return self.heap.string(address)
-        return command_line.string(self, address)
 
     def environment(self) -> list[int]:
         """Addresses of the environment's strings, from the vector in the user heap."""

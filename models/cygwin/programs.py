@@ -23,8 +23,8 @@ import zlib
 from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, Any, NoReturn
 
-from models.cygwin import children, command_line, directories, early_process
-from models.cygwin.arguments import Arguments, argv_of
+from models.cygwin import children, command_line, directories
+from models.cygwin.arguments import Arguments
 from models.cygwin.cygheap.layout import HeapType
 from models.cygwin.descriptors import CONSOLE, DISK, FIRST_SLOTS, PIPE
 from models.cygwin.errors import CygwinError
@@ -217,25 +217,18 @@ class UserProcess(Caller):
     @property
     def cwd(self) -> str:
         """getcwd(), "" before the first chdir."""
-        p = self.dll
-        return (directories.cwd_of(p.heap) if p.version.has_heap else p.directory).decode()
+        return directories.directory_of(self.dll).decode()
 
     @property
     def root(self) -> str:
         """The root of its names, "/" where there was no chroot."""
-        p = self.dll
-        known = p.version.has_heap
-        return (directories.root_of(p.heap) if known else early_process.root_of(p)).decode()
+        return directories.root_name(self.dll).decode()
 
     @property
     def argv(self) -> list[str]:
         """What it was started with; empty in a first process."""
         p = self.dll
-        if not p.argv:
-            return []
-        known = p.version.has_heap
-        vector = argv_of(p.heap, p.exec_info, p.argv) if known else command_line.argv(p)
-        return [p.string(address).decode() for address in vector]
+        return [command_line.string(p, address).decode() for address in command_line.argv(p)]
 
     @property
     def environ(self) -> list[str]:
@@ -310,7 +303,7 @@ class UserProcess(Caller):
     def _environment(self) -> list[bytes]:
         if not self.dll.environ:
             return list(FIRST_ENVIRONMENT)
-        return [self.dll.string(address) for address in self.dll.environment()]
+        return [command_line.string(self.dll, address) for address in self.dll.environment()]
 
     def _open(self, fd: int, kind: str = "") -> Any:
         """What a descriptor is, for a call that needs one of that kind. Raises ValueError."""

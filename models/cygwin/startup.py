@@ -28,7 +28,7 @@ from models.cygwin import (
     startup_arguments,
     vfork,
 )
-from models.cygwin.child_fixups import fixup_after_fork, new_socket, reads
+from models.cygwin.child_fixups import descriptors_after_fork, new_socket, reads
 from models.cygwin.child_info import ChildInfo, ChildType
 from models.cygwin.cygheap.c_allocator import EndlessWalk, HeapFatal, UndefinedAccess
 from models.cygwin.descriptors import PIPE, DescriptorTable
@@ -109,10 +109,7 @@ def _start(p: CygwinProcess, info: ChildInfo | None) -> Steps:
 
 
 def _fork_child(p: CygwinProcess, info: ChildInfo) -> Steps:
-    """Start-up of a fork child: heap, hand-shake with the parent, fix-ups of descriptors.
-
-    Returns the program that the parent's stack returns to.
-    """
+    """Start-up of a fork child: heap, hand-shake, fix-ups. The program that it goes on with."""
     k, me = p.k, p.me
     me.debt_us += me.costs.init_us
     yield from _run(p.version.fork_startup, p, info)
@@ -125,10 +122,7 @@ def _fork_child(p: CygwinProcess, info: ChildInfo) -> Steps:
     yield from _run(p.version.fork_return, p, info)
     if not p.version.hexec_last:
         _own_hexec(p, info)
-    if p.version.has_heap:
-        p.fds = DescriptorTable(p.heap)
-        p.fds.read()
-        fixup_after_fork(p, info.parent)
+    descriptors_after_fork(p, info.parent)
     yield from k.set_event(me, info.subproc_ready)
     if p.version.fork_waits_twice:
         yield from startup_3_6.last_wait(p, info)
@@ -161,10 +155,8 @@ def _sigproc_init(p: CygwinProcess, info: ChildInfo | None, wait: bool) -> Steps
     for what in p.version.signal_objects:
         if what == "pipe":
             signal_pipe.create(p)
-        elif what == "ready":
-            ready = k.create_event(me, manual=True, role="signal thread ready")
-        elif what == "ready-once":
-            ready = k.create_event(me, manual=False, role="signal thread ready")
+        elif what in ("ready", "ready-once"):
+            ready = k.create_event(me, manual=what == "ready", role="signal thread ready")
         elif what == "arrived":
             p.signal_arrived = k.create_event(me, manual=True, role="signal_arrived")
         elif what == "mask":

@@ -15,7 +15,7 @@ from models.cygwin import children, command_line, early_process, process_table
 from models.cygwin.child_fixups import fixup_after_fork
 from models.cygwin.child_info import ChildInfo
 from models.cygwin.data_table import DataTable, unpacked
-from models.cygwin.installation_sections import open_or_make
+from models.cygwin.installation_sections import map_shared, open_or_make
 from models.cygwin.process import CygwinProcess
 from models.win32.handles import CURRENT_PROCESS
 from models.win32.objects import File
@@ -35,12 +35,11 @@ def _parent_alive(p: CygwinProcess, info: ChildInfo | None) -> None:
 
 
 def _shared_records(p: CygwinProcess, info: ChildInfo | None) -> None:
-    k, me, version = p.k, p.me, p.version
     if info is None:
-        p.h_shared = open_or_make(p, "cygwin1.shared", version.shared_bytes, "cygwin shared")
+        p.h_shared = open_or_make(p, "cygwin1.shared", p.version.shared_bytes, "cygwin shared")
     else:
         p.h_shared = info.mount_h
-    p.pinfo_view = k.map_view_of_file_ex(me, p.h_shared, version.shared_address, "cygwin shared")
+    p.pinfo_view = map_shared(p)
 
 
 def _pinfo_mutex(p: CygwinProcess, info: ChildInfo | None) -> None:
@@ -71,13 +70,12 @@ def _first_table(p: CygwinProcess, info: ChildInfo | None) -> None:
 
 
 def _given_table(p: CygwinProcess, info: ChildInfo | None) -> None:
-    assert info is not None
-    p.fds, p.directory = unpacked(info.descriptors), info.directory
+    found = command_line.given(p)
+    p.fds, p.directory = unpacked(found.descriptors), found.directory
 
 
 def _command_line(p: CygwinProcess, info: ChildInfo | None) -> None:
-    assert info is not None
-    command_line.take(p, info)
+    command_line.take(p)
 
 
 def _fixups(p: CygwinProcess, info: ChildInfo | None) -> None:

@@ -53,11 +53,12 @@ class ProcessCalls(KernelCore):
         startup: Any = None,
         tag: Any = None,
         directory_exists: bool = True,
+        parameters: Any = None,
         **more: Any,
     ) -> Steps:
         """CreateProcess: (process handle, thread handle, process id). Runs in `me`.
 
-        `startup` is lpReserved2, `more` goes into the trace only. Raises Win32Error 2 if there
+        `startup` is lpReserved2, `parameters` what else goes along, `more` goes into the trace only. Raises Win32Error 2 if there
         is no such image, what a `NoProgram` says, 267 if there is no such current directory,
         87 for DETACHED_PROCESS with CREATE_NEW_CONSOLE.
         """
@@ -77,6 +78,7 @@ class ProcessCalls(KernelCore):
             self.close_all(handles)
             raise
         child.startup = startup
+        child.parameters = parameters
         child.tag = tag
         thread = child.threads[0]
         if flags & CREATE_SUSPENDED:

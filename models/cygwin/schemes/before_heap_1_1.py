@@ -155,18 +155,26 @@ class BeforeHeap:
 
     # ---- exec and spawn ----------------------------------------------------------------------
 
-    def _info(
+    def _create(
         self, p: CygwinProcess, request: Request, record: Record, ready: int, alive: int
-    ) -> ChildInfo:
-        """child_info, with what goes along beside it."""
+    ) -> Steps:
+        """CreateProcess of another image: handles of its process and thread, its Windows pid."""
         assert request.arguments is not None
         kind = ChildType.EXEC if request.mode == P_OVERLAY else ChildType.SPAWN
-        return ChildInfo(
+        info = ChildInfo(
             kind, p.version.child_info_bytes["exec"], record.pid, ready, 0, 0, p.h_shared, 0, 0,
-            parent_alive=alive, descriptors=packed(p.fds, execed=True),
-            command_line=command_line.block(request.arguments.argv),
-            environment=command_line.block(request.arguments.env), directory=p.directory,
+            parent_alive=alive,
         )  # fmt: skip
+        parameters = command_line.Parameters(
+            packed(p.fds, execed=True),
+            command_line.block(request.arguments.argv),
+            command_line.block(request.arguments.env),
+            p.directory,
+        )
+        flags = creation_flags(p, True, request.mode)
+        return p.k.create_process(
+            p.me, request.image, True, flags, info, request.creation, parameters=parameters
+        )
 
     def _exec(self, p: CygwinProcess, request: Request) -> Steps:
         k, me, creation, record = p.k, p.me, request.creation, early_process.record_of(p)
@@ -177,12 +185,8 @@ class BeforeHeap:
             alive = k.duplicate_handle(
                 me, CURRENT_PROCESS, p.h_parent_alive, CURRENT_PROCESS, inherit=True
             )
-        info = self._info(p, request, record, ready, alive)
-        flags = creation_flags(p, True, P_OVERLAY)
         try:
-            h_process, h_thread, _ = yield from k.create_process(
-                me, request.image, True, flags, info, creation
-            )
+            h_process, h_thread, _ = yield from self._create(p, request, record, ready, alive)
         except Win32Error:
             let_go(p, (ready, alive if p.h_parent_alive else 0))
             raise
@@ -220,14 +224,12 @@ class BeforeHeap:
         yield from early_process.let_go(p, code)
 
     def _spawn(self, p: CygwinProcess, request: Request) -> Steps:
-        k, me, creation, mode = p.k, p.me, request.creation, request.mode
+        k, me, mode = p.k, p.me, request.mode
         record: Record = yield from early_process.new_record(p)
         yield from children.subproc_init(p)
-        info = self._info(p, request, record, 0, p.h_wait_subproc)
-        flags = creation_flags(p, True, mode)
         try:
-            h_process, h_thread, winpid = yield from k.create_process(
-                me, request.image, True, flags, info, creation
+            h_process, h_thread, winpid = yield from self._create(
+                p, request, record, 0, p.h_wait_subproc
             )
         except Win32Error:
             record.free()
