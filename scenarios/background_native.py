@@ -88,6 +88,7 @@ SPEC = Spec(
     name="background_native",
     question=__doc__.splitlines()[0],
     paragraph="background",
+    without_heap=True,
     parameters=Parameters(),
     quick=(("seconds", (0.1, 0.8, math.inf)), ("compiles", 6)),
     limits=(

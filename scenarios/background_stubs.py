@@ -12,7 +12,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import NamedTuple
 
-from models.cygwin import schemes
+from models.cygwin import children, schemes
 from models.cygwin.arguments import Arguments
 from models.cygwin.descriptors import CONSOLE
 from models.cygwin.errors import TryAgain
@@ -199,7 +199,9 @@ def _end(p: CygwinProcess, way: str, child: int) -> Steps:
     if way == KILL:
         yield from p.kill(child, SIGKILL)
         return
-    handle = p.k.open_process(p.me, child)
+    registered = children.find(p, child)
+    assert registered is not None
+    handle = p.k.open_process(p.me, registered.pinfo.read32(children.WINPID))
     yield from p.k.terminate_process(p.me, handle, _CODE)
     p.k.close_handle(p.me, handle)
 

@@ -132,6 +132,8 @@ def _choice(asked: HeapOptions, p: Mapping[str, Any]) -> tuple[str, int]:
     scheme = asked.scheme or names[0]
     check_names("--scheme", "scheme of this run", [scheme], names)
     check_names("--scheme", "scheme", [scheme], schemes.variant_names())
+    if not schemes.get(scheme).version.has_heap:
+        raise InputError("--scheme", f"{scheme} has no cygheap to show", "a scheme with one")
     if asked.scheme is None and len(names) > 1:
         _note(f"shown is the scheme {scheme}; --scheme takes another of {', '.join(names)}")
     if asked.replication >= p["replications"]:

@@ -72,6 +72,7 @@ SPEC = Spec(
     name="real_order",
     question=__doc__.splitlines()[0],
     paragraph="hand-over",
+    without_heap=True,
     parameters=Parameters(),
     schemes=("blocking", "shared-memory-1.3.3", "shared-memory", "msys-1.0"),
     own_machine=True,

@@ -65,6 +65,7 @@ SPEC = Spec(
     name="recorded_work",
     question=__doc__.splitlines()[0],
     paragraph="background",
+    without_heap=True,
     parameters=Parameters(),
     quick=(("traces", ("mini-pipeline.ptrec",)),),
     limits=LIMITS,
@@ -99,7 +100,9 @@ def run_point(
             value = found[measure] if ended or measure == "creations" else None
             rows.append(Measured(at, measure, unit, value, int(value is None)))
         for measure in _HEAP:
-            rows.append(Measured(at, f"cygheap_{measure}", "bytes", found["cygheap"][measure], 0))
+            value = found["cygheap"][measure]
+            if value is not None:  # it has a cygheap
+                rows.append(Measured(at, f"cygheap_{measure}", "bytes", value, 0))
         if not ended:
             notes.append(f"{scheme}, {trace}: {found['outcome']}")
     return Outcome(rows, notes)
@@ -130,10 +133,11 @@ def table(results: dict[str, Replicated], point: Parameters) -> Iterator[list[st
             span, waits, copied = (
                 o.mean(_at(trace), m) for m in ("makespan_us", "handshake_wait_us", "bytes_copied")
             )
-            heap = (o.value(_at(trace), f"cygheap_{m}") for m in _HEAP)
+            names = [f"cygheap_{m}" for m in _HEAP]
+            heap = (o.value(_at(trace), name) if _has(o, trace, name) else None for name in names)
             yield [
                 _shown(trace), short(scheme), _scaled(span, 1e-6, 2), _scaled(waits, 1e-6, 2),
-                _scaled(copied, 1e-6, 0), *(f"{value / 1024:,.0f}" for value in heap),
+                _scaled(copied, 1e-6, 0), *map(_in_kib, heap),
             ]  # fmt: skip
 
 
@@ -147,6 +151,9 @@ def conclusions(results: dict[str, Replicated], point: Parameters) -> Iterator[t
         for scheme, o in results.items():
             if o.value(at, "outcome") != "finished":
                 yield f"{name} under {scheme}: {o.value(at, 'outcome')}", "structural"
+            if not _has(o, trace, "cygheap_leaked_bytes"):
+                yield f"{name} under {scheme}: there is no cygheap to lose anything", "exact"
+                continue
             leaked = o.value(at, "cygheap_leaked_bytes")
             yield f"{name} under {scheme}: {leaked:,.0f} bytes of heaps are lost for ever", "exact"
 
@@ -170,6 +177,14 @@ def figures(
                     values.append(mean.mean / 1e6)
         if values:
             yield stem, plots.plain_bars(labels, values, what, "mean [s]")
+
+
+def _in_kib(size_bytes: float | None) -> str:
+    return "-" if size_bytes is None else f"{size_bytes / 1024:,.0f}"
+
+
+def _has(replicated: Replicated, trace: str, measure: str) -> bool:
+    return replicated.outcomes[0].has(_at(trace), measure)
 
 
 def _at(trace: str) -> str:

@@ -66,18 +66,22 @@ def _differences(pairs: Iterable[tuple[ReplayResult, ReplayResult]]) -> list[_Fo
                 found.of_b.append(_mean(each.b))
         ended = all(r.document["outcome"] == "finished" for r in (a, b))
         for found in (*whole, *heap):
+            of_both = _value(a, found.measure), _value(b, found.measure)
+            if None in of_both:
+                continue  # a release without a cygheap
             found.unmatched += not ended
             if ended:
-                found.of_a.append(_value(a, found.measure))
-                found.of_b.append(_value(b, found.measure))
-    return [f for f in latencies.values() if f.of_a or f.unmatched] + whole + heap
+                found.of_a.append(of_both[0])
+                found.of_b.append(of_both[1])
+    return [f for f in (*latencies.values(), *whole, *heap) if f.of_a or f.unmatched]
 
 
-def _value(result: ReplayResult, measure: str) -> float:
+def _value(result: ReplayResult, measure: str) -> float | None:
     document = result.document
     if measure in document:
         return float(document[measure])
-    return float(document["cygheap"][measure.removeprefix("cygheap_")])
+    value = document["cygheap"][measure.removeprefix("cygheap_")]
+    return None if value is None else float(value)
 
 
 def _mean(values: list[float]) -> float:

@@ -30,9 +30,10 @@ def write_figures(folder: Path, workload: Workload, first: Sequence[ReplayResult
         plots.blocked_bars(names, waits, f"{workload.name}: time spent waiting in the hand-over"),
         folder / "handshake_wait",
     )
-    series = {r.document["scheme"]: _by_generation(r.heaps) for r in first}
-    figure = plots.heap_over_generations(series, f"{workload.name}: mean cygheap of new images")
-    plots.save(figure, folder / "heap_over_generations")
+    series = {r.document["scheme"]: _by_generation(r.heaps) for r in first if r.heaps}
+    if series:
+        figure = plots.heap_over_generations(series, f"{workload.name}: mean cygheap of new images")
+        plots.save(figure, folder / "heap_over_generations")
 
 
 def _by_generation(heaps: list[tuple[int, int]]) -> tuple[list[float], list[float]]:

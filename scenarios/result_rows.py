@@ -43,6 +43,8 @@ def replay_rows(
         yield ResultRow(*whose, measure, unit, document[measure], 0)
     for measure in ("peak_bytes", "end_bytes", "leaked_bytes", "pending_bytes"):
         value = document["cygheap"][measure]
+        if value is None:
+            continue  # it has no cygheap
         yield ResultRow(*whose, f"cygheap_{measure}", "bytes", value, 0)
     for kind in KINDS:
         latency = document[f"{kind}_latency_us"]

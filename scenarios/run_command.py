@@ -104,6 +104,8 @@ def _check_choices(spec: Spec, options: RunOptions) -> None:
 
 def _cannot(scheme: Scheme, spec: Spec, system: str) -> str:
     """Why a scenario cannot be asked of a scheme on that system, "" if it can."""
+    if not (spec.without_heap or scheme.version.has_heap):
+        return "a scheme with a cygheap, from fixed-2000 on"
     if spec.free_heap and scheme.version.heap_in_image:
         return "its heap is in the DLL's image and can neither be moved nor be large"
     if "9x" in system and not scheme.on_9x:

@@ -197,6 +197,7 @@ class Spec:
     `watched`.  `own_machine`: system and costs follow from what is read, so those two cannot be
     chosen, and there are no `places` either.  `free_heap`: heaps are put anywhere or made large, so
     that a release with its heap in the DLL's image cannot be asked.
+    `without_heap`: a release that has no cygheap can be asked, too.
     `spawns`: Cygwin children of a spawn must come to main, which some schemes keep them from.
 
     `limits`: within which bounds a result holds, each a clause: what is not modelled, on what it
@@ -225,6 +226,7 @@ class Spec:
     own_machine: bool = False
     free_heap: bool = False
     spawns: bool = False
+    without_heap: bool = False
     paragraph: str = ""
     limits: tuple[str, ...] = ()
     steady_state: str = ""

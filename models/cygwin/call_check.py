@@ -95,6 +95,10 @@ def check(log: CallLog, variant: Variant, scheme: Scheme | None = None) -> Verdi
     if reason:
         return Verdict(0, 0, skipped=reason)
     scheme = scheme or variant.scheme
+    if scheme.version.has_heap != variant.version.has_heap:
+        with_heap, without = "a cygheap", "no cygheap"
+        words = (with_heap, without) if variant.version.has_heap else (without, with_heap)
+        return Verdict(len(real), 0, Difference(1, real[0].anchor.place if real else 0, *words))
     try:
         simulated = simulate(log, real, variant, scheme)
     except SimError as error:

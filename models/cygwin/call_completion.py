@@ -59,7 +59,7 @@ def _complete(info: dict[str, object], events: list[str], stack_bytes: int) -> N
     found = _UNSURE.fullmatch(str(info.get("subproc_ready")))
     if found:
         info["subproc_ready"] = f"E{found[1]}"
-    if str(info["type"]) == "FORK":
+    if str(info["type"]).startswith("FORK"):
         others = [event for event in events if event != info["subproc_ready"]]
         if found and others:
             info["forker_finished"] = others[-1]

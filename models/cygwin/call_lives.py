@@ -32,7 +32,7 @@ _NAMED_PIPE = "cygwin-0x"  # 1.5.18 makes its pipes of a name, and the log has t
 FIRST_FD = 3
 HIGHEST = 0x7FFE0000  # a process has nothing there -- constant
 TAKEN_BYTES = 0x10000  # the least that can be
-CHUNK_BYTES = 1 << 28  # address space of malloc, at least; nothing else reserves as much
+CHUNK_BYTES = 1 << 27  # address space of malloc, at least; nothing else reserves as much
 
 
 class Taken(NamedTuple):

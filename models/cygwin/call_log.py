@@ -16,6 +16,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, NamedTuple, TypeGuard
 
+from models.cygwin.call_alive import name_threads
 from models.cygwin.call_completion import complete
 from models.cygwin.call_names import told_apart, without_bystanders
 from sim.errors import InputError
@@ -138,6 +139,7 @@ def read_log(path: Path | str) -> CallLog:
         calls = [_call(at, record) for at, record in records]
         calls = without_bystanders(calls)
         complete(calls)
+        name_threads(calls)
         if not any(call.api == "#process_start" for call in calls):
             calls = list(told_apart(calls))
     name = Path(path).name.removesuffix(".gz").removesuffix(".jsonl")

@@ -110,8 +110,6 @@ class Variant:
 
 # Logs that can be read but not asked for again: folder -> why.
 UNMODELLED = MappingProxyType({
-    "cygwin-1.1.1": "1.1.1 has no cygheap; its descriptors go into lpReserved2",
-    "cygwin-1.1.3": "1.1.3 has no cygheap; its descriptors go into lpReserved2",
     "msys-1.0.12-w98": "MSYS on 98 has no variant",
 })  # fmt: skip
 
@@ -133,6 +131,11 @@ _SH = Program((0x485000, 21_688), (0x48B000, 31_708))
 _MSYS_SH = Program((0x48D000, 22_300), (0x493000, 15_372))
 _MSYS_PROGRAMS = MappingProxyType({"sh.exe": _MSYS_SH, "shc.exe": _MSYS_SH, "perl.exe": _PERL})
 _MAKE = Program((0x421000, 2_256), (0x422000, 9_932), (), 0x430000)
+_EARLY_SH = Program((0x411000, 516), (0x412000, 4_800), stack_base=0x420000)
+_EARLY_MAKE = Program((0x41B000, 2_068), (0x41C000, 10_048), stack_base=0x420000)
+_EARLY_PROGRAMS = MappingProxyType(
+    {"sh.exe": _EARLY_SH, "make.exe": _EARLY_MAKE, "make": _EARLY_MAKE}
+)
 _PROGRAMS = MappingProxyType({"sh.exe": _SH, "shc.exe": _SH, "perl.exe": _PERL})
 
 
@@ -187,6 +190,7 @@ def variants(scheme: Callable[[str], Scheme]) -> dict[str, Variant]:
         "cygwin-1.7.7": _through_ntdll(scheme("1.7.7")),
         "cygwin-1.3.19": b1319,
         "cygwin-1.1.8-rebuilt": a118,
+        **_before_heap(scheme("1.1")),
         "cygwin-1.3.2-rebuilt": replace(a132, high_fd=31),
         "cygwin-1.3.3": r133,
         "cygwin-1.3.3-w98": replace(r133, system="9x", sh_bytes=744),
@@ -226,6 +230,36 @@ def _a118(a132: Variant) -> Variant:
         directory=(b"/cygdrive/c/work", b"c:\\work"),
     )  # fmt: skip
     return replace(a132, version=version, high_fd=31, sh_bytes=760, frame_bytes=1292)
+
+
+def _before_heap(scheme: Scheme) -> dict[str, Variant]:
+    """1.1.1 and 1.1.3, which have no heap: of 1.1.1 what differs from the scheme's own 1.1.3.
+
+    Where they ran, stacks were committed whole; here as far as a shell's arguments fill them.
+    """
+    own = replace(scheme.version, stack_commit_bytes=64 * PAGE_BYTES)
+    later = Variant(
+        scheme, own, _EARLY_PROGRAMS, _FORK1, frame_bytes=40, env_base_bytes=1248,
+        environment=_ENVIRONMENT, script_environment=_OTHER_ENVIRONMENT, terminal=False,
+        device_names=False, console_bytes=0, console_freed=(),
+        untold=("cygpid", "parent", "pppid_handle", "mount_h", "cygheap_h"),
+    )  # fmt: skip
+    version = replace(
+        own, name="1.1.1", shared_bytes=234_392,
+        dll_data=(0x6107A000, 14_184), dll_bss=(0x61082000, 24_412),
+        first_startup=_without_muto(own.first_startup),
+        fork_startup=_without_muto(own.fork_startup),
+        exec_startup=_without_muto(own.exec_startup),
+        fork_return=(*own.fork_return, "parent-away"),
+        fork_end=tuple(word for word in own.fork_end if word != "parent-away"),
+    )  # fmt: skip
+    return {"cygwin-1.1.1": replace(later, version=version), "cygwin-1.1.3": later}
+
+
+def _without_muto(words: tuple[str, ...]) -> tuple[str, ...]:
+    """A start-up without the muto that 1.1.3 has behind the shared section."""
+    at = words.index("shared-records") + 1
+    return (*words[:at], *words[at + 1 :])
 
 
 def _forgets_directory(words: tuple[str, ...]) -> tuple[str, ...]:

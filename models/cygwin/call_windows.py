@@ -120,6 +120,9 @@ def _parent_part(
         if created is not None:
             first, begin = True, created[0]
             waiters[anchor.pid] = created[1]
+    inside = _made_inside(thread, begin, i)
+    if inside is not None and anchor.pid not in waiters:
+        first, waiters[anchor.pid] = True, inside
     end = _end(thread, i, kind, info, anchor.pid)
     made = next((c for c in thread[i + 1 : i + 2] if c.api == "CreateProcess"), None)
     following = (j for j in range(i + 1, len(thread)) if _is_creation(thread[j]))
@@ -184,6 +187,14 @@ def _wait_subproc(threads: Threads, thread: list[Call], begin: int) -> tuple[int
     new: Any = thread[j].args["new_tid"]
     does = next((call.api for call in threads.get(new, []) if not call.api.startswith("#")), "")
     return (j - 1, new) if does in ("", "WaitForMultipleObjects") else None
+
+
+def _made_inside(thread: list[Call], begin: int, anchor: int) -> Any:
+    """Name of the thread where it is made after the creation's events (1.1), or None."""
+    for j in range(begin + 1, anchor):
+        if thread[j].api == "CreateThread" and _is_waiter(thread, j):
+            return thread[j].args["new_tid"]
+    return None
 
 
 def _is_waiter(thread: list[Call], j: int) -> bool:

@@ -40,7 +40,7 @@ _MADE_IN_NTDLL = (
     "OpenProcess",
 )  # fmt: skip
 HANDED = "as handed over"
-_OWN_MUTEXES = ("title_mutex", *OPENED_MUTEXES)
+_OWN_MUTEXES = ("title_mutex", "pinfo_mutex", *OPENED_MUTEXES)
 _GUARDS = ("M", "SEM")  # of a log; the simulator has none
 _PSEUDO = 0xFFFFFFFE
 
@@ -116,6 +116,7 @@ def until_parent(said: list[Word]) -> list[Word]:
 
 def _is_left_out(call: Call, known: Sight) -> bool:
     own = call.api[0] == "#" and call.api not in _MAKERS
+    own = own or (call.api == "CloseHandle" and call.error != 0)  # it closed nothing
     unseen = known.through_ntdll and _unseen_there(call)
     return own or unseen or call.api in LEFT_OUT
 
@@ -322,6 +323,10 @@ def _pipe(call: Call, known: Sight) -> _Parts:
     return (("size", a.get("size")),), (("read", a["read"]), ("write", a["write"]))
 
 
+def _open_process(call: Call, known: Sight) -> _Parts:
+    return (), (("process", _process(call.args.get("target", call.args.get("h")))),)
+
+
 def _flags(flags: int) -> str:
     names = [name for bit, name in _FLAGS.items() if flags & bit]
     rest = flags & ~sum(_FLAGS)
@@ -347,7 +352,8 @@ def _socket(call: Call, known: Sight) -> _Parts:
 
 
 _MAKERS = {
-    "CreatePipe": _pipe, "#waiter": _no_facts,
+    "CreatePipe": _pipe, "#waiter": _no_facts, "OpenProcess": _open_process,
+    "SuspendThread": _resume,
     "CreateEvent": _event, "CreateMutex": _mutex, "CreateThread": _thread,
     "CreateFileMapping": _mapping, "OpenFileMapping": _open_mapping, "MapViewOfFile": _map,
     "MapViewOfFileEx": _map, "UnmapViewOfFile": _unmap, "VirtualAlloc": _alloc,
@@ -364,7 +370,7 @@ def _where(address: int, call: Call, known: Sight) -> str:
     """An address, relative to what it lies in."""
     if not address:
         return "anywhere"
-    if 0 <= address - known.heap < known.heap_bytes:
+    if known.heap and 0 <= address - known.heap < known.heap_bytes:
         return f"cygheap+{address - known.heap:#x}"
     user = known.user_heaps.get(call.pid)
     if user is not None and 0 <= address - user < CHUNK_BYTES:

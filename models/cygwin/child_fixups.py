@@ -9,11 +9,19 @@ Source: fhandler.cc, fhandler_socket.cc of aa9d50a1c (CYGWIN.md §f); order of c
 
 from __future__ import annotations
 
-from models.cygwin.descriptors import PIPE, SOCKET, WRITES
+from models.cygwin.descriptors import PIPE, SOCKET, WRITES, DescriptorTable
 from models.cygwin.process import CygwinProcess
 from models.win32.errors import Win32Error
 from models.win32.handles import CURRENT_PROCESS
 from models.win32.objects import File, PipeEnd
+
+
+def descriptors_after_fork(p: CygwinProcess, parent: int) -> None:
+    """The table as the parent left it in the heap, fixed up; without a heap it is there already."""
+    if p.version.has_heap:
+        p.fds = DescriptorTable(p.heap)
+        p.fds.read()
+        fixup_after_fork(p, parent)
 
 
 def fixup_after_fork(p: CygwinProcess, parent: int) -> None:

@@ -36,6 +36,7 @@ class ChildInfo(NamedTuple):
     stack_bytes: of the parent's stack that fork copies
     wr_proc_pipe: write end of the pipe by whose end the parent learns of the child's (3.6)
     hexec: the parent's inheritable handle of itself, which a fork child has for its own execs
+    parent_alive: a thread of the parent's, which ends with it (1.1)
     """
 
     type: ChildType
@@ -55,6 +56,7 @@ class ChildInfo(NamedTuple):
     stack_bytes: int = 0
     hexec: int = 0
     wr_proc_pipe: int = 0
+    parent_alive: int = 0
 
     @property
     def takes_over(self) -> bool:

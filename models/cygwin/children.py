@@ -18,13 +18,13 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from models.cygwin.child_info import ChildInfo, ChildType
+from models.cygwin.process_table import Record
 from models.cygwin.version import (
     EXIT_SIGNALLED,
     JOIN_MS,
     MAX_CHILDREN,
     MAX_ZOMBIES,
     PID_RING,
-    POLL_MS,
     SIGNAL_DONE_MS,
 )
 from models.win32.address_space import Region
@@ -60,6 +60,7 @@ class Child:
     h_first: handle of the process that was registered, closed at reaping -- constant
     h_pinfo, view: its pinfo -- constant
     zombie: it has ended and nobody has reaped it -- state
+    record: its record, where pinfos lie in a section that all share (1.1) -- constant
     rd_proc_pipe, h_waiter, code: what tells of its end, the thread that reads it, and how it
         ended, from Cygwin 3.6 -- state
     """
@@ -73,10 +74,13 @@ class Child:
     rd_proc_pipe: int = 0
     h_waiter: int = 0
     code: int | None = None
+    record: Record | None = None
 
     @property
-    def pinfo(self) -> Memory:
+    def pinfo(self) -> Memory | Record:
         """The child's pinfo, as this process sees it."""
+        if self.record is not None:
+            return self.record
         assert self.view.memory is not None
         return self.view.memory
 
@@ -111,7 +115,7 @@ def subproc_init(p: CygwinProcess) -> Steps:
 def make_thread(p: CygwinProcess, start: Callable[[Thread], Steps], role: str) -> Steps:
     """Start a thread of the DLL's own: its handle, 0 where the release does not keep it."""
     k, me, suspended = p.k, p.me, p.version.thread_suspended
-    handle = yield from k.create_thread(me, start, suspended, role)
+    handle = yield from k.create_thread(me, start, suspended, role, p.version.threads_inherited)
     if suspended:
         yield from k.resume_thread(me, handle)
         k.close_handle(me, handle)
@@ -186,7 +190,7 @@ def wait_subproc(p: CygwinProcess, thread: Thread) -> Steps:
         alive = [child for child in p.children if not child.zombie]
         handles = [p.wake_children, *[child.h_process for child in alive]]
         try:
-            woke = yield from k.wait_polling(thread, handles, POLL_MS)
+            woke = yield from k.wait_polling(thread, handles, p.version.poll_ms)
         except Win32Error:
             if all(child.h_process in handles for child in alive):
                 raise
@@ -200,6 +204,8 @@ def wait_subproc(p: CygwinProcess, thread: Thread) -> Steps:
                 yield from k.exit_thread(thread)
             continue
         child = alive[woke - 1]
+        if p.version.asks_for_code:
+            k.get_exit_code_process(thread, child.h_process)
         adopted = child.pinfo.read32(H_PROCESS)
         if adopted != child.h_process:
             k.close_handle(thread, child.h_process)
@@ -219,7 +225,7 @@ def signal_thread(p: CygwinProcess, thread: Thread, info: ChildInfo | None, read
     thread.debt_us += _MORE_OBJECTS * thread.costs.handle_us
     if info is not None and info.type is not ChildType.FORK:
         yield from _tell_parent(p, thread, info)
-    if info is not None and info.takes_over:
+    if info is not None and info.takes_over and p.version.pid_link_bytes:
         name = pinfo_name(p.me.process.pid)
         link, _ = k.create_file_mapping(thread, p.version.pid_link_bytes, name=name)
         k.map_view_of_file_ex(thread, link, name="cygpid link", ex=p.version.pinfo_view_ex)
@@ -332,6 +338,10 @@ def _release(k: Kernel, by: Thread, child: Child, pipe_given: bool = False) -> N
     """Close what is kept of a child that is over; where it had a pipe, its process last."""
     if child.h_waiter:
         k.close_handle(by, child.h_waiter)
+    if child.record is not None:
+        k.close_handle(by, child.h_process)
+        child.record.free()
+        return
     if pipe_given:
         k.unmap_view_of_file(by, child.view.base)
         k.close_handle(by, child.h_pinfo)

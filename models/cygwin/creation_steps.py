@@ -255,11 +255,11 @@ def fork_handshake(
 ) -> Steps:
     """Steps 9 to 12 of §c2: wait, fill the child, let it go on, wait again. Raises TryAgain."""
     k, me = p.k, p.me
-    yield from _sync(p, creation, h_process, ready, pid, "waiting for longjmp")
+    yield from sync_with_child(p, creation, h_process, ready, pid, "waiting for longjmp")
     yield from write_fork_memory(p, h_process)
     yield from heap_guard.reached(p, CHILD_HAS_READ)
     yield from k.set_event(me, finished)
-    yield from _sync(p, creation, h_process, ready, pid, "child loading dlls")
+    yield from sync_with_child(p, creation, h_process, ready, pid, "child loading dlls")
 
 
 def finish_fork(
@@ -295,10 +295,10 @@ def wait_for_child(p: CygwinProcess, creation: Creation, handles: Sequence[int],
     return result
 
 
-def _sync(
+def sync_with_child(
     p: CygwinProcess, creation: Creation, h_process: int, ready: int, pid: int, state: str
 ) -> Steps:
-    """sync_with_child: until the child is ready, has died or 300 s are over.
+    """Until the child is ready, has died or 300 s are over.
 
     `state` is what the message calls the part of the fork (§i, logs `fork-child-dies`).
     """

@@ -12,6 +12,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from models.cygwin import early_process
 from models.cygwin.cygheap.heap import Heap
 from models.cygwin.cygheap.layout import HeapType
 
@@ -30,6 +31,27 @@ def set_cwd(heap: Heap, posix: bytes, win32: bytes) -> None:
         block = heap.crealloc(heap.word(offset), len(name))
         heap.set_word(offset, block)
         heap.memory.write(block - heap.base, name)
+
+
+def change(p: CygwinProcess, posix: bytes, win32: bytes) -> None:
+    """chdir(): in the heap, or without one in a variable of the DLL's."""
+    if p.version.has_heap:
+        set_cwd(p.heap, posix, win32)
+    else:
+        p.directory = posix
+
+
+def directory_of(p: CygwinProcess) -> bytes:
+    """getcwd(), b"" before the first chdir."""
+    return cwd_of(p.heap) if p.version.has_heap else p.directory
+
+
+def confine(p: CygwinProcess, posix: bytes, win32: bytes) -> None:
+    """chroot(): in the heap, or without one in the process's record. Raises ValueError."""
+    if p.version.has_heap:
+        set_root(p.heap, posix, win32)
+    else:
+        early_process.chroot(p, posix)
 
 
 def cwd_of(heap: Heap) -> bytes:
@@ -64,6 +86,11 @@ def root_of(heap: Heap) -> bytes:
         return b"/"
     name, length, _, _ = layout.unpack(heap.memory.read(record - heap.base, layout.size))
     return bytes(name[:length])
+
+
+def root_name(p: CygwinProcess) -> bytes:
+    """The POSIX name of a process's root."""
+    return root_of(p.heap) if p.version.has_heap else early_process.root_of(p)
 
 
 def ask(p: CygwinProcess) -> None:

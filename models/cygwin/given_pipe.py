@@ -28,6 +28,7 @@ from sim.engine import Steps
 
 if TYPE_CHECKING:
     from models.cygwin.process import CygwinProcess
+    from models.cygwin.process_table import Record
     from models.win32.memory import Memory
 
 WR_PROC_PIPE = 48  # word of a pinfo
@@ -84,7 +85,7 @@ def watch(p: CygwinProcess, child: Child) -> Steps:
     yield from k.create_thread(me, lambda thread: _proc_waiter(p, thread, waiter), role="waitproc")
 
 
-def own_end(pinfo: Memory) -> int:
+def own_end(pinfo: Memory | Record) -> int:
     """The handle by whose end the parent learns of this process's; 0 without a Cygwin parent."""
     return pinfo.read32(WR_PROC_PIPE)
 

@@ -7,33 +7,39 @@ from __future__ import annotations
 
 from models.cygwin.child_info import ChildInfo
 from models.cygwin.process import CygwinProcess
+from models.win32.address_space import Region
 from models.win32.errors import Win32Error
 
 
 def shared(p: CygwinProcess, info: ChildInfo | None) -> None:
     """The section that all Cygwin processes share; its inherited handle stands in the heap."""
-    k, me = p.k, p.me
     if info is None:
-        p.h_shared = _open_or_make(p, "cygwin1.shared", p.version.shared_bytes, "cygwin shared")
+        p.h_shared = open_or_make(p, "cygwin1.shared", p.version.shared_bytes, "cygwin shared")
     else:
         p.h_shared = p.heap.memory.read32(p.heap.era.shared_offset)
+    map_shared(p)
+
+
+def map_shared(p: CygwinProcess) -> Region:
+    """The view of the section that all share: at its place, or anywhere if that cannot be."""
+    k, me = p.k, p.me
     try:
-        k.map_view_of_file_ex(me, p.h_shared, p.version.shared_address, "cygwin shared")
+        return k.map_view_of_file_ex(me, p.h_shared, p.version.shared_address, "cygwin shared")
     except Win32Error:
-        k.map_view_of_file_ex(me, p.h_shared, 0, "cygwin shared")
+        return k.map_view_of_file_ex(me, p.h_shared, 0, "cygwin shared")
 
 
 def root(p: CygwinProcess, info: ChildInfo | None) -> None:
     """The mount table: made or opened by a first process, inherited after that."""
     k, me = p.k, p.me
     if info is None:
-        p.h_root = _open_or_make(p, "cygwin1.root", p.version.root_bytes, "cygwin root")
+        p.h_root = open_or_make(p, "cygwin1.root", p.version.root_bytes, "cygwin root")
     else:
         p.h_root = info.mount_h
     k.map_view_of_file_ex(me, p.h_root, name="cygwin root")
 
 
-def _open_or_make(p: CygwinProcess, name: str, size_bytes: int, role: str) -> int:
+def open_or_make(p: CygwinProcess, name: str, size_bytes: int, role: str) -> int:
     """A section of the installation: the first process that wants it makes it."""
     handle = p.k.open_file_mapping(p.me, name, inherit=True)
     if handle is None:

@@ -14,6 +14,7 @@ from collections.abc import Sequence
 from models.cygwin import (
     children,
     directories,
+    early_process,
     exec_pipe,
     given_pipe,
     heap_place,
@@ -27,6 +28,7 @@ from models.cygwin.cygheap.heap import Heap
 from models.cygwin.descriptors import CONSOLE, DISK, PIPE, SOCKET, DescriptorTable
 from models.cygwin.errors import NotExecuted, SilentFailure, TryAgain, no_image, try_again
 from models.cygwin.installation import Creation, Failure, Installation, Program
+from models.cygwin.process_table import Record
 from models.cygwin.protocol import P_OVERLAY, Request
 from models.win32.address_space import Region
 from models.win32.emulation import code_cache
@@ -58,6 +60,8 @@ class CygwinProcess:
     environ: address of the environment vector in the user heap -- state
     argv, exec_info: addresses of argument vector and exec information, 0 if none -- state
     user_heap: region of malloc; stack_bytes: of the stack that fork copies -- state
+    h_pinfo_mutex, h_parent_alive, directory: of a Cygwin without a cygheap (`early_process.py`)
+        -- state
     wr_proc_pipe: by whose end the parent learns of this process's; 0 without such a parent -- state
     heap_lock: of whoever changes the heap, or keeps others from it -- state
     has_threads: the program has threads of its own -- state
@@ -76,7 +80,9 @@ class CygwinProcess:
         self.h_self = self.h_thread = 0
         self.h_mutex = self.h_shared = 0
         self.h_root = self.h_pinfo = 0
-        self.pinfo: Memory
+        self.h_pinfo_mutex = self.h_parent_alive = 0
+        self.directory = b""
+        self.pinfo: Memory | Record
         self.pinfo_view: Region
         self.ppid_handle = 0
         self.h_exec = self.h_cancel = 0
@@ -165,6 +171,8 @@ class CygwinProcess:
 
     def kill(self, pid: int, signal: int) -> Steps:
         """kill() by a signal that ends a process: whether there is one. TryAgain from 2005 on."""
+        if not self.version.has_heap:
+            return early_process.kill(self, pid, signal)
         by_pipe = self.version.exec_pipe_bytes
         return (signal_pipe.kill if by_pipe else children.kill)(self, pid, signal)
 
@@ -173,6 +181,8 @@ class CygwinProcess:
         if self.vforking:
             raise vfork.Longjmp(0, code)
         yield from self.close_all_files()
+        if not self.version.has_heap:
+            yield from early_process.leave(self, code)
         yield from children.stop_waiting(self)
         if self.version.ends_waiter:
             yield from exec_pipe.proc_terminate(self)
@@ -257,12 +267,12 @@ class CygwinProcess:
         """chdir() to a directory by its POSIX name, or to one with so many characters."""
         posix = b"/" * max(1, name) if isinstance(name, int) else name
         win32 = b"\\" * (len(posix) + self.installation.sizes.cwd_win32_extra)
-        directories.set_cwd(self.heap, posix, win32)
+        directories.change(self, posix, win32)
 
     def chroot(self, name: bytes) -> None:
         """chroot() to a directory by its POSIX name."""
         win32 = b"\\" * (len(name) + self.installation.sizes.cwd_win32_extra)
-        directories.set_root(self.heap, name, win32)
+        directories.confine(self, name, win32)
 
     # ---- what the DLL's other parts use ------------------------------------------------------
 

@@ -23,8 +23,8 @@ import zlib
 from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, Any, NoReturn
 
-from models.cygwin import children, directories
-from models.cygwin.arguments import Arguments, argv_of
+from models.cygwin import children, command_line, directories
+from models.cygwin.arguments import Arguments
 from models.cygwin.cygheap.layout import HeapType
 from models.cygwin.descriptors import CONSOLE, DISK, FIRST_SLOTS, PIPE
 from models.cygwin.errors import CygwinError
@@ -201,6 +201,8 @@ class UserProcess(Caller):
     def fill_heap(self, size_bytes: int) -> None:
         """Fill the cygheap up to a size with blocks that live on, the largest that fit first."""
         self.check_running()
+        if not self.dll.version.has_heap:
+            raise ValueError(f"fill_heap: {self.dll.version.name} has no cygheap to fill")
         heap, size = self.dll.heap, whole("size_bytes", size_bytes, 0, WORD - 1)
         entry_bytes, least = heap.era.entry_bytes, heap.era.user_offset_bytes
         for power in range(16, 3, -1):
@@ -215,21 +217,18 @@ class UserProcess(Caller):
     @property
     def cwd(self) -> str:
         """getcwd(), "" before the first chdir."""
-        return directories.cwd_of(self.dll.heap).decode()
+        return directories.directory_of(self.dll).decode()
 
     @property
     def root(self) -> str:
         """The root of its names, "/" where there was no chroot."""
-        return directories.root_of(self.dll.heap).decode()
+        return directories.root_name(self.dll).decode()
 
     @property
     def argv(self) -> list[str]:
         """What it was started with; empty in a first process."""
         p = self.dll
-        if not p.exec_info:
-            return []
-        vector = argv_of(p.heap, p.exec_info, p.argv)
-        return [p.heap.string(address).decode() for address in vector]
+        return [command_line.string(p, address).decode() for address in command_line.argv(p)]
 
     @property
     def environ(self) -> list[str]:
@@ -304,7 +303,7 @@ class UserProcess(Caller):
     def _environment(self) -> list[bytes]:
         if not self.dll.environ:
             return list(FIRST_ENVIRONMENT)
-        return [self.dll.heap.string(address) for address in self.dll.environment()]
+        return [command_line.string(self.dll, address) for address in self.dll.environment()]
 
     def _open(self, fd: int, kind: str = "") -> Any:
         """What a descriptor is, for a call that needs one of that kind. Raises ValueError."""

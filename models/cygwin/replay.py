@@ -151,18 +151,22 @@ class ReplayRun:
 
     def heap_seen(self, p: CygwinProcess) -> None:
         """Note how large a heap is now."""
-        if p.heap.max > self.tally.heap_peak_bytes:
+        if p.version.has_heap and p.heap.max > self.tally.heap_peak_bytes:
             self.tally.heap_peak_bytes = p.heap.max
 
     def image_started(self, pid: int, p: CygwinProcess) -> None:
         """A new image has its heap: note its size by the execs in its line of descent."""
-        self.heaps.append((self.generations[pid], p.heap.max))
+        if p.version.has_heap:
+            self.heaps.append((self.generations[pid], p.heap.max))
 
     def at_exit(self, pid: int, p: CygwinProcess | None) -> None:
-        """The process `pid` of the trace ends by itself; `p` is None for a native image."""
+        """The process `pid` of the trace ends by itself; `p` is None for a native image.
+
+        Of a process without a cygheap there is nothing to be looked at.
+        """
         now = self.kernel.engine.now
         self.ended[pid] = now
-        if p is None:
+        if p is None or not p.version.has_heap:
             return
         tally = self.tally
         self.heap_seen(p)

@@ -67,13 +67,7 @@ def result(run: ReplayRun, replication: int) -> ReplayResult:
         "bytes_copied": kernel.bytes_copied,
         "read_process_memory_bytes": kernel.read_process_memory_bytes,
         "write_process_memory_bytes": kernel.write_process_memory_bytes,
-        "cygheap": {
-            "peak_bytes": tally.heap_peak_bytes,
-            "end_bytes": tally.heap_end_bytes,
-            "leaked_bytes": tally.leaked_bytes,
-            "pending_bytes": tally.pending_bytes,
-            "digest": run.digest(),
-        },
+        "cygheap": _heaps(run),
         "committed_peak_bytes": kernel.committed_peak_bytes,
         "lost_waits": tally.lost_waits,
         "stale_reads": tally.stale_reads,
@@ -90,6 +84,19 @@ def result(run: ReplayRun, replication: int) -> ReplayResult:
     }
     cut_us = {kind: _cut_us(records, kind, run) for kind in KINDS}
     return ReplayResult(document, latencies, waits, run.heaps, cut_us)
+
+
+def _heaps(run: ReplayRun) -> dict[str, Any]:
+    """What the heaps of the run were; nothing is known of a release that has none."""
+    tally = run.tally
+    found = {
+        "peak_bytes": tally.heap_peak_bytes,
+        "end_bytes": tally.heap_end_bytes,
+        "leaked_bytes": tally.leaked_bytes,
+        "pending_bytes": tally.pending_bytes,
+        "digest": run.digest(),
+    }
+    return found if run.scheme.version.has_heap else dict.fromkeys(found)
 
 
 def _cut_us(records: list[Creation], kind: str, run: ReplayRun) -> list[float]:

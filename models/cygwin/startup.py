@@ -21,13 +21,14 @@ from models.cygwin import (
     first_process,
     installation_sections,
     signal_pipe,
+    startup_1_1,
     startup_1_5,
     startup_1_7,
     startup_3_6,
     startup_arguments,
     vfork,
 )
-from models.cygwin.child_fixups import fixup_after_fork, new_socket, reads
+from models.cygwin.child_fixups import descriptors_after_fork, new_socket, reads
 from models.cygwin.child_info import ChildInfo, ChildType
 from models.cygwin.cygheap.c_allocator import EndlessWalk, HeapFatal, UndefinedAccess
 from models.cygwin.descriptors import PIPE, DescriptorTable
@@ -108,10 +109,7 @@ def _start(p: CygwinProcess, info: ChildInfo | None) -> Steps:
 
 
 def _fork_child(p: CygwinProcess, info: ChildInfo) -> Steps:
-    """Start-up of a fork child: heap, hand-shake with the parent, fix-ups of descriptors.
-
-    Returns the program that the parent's stack returns to.
-    """
+    """Start-up of a fork child: heap, hand-shake, fix-ups. The program that it goes on with."""
     k, me = p.k, p.me
     me.debt_us += me.costs.init_us
     yield from _run(p.version.fork_startup, p, info)
@@ -124,9 +122,7 @@ def _fork_child(p: CygwinProcess, info: ChildInfo) -> Steps:
     yield from _run(p.version.fork_return, p, info)
     if not p.version.hexec_last:
         _own_hexec(p, info)
-    p.fds = DescriptorTable(p.heap)
-    p.fds.read()
-    fixup_after_fork(p, info.parent)
+    descriptors_after_fork(p, info.parent)
     yield from k.set_event(me, info.subproc_ready)
     if p.version.fork_waits_twice:
         yield from startup_3_6.last_wait(p, info)
@@ -159,8 +155,8 @@ def _sigproc_init(p: CygwinProcess, info: ChildInfo | None, wait: bool) -> Steps
     for what in p.version.signal_objects:
         if what == "pipe":
             signal_pipe.create(p, me)
-        elif what == "ready":
-            ready = k.create_event(me, manual=True, role="signal thread ready")
+        elif what in ("ready", "ready-once"):
+            ready = k.create_event(me, manual=what == "ready", role="signal thread ready")
         elif what == "arrived":
             p.signal_arrived = k.create_event(me, manual=True, role="signal_arrived")
         elif what == "mask":
@@ -379,6 +375,7 @@ _CALLS: dict[str, Call] = {
     "parent": _parent,
     **startup_3_6.CALLS,
     **startup_arguments.CALLS,
+    **startup_1_1.CALLS,
     **startup_1_5.CALLS,
     **startup_1_7.CALLS,
 }
@@ -388,5 +385,6 @@ _STEPS: dict[str, StepsOf] = {
     "signals": lambda p, info: _sigproc_init(p, None, wait=False),
     "signals-wait": lambda p, info: _sigproc_init(p, None, wait=True),
     **startup_3_6.STEPS,
+    **startup_1_1.STEPS,
     **startup_1_5.STEPS,
 }

@@ -93,6 +93,22 @@ EXEC_STARTUP_1_7_7 = (
     "arguments", "first-page", "environ", "descriptors", "pid-link", "ready", "parent-away",
     "signal-event", "arrived",
 )
+# 1.1.3 (its logs); 1.1.1 has one muto less
+FIRST_STARTUP_1_1 = (
+    "start-up-event", "self", "thread", "shared-records", "muto", "user-heap", "muto", "first-page",
+    "pinfo-mutex", "title", "muto", "muto", "token", "record", "first-table",
+)
+FORK_STARTUP_1_1 = (
+    "start-up-event", "self", "thread", "parent-alive", "stack", "shared-records", "muto",
+    "user-heap", "muto", "pinfo-mutex", "title", "muto", "muto", "token", "record",
+)
+EXEC_STARTUP_1_1 = (
+    "start-up-event", "self", "thread", "parent-alive", "shared-records", "muto", "user-heap",
+    "muto", "first-page", "pinfo-mutex", "title", "muto", "muto", "token", "record", "given-table",
+    "command-line",
+)
+FORK_RETURN_1_1 = ("fixups",)
+FORK_END_1_1 = ("parent-away", "events-away", "signals")
 # 3.6: no logs of it are at hand; the order is that of the source, and what comes of it is assumed
 FIRST_STARTUP_3_6 = (
     "self", "thread", "shared", "heap", "descriptors", "user-heap", "heap-page", "root", "pinfo",
@@ -174,6 +190,9 @@ class Version:
     fork_waits_twice: a fork child waits for its parent once more after its fix-ups
     heap_in_image: the heap is a section of the DLL's image, so that nothing reserves it
     first_heap_in_section: systems on which a first process has its heap in a section
+    threads_inherited: children inherit the handles of the DLL's threads
+    poll_ms: how often wait_subproc wakes by itself
+    asks_for_code: wait_subproc asks how a child ended before it looks whether that was an exec
     threads_closed: the handle of a thread of the DLL's own is closed as soon as it is made
     fork_return, fork_end: steps of a fork child once it has its parent's memory, and after it has
         said so the second time; without the latter, what the releases up to 2005 do
@@ -235,6 +254,9 @@ class Version:
     fork_waits_twice: bool = False
     heap_in_image: bool = False
     first_heap_in_section: tuple[str, ...] = ()
+    threads_inherited: bool = False
+    poll_ms: int = POLL_MS
+    asks_for_code: bool = False
     threads_closed: bool = False
     fork_return: tuple[str, ...] = ()
     fork_end: tuple[str, ...] = ()
@@ -248,6 +270,11 @@ class Version:
     fork_startup: tuple[str, ...] = FORK_STARTUP
     exec_startup: tuple[str, ...] = EXEC_STARTUP
     vfork: VforkRules | None = None
+
+    @property
+    def has_heap(self) -> bool:
+        """Whether there is a cygheap at all; before September 2000 there was none."""
+        return self.era.cygheapsize > 0
 
     @property
     def pipe_given(self) -> bool:

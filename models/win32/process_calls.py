@@ -53,13 +53,14 @@ class ProcessCalls(KernelCore):
         startup: Any = None,
         tag: Any = None,
         directory_exists: bool = True,
+        parameters: Any = None,
         **more: Any,
     ) -> Steps:
         """CreateProcess: (process handle, thread handle, process id). Runs in `me`.
 
-        `startup` is lpReserved2, `more` goes into the trace only. Raises Win32Error 2 if there
-        is no such image, what a `NoProgram` says, 267 if there is no such current directory,
-        87 for DETACHED_PROCESS with CREATE_NEW_CONSOLE.
+        `startup` is lpReserved2, `parameters` what else the child is given, `more` goes into the
+        trace only. Raises Win32Error 2 if there is no such image, what a `NoProgram` says, 267 if
+        there is no such current directory, 87 for DETACHED_PROCESS with CREATE_NEW_CONSOLE.
         """
         me.debt_us += me.costs.create_process_us
         if self.calls is not None:
@@ -77,6 +78,7 @@ class ProcessCalls(KernelCore):
             self.close_all(handles)
             raise
         child.startup = startup
+        child.parameters = parameters
         child.tag = tag
         thread = child.threads[0]
         if flags & CREATE_SUSPENDED:
@@ -127,7 +129,12 @@ class ProcessCalls(KernelCore):
         return process
 
     def create_thread(
-        self, me: Thread, start: Callable[[Thread], Steps], suspended: bool = False, role: str = ""
+        self,
+        me: Thread,
+        start: Callable[[Thread], Steps],
+        suspended: bool = False,
+        role: str = "",
+        inherit: bool = False,
     ) -> Steps:
         """CreateThread: its handle. Runs in `me`."""
         me.debt_us += me.costs.thread_us
@@ -138,7 +145,7 @@ class ProcessCalls(KernelCore):
         thread.role = role
         thread.suspend_count = 1 if suspended else 0
         process.threads.append(thread)
-        handle = process.handles.add(thread, False)
+        handle = process.handles.add(thread, inherit)
         if self.calls is not None:
             self.row(me, "CreateThread", flags=4 if suspended else 0, h=thread, hv=handle)
             self.row(thread, "#thread_start")

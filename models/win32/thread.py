@@ -34,6 +34,7 @@ class Process(KernelObject):
     image: the program it runs -- constant
     parent_pid: who created it, for reports only -- constant
     startup: what the creator passed in lpReserved2, None if nothing -- constant
+    parameters: command line, environment and the like, None where nobody asks for them -- constant
     handles, space, threads: what it has -- state
     exit_code: 259 while it is alive -- state
     ended_us: when it ended -- state
@@ -42,7 +43,8 @@ class Process(KernelObject):
     """
 
     __slots__ = ("console", "created_us", "ended_us", "exit_code", "handles", "image",
-                 "parent_pid", "pid", "space", "startup", "tag", "threads")  # fmt: skip
+                 "parameters", "parent_pid", "pid", "space", "startup", "tag",
+                 "threads")  # fmt: skip
     kind = "process"
     waitable = True
 
@@ -58,6 +60,7 @@ class Process(KernelObject):
         self.handles = handles
         self.parent_pid = parent_pid
         self.startup: Any = None
+        self.parameters: Any = None
         self.console = True
         self.threads: list[Thread] = []
         self.exit_code = STILL_ACTIVE

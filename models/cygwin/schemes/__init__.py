@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from models.cygwin.protocol import Scheme
 from models.cygwin.schemes import (
+    before_heap_1_1,
     blocking,
     child_copy,
     child_reads_1_7_7,
@@ -29,6 +30,7 @@ _VARIANTS: tuple[Scheme, ...] = (
     msys_1_0.SCHEME,
     rollback_1_5_18.SCHEME,
     child_reads_1_7_7.SCHEME,
+    before_heap_1_1.SCHEME,
     *first_heap_2000.HEAPS,
     *trees_2001.TREES,
     two_step_1_3_3.SCHEME,

@@ -1,7 +1,8 @@
 """Which scheme or variant a Cygwin of some day had.
 
 A day belongs to what the tree had at its end; a release may have come later.  Before 2000-09-03
-there was no cygheap, and there is no scheme; after the last day nothing is known.
+there was no cygheap; before the first day, that of the oldest DLL that was looked at, and after the
+last nothing is known.
 
 Source: CYGWIN.md §0 and §e, MODERN.md §6.4.
 """
@@ -14,6 +15,7 @@ from sim.errors import InputError
 
 LAST_DAY = "2026-08-07"  # of the newest tree that was looked at
 DAYS = (  # first day of each, in order
+    ("2000-05-14", "1.1"),
     ("2000-09-03", "fixed-2000"),
     ("2000-09-11", "2000-09-11"),
     ("2000-09-30", "2000-09-30"),
