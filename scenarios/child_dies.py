@@ -34,6 +34,7 @@ from scenarios.death_machines import (
     CAUSES,
     CODE,
     CRASHED,
+    EAGAIN,
     KILLED,
     WAYS,
     Death,
@@ -42,11 +43,13 @@ from scenarios.death_machines import (
     reference,
 )
 from scenarios.messages import legend, lettered
-from scenarios.parameters import check, parameter
+from scenarios.parameters import check, named, parameter
 from scenarios.spec import Measured, Outcome, Replicated, Spec
 from sim.streams import Replication
 
 _SHORT = {"WaitForMultipleObjects": "WaitForMultiple", "WaitForSingleObject": "WaitForSingle"}
+_BY_WORD = {way.replace(", ", "-"): way for way in WAYS}  # as --set and points name each
+_A_WAY = f"one of {', '.join(_BY_WORD)}"
 _DRAWN = {CODE: "a dead child and its code", BLOCKED: "nothing: it waits for ever"}
 
 
@@ -54,12 +57,14 @@ _DRAWN = {CODE: "a dead child and its code", BLOCKED: "nothing: it waits for eve
 class Parameters:
     """What is asked; each field is a key of --set.
 
+    ways: fork, exec or spawn, or each with a socket open -- input
     every: the child dies in each so manieth step -- input
     code: exit code that TerminateProcess gives it -- input
     heap_kib: size of the cygheap [KiB] -- input
     processors: of the machine; with three the killer does not wait for one -- input
     """
 
+    ways: tuple[str, ...] = named(tuple(_BY_WORD), _A_WAY)
     every: int = parameter(1, "1", 1, 1000)
     code: int = parameter(9, "1", 0, 255)
     heap_kib: int = parameter(16, "KiB", 16, 4096)
@@ -67,6 +72,9 @@ class Parameters:
 
     def __post_init__(self) -> None:
         check(self)
+        for word in self.ways:
+            if word not in _BY_WORD:
+                raise ValueError(f"ways ({word}) must be {_A_WAY}")
 
 
 SPEC = Spec(
@@ -85,10 +93,11 @@ SPEC = Spec(
         "death by TerminateProcess or access violation; a child that hangs is not asked after",
     ),
     headlines=(
-        ("way=exec step=1 by=TerminateProcess", "lost_us"),
-        ("way=exec step=1 by=TerminateProcess", "left_handles"),
+        ("way={ways[0]} by=crash", "eagain_share"),
+        ("way={ways[0]} by=crash", "longest_lost_us"),
+        ("way={ways[0]} by=crash", "most_left_handles"),
     ),
-    narrow=(("every", 30),),
+    narrow=(("ways", ("fork",)), ("every", 10)),
 )
 
 
@@ -97,13 +106,14 @@ def run_point(
 ) -> Outcome:
     """Every death under one scheme in one replication."""
     rows: list[Measured] = []
-    drawn: dict[str, Any] = {}
+    drawn: dict[str, Any] = {way: [] for way in WAYS}
     notes: list[str] = []
-    for way in WAYS:
+    for way in _asked(point):
         setting = _setting(point, scheme, system, profile, replication)
         failed = reference(setting, way).failed
         notes += [f"{scheme}, {way}: {line}" for line in failed]
         drawn[way] = found = list(deaths(setting, way, point.every))
+        rows += _of_all(way, [death for death in found if death.cause == CRASHED])
         for death in found:
             rows += _measures(way, death)
     return Outcome(rows, notes, drawn)
@@ -111,7 +121,7 @@ def run_point(
 
 def places(point: Parameters) -> Iterator[str]:
     """The machines in which nobody dies, one for each way."""
-    yield from map(_at, WAYS)
+    yield from map(_at, _asked(point))
 
 
 def watched(
@@ -119,7 +129,7 @@ def watched(
     replication: Replication, watch: Watch,
 ) -> Machine:  # fmt: skip
     """The machine of one way at its end, nobody having died. Raises KeyError."""
-    way = {_at(one): one for one in WAYS}[place]
+    way = {_at(one): one for one in _asked(point)}[place]
     return reference(_setting(point, scheme, system, profile, replication), way, watch).machine
 
 
@@ -129,7 +139,7 @@ def table(results: dict[str, Replicated], point: Parameters) -> Iterator[list[st
     letters = _letters(results)
     for name, o in results.items():
         yield [name.replace("shared-memory", "shared"), "", "", "", "", ""]
-        for way in WAYS:
+        for way in _asked(point):
             for (result, text, left), some in _stretches(_all(o, way, KILLED)).items():
                 first = some[0].step
                 call = f"{first.who} {_SHORT.get(first.call, first.call or 'begins')}"
@@ -190,6 +200,19 @@ def _setting(
     return Setting(
         scheme, system, profile, replication, point.processors, point.heap_kib, point.code
     )
+
+
+def _of_all(way: str, found: list[Death]) -> Iterator[Measured]:
+    """What the deaths of one way come to together, one in each step that was tried."""
+    if not found:
+        return
+    at = f"{_at(way)} by={CRASHED}"
+    never = sum(death.lost_us is None for death in found)
+    lost = [death.lost_us for death in found if death.lost_us is not None]
+    share = sum(death.result == EAGAIN for death in found) / len(found)
+    yield Measured(at, "eagain_share", "1", share, 0)
+    yield Measured(at, "longest_lost_us", "us", None if never else max(lost), never)
+    yield Measured(at, "most_left_handles", "1", max(d.left.total() for d in found), 0)
 
 
 def _measures(way: str, death: Death) -> Iterator[Measured]:
@@ -311,6 +334,11 @@ def _of_causes(name: str, o: Replicated) -> tuple[str, str]:
         f"but for the code; {missed} more are over before another process could end it",
         "exact",
     )
+
+
+def _asked(point: Parameters) -> list[str]:
+    """The ways of a design point, in the order of WAYS."""
+    return [way for word, way in _BY_WORD.items() if word in point.ways]
 
 
 def _at(way: str) -> str:

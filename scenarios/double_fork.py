@@ -94,6 +94,11 @@ SPEC = Spec(
         "one thread that waits for one child; an emulator is no more than the lock of its code",
         "held against what the threads of 2024 report, not against a log",
     ),
+    headlines=(
+        ("processor=emulated way=1", "held_for_ever"),
+        ("processor=emulated way=3", "held_for_ever"),
+        ("processor=native way=4", "held"),
+    ),
     quick=(("moments", 24),),
     schemes=("child-copy",),
     profile="desktop-w11",

@@ -80,6 +80,7 @@ SPEC = Spec(
         "what a program writes into a string that it shares with another is left out",
     ),
     quick=(("execs", 40), ("chains", 10), ("traces", RECORDED[:1])),
+    headlines=(("strings=varying", "dies_at_exec"), ("drawn=arguments-8", "died")),
     narrow=(("execs", 40), ("chains", 2), ("images", 20), ("traces", ("mini-pipeline.ptrec",))),
     schemes=("2001-09-06", "shared-memory-1.3.3"),
 )

@@ -39,7 +39,7 @@ from models.win32.cost_profile import Profile
 from models.win32.costs import CostDraws
 from scenarios.background_machines import failures
 from scenarios.messages import legend
-from scenarios.parameters import check, parameter
+from scenarios.parameters import check, named, parameter
 from scenarios.race_cases import cases, longest, told_late
 from scenarios.race_machines import (
     KINDS,
@@ -73,6 +73,8 @@ from scenarios.race_words import (
 from scenarios.spec import Measured, Outcome, Replicated, Spec, systems_in
 from sim.streams import Replication
 
+_BY_WORD = {way.replace(", ", "-"): way for way in WAYS}  # as --set and points name each
+_A_WAY = f"one of {', '.join(_BY_WORD)}"
 _FEW_STEPS = 3  # with the heap ending with a page -- chosen
 
 
@@ -80,17 +82,22 @@ _FEW_STEPS = 3  # with the heap ending with a page -- chosen
 class Parameters:
     """What is asked; each field is a key of --set.
 
+    ways: fork, exec or spawn, or each with a socket open -- input
     bytes_allocated: what the other thread asks for; 100 is served from a free list -- input
     longest: of each creation so many of its longest steps are tried -- input
     processors: of the machine; with three the other thread does not wait for one -- input
     """
 
+    ways: tuple[str, ...] = named(tuple(_BY_WORD), _A_WAY)
     bytes_allocated: tuple[int, ...] = parameter((100, 20, 5000), "bytes", 0, 1_000_000)
     longest: int = parameter(1000, "1", 1, 1000)
     processors: int = parameter(3, "1", 1, 60)
 
     def __post_init__(self) -> None:
         check(self)
+        for word in self.ways:
+            if word not in _BY_WORD:
+                raise ValueError(f"ways ({word}) must be {_A_WAY}")
 
 
 SPEC = Spec(
@@ -107,6 +114,7 @@ SPEC = Spec(
     ),
     headlines=(("native guard=none", "spawn_us"), ("native guard=read", "spawn_us")),
     quick=(("bytes_allocated", (100, 20)), ("longest", 3)),
+    narrow=(("ways", ("spawn",)), ("bytes_allocated", (100,)), ("longest", 1)),
     system="nt+9x",
 )
 
@@ -126,7 +134,7 @@ def run_point(
             Measured(f"late bytes={n}", "outcome", "", told_late(era, name, n), 0)
             for n in point.bytes_allocated
         ]
-        for way in WAYS:
+        for way in _asked(point):
             bare = reference(setting, way, point.bytes_allocated[0])
             if failed := failures(bare.machine):
                 notes += [f"{scheme}, {name}, {way}: {line}" for line in failed]
@@ -148,7 +156,7 @@ def run_point(
 
 def places(point: Parameters) -> Iterator[str]:
     """The machines in which the other thread sleeps on, one for each way."""
-    yield from map(_at, WAYS)
+    yield from map(_at, _asked(point))
 
 
 def watched(
@@ -156,7 +164,7 @@ def watched(
     replication: Replication, watch: Watch,
 ) -> Machine:  # fmt: skip
     """The machine of one way at its end, with no growth. Raises KeyError."""
-    way = {_at(one): one for one in WAYS}[place]
+    way = {_at(one): one for one in _asked(point)}[place]
     setting = _setting(point, scheme, system, profile, replication)
     return reference(setting, way, point.bytes_allocated[0], watch).machine
 
@@ -269,6 +277,11 @@ def _measures(way: str, guard: str, one: Map) -> Iterator[Measured]:
             yield Measured(at, "latency_us", "us", case.latency_us, int(never))
     at = f"{_at(way)} guard={guard}"
     yield Measured(at, "latency_alone_us", "us", one.alone_us, int(one.alone_us is None))
+
+
+def _asked(point: Parameters) -> list[str]:
+    """The ways of a design point, in the order of WAYS."""
+    return [way for word, way in _BY_WORD.items() if word in point.ways]
 
 
 def _at(way: str) -> str:

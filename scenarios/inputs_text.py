@@ -6,11 +6,13 @@ from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from scenarios.assumed_inputs import BASE
 from scenarios.cli_output import counted, print_table, print_wrapped
 from scenarios.compare_schemes import limits, number, scaled
+from scenarios.estimates import trust_in_words
+from scenarios.interval_text import figures, places
 from scenarios.latency_words import short
 from scenarios.run_command import print_counterfactual
+from sim.sample_size import trust
 
 _BARS = 6  # of a printed tornado -- chosen
 _FIGURES = 3  # of each kind -- chosen
@@ -47,6 +49,11 @@ def _print_intervals(document: Mapping[str, Any]) -> None:
         print_wrapped(what, "  ")
         for row in rows:
             print_wrapped(f"  {_name(row)}: {_both(row)}", "    ")
+    intervals = [row["monte_carlo_ci95"] or (0, 0) for row in document["two_intervals"]]
+    if any(low < high for low, high in intervals):
+        kind = document["trust"]["kind"]
+        print()
+        print_wrapped(trust_in_words(trust(kind, document["replications"]), kind))
     if document["split"] is not None:
         _print_curve(document["split"])
 
@@ -55,13 +62,31 @@ def _both(row: Mapping[str, Any]) -> str:
     if row["mean"] is None:
         return "never came in some replication, so it has no mean"
     unit, scale = scaled(row["unit"], row["mean"])
-    text = number(row["mean"] * scale, unit)
-    text += f"; replications{limits(row['monte_carlo_ci95'], scale) or ' none, only one'}"
-    if row["input_range"] is None:
-        return f"{text}; inputs: it never came at {', '.join(row['never_came_at'])}"
-    least, most = (row[end]["point"] for end in ("lowest", "highest"))
-    text += f"; inputs{limits(row['input_range'], scale)}"
-    return text if least == most == BASE else f"{text}: {_plain(least)} to {_plain(most)}"
+    drawn, moved = row["monte_carlo_ci95"], row["input_range"]
+    decimals = places(
+        row["mean"] * scale, [(high - low) * scale for low, high in filter(None, (drawn, moved))]
+    )
+
+    def span(limits: Sequence[float]) -> str:
+        return " to ".join(figures(limit * scale, decimals) for limit in limits)
+
+    text = f"{figures(row['mean'] * scale, decimals)} {unit}".strip()
+    if drawn is None:
+        text += "; replications: only one"
+    else:
+        text += f"; replications ({span(drawn)})" if drawn[0] < drawn[1] else "; all alike"
+    if moved is None:
+        return f"{text}; inputs: it never came at {_named(row['never_came_at'])}"
+    if moved[0] == moved[1]:
+        return f"{text}; no input moves it"
+    least, most = (_plain(row[end]["point"]) for end in ("lowest", "highest"))
+    return f"{text}; inputs ({span(moved)}): {least} to {most}"
+
+
+def _named(points: Sequence[str]) -> str:
+    """The first few of several points, and how many there are."""
+    shown = ", ".join(map(_plain, points[:_BARS]))
+    return shown if len(points) <= _BARS else f"{shown} and {len(points) - _BARS} more"
 
 
 def _print_curve(split: Mapping[str, Any]) -> None:
@@ -73,6 +98,10 @@ def _print_curve(split: Mapping[str, Any]) -> None:
     )
     for what, every in _grouped(split["rows"]):
         rows = [row for row in every if row["minus"] is None]  # the document has differences too
+        if all(one == row["means"][0] for row in rows for one in row["means"]):
+            print()
+            print_wrapped(f"{what}: the same at every share", "  ")
+            continue
         means = [one["mean"] for row in rows for one in row["means"] if one["mean"] is not None]
         unit, scale = scaled(rows[0]["unit"], max(map(abs, means), default=0.0))
         print()
@@ -211,7 +240,7 @@ def _plain(text: str) -> str:
 
 
 def _cell(value: float | None, scale: float) -> str:
-    return "never" if value is None else f"{value * scale:.3g}"
+    return "never" if value is None else number(value * scale, "")
 
 
 def _shown(value: Any) -> str:

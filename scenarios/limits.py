@@ -90,13 +90,21 @@ SPEC = Spec(
         "limits on a process's handles, desktop heap and paging are not modelled; memory is "
         "one commit limit",
         "62 children follow from PSIZE, 256 zombies are known from 2003 on (assumed for 2001)",
-        "what a process commits (process_commit) is assumed, and so is how many natives fit",
+        "what an image and a stack commit is assumed, and so is how many natives fit",
         "one process asks; limits of a whole machine other than its commit are left out",
     ),
+    narrow=(
+        ("children", 65),
+        ("zombies", 4),
+        ("descriptors", 2400),
+        ("rounds", 9),
+        ("heap_kib", (155,)),
+        ("commit_mib", 16),
+    ),
     headlines=(
-        ("limit=children way=fork", "after"),
-        ("limit=natives way=spawn heap_kib={heap_kib[0]}", "after"),
-        ("limit=descriptors way=open", "after"),
+        ("limit=children way=fork", "limit"),
+        ("limit=natives way=spawn heap_kib={heap_kib[0]}", "limit"),
+        ("limit=descriptors way=open", "limit"),
     ),
 )
 
@@ -221,7 +229,10 @@ def _reached(place: str, point: Parameters, ground: Ground) -> Reached:
 
 
 def _measures(place: str, r: Reached) -> Iterator[Measured]:
-    """After how many it is, what is seen then, and what there is at that time."""
+    """After how many it is, what is seen then, and what there is at that time.
+
+    `limit` is the same number where there was more to ask for; one that was not met is no number.
+    """
     asked = r.asked
     said = [text for text in r.messages if not text.startswith(_STATE)]
     message = asked.text or next(iter(said), "")
@@ -239,6 +250,7 @@ def _measures(place: str, r: Reached) -> Iterator[Measured]:
         sees = "EAGAIN" if asked.text else "nothing"
     elif words["limit"] in ("children", "zombies"):
         yield Measured(place, "after", "1", asked.made, 0)
+        yield _limit(place, asked.made, bool(asked.refused or asked.text))
         yield Measured(place, "unheard", "1", asked.refused, 0)
         yield Measured(place, "room_again", "1", int(asked.again), 0)
         yield Measured(place, "handles_per_child", "1", asked.per_one, 0)
@@ -246,10 +258,16 @@ def _measures(place: str, r: Reached) -> Iterator[Measured]:
         sees = "ECHILD" if asked.refused else "EAGAIN" if asked.text else "nothing"
     else:
         native = words["limit"] == "natives"
-        yield Measured(place, "after", "1", r.running("nat") if native else asked.made, 0)
+        after = r.running("nat") if native else asked.made
+        yield Measured(place, "after", "1", after, 0)
+        yield _limit(place, after, bool(message))
         sees = "EAGAIN" if r.goes_on else "its end" if message else "nothing"
         sees = "no prompt" if r.caller_waits else sees
     yield Measured(place, "sees", "", sees, 0)
+
+
+def _limit(place: str, after: int, met: bool) -> Measured:
+    return Measured(place, "limit", "1", after if met else None, int(not met))
 
 
 def _letters(results: dict[str, Replicated], point: Parameters) -> dict[str, str]:
@@ -329,7 +347,7 @@ def _of_natives(name: str, o: Replicated, point: Parameters) -> Iterator[tuple[s
             continue
         yield (
             f"{name}, {way}, natives in {point.commit_mib} MiB: {'; '.join(parts)} "
-            "(process_commit)",
+            "(sizes of an image and of a stack)",
             "assumed",
         )
         if "its end" in seen:

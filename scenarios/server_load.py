@@ -81,7 +81,7 @@ class Parameters:
     batch: mean number in a batch, geometric (assumed) -- input
     work_ms: mean processor time of a child, exponential (assumed) [ms] -- input
     execs: 1 if the child becomes another program first -- input
-    stays_s: how long a slow client keeps its child [s] -- input
+    stays_s: how long a slow client keeps its child, 0 for no such clients [s] -- input
     sockets: that listen; heap_kib: least size of the cygheap [KiB] -- input
     seconds: length of a run; most_s: where its batch means are correlated -- input
     processors: of the machine -- input
@@ -137,6 +137,17 @@ SPEC = Spec(
         "runs, at a nominal 95 %",
         "after 4,096 creations their costs are drawn from those again",
     ),
+    headlines=(
+        (BACKLOG_PLACE, "most_per_s"),
+        (f"arrivals={POISSON} rate={{rates[0]}}", "response_us"),
+    ),
+    narrow=(
+        ("rates", (10.0,)),
+        ("arrivals", (POISSON,)),
+        ("seconds", 12.0),
+        ("most_s", 48.0),
+        ("stays_s", 0.0),
+    ),
     terminating=False,
     steady_state=(
         "It begins with an idle machine and an empty queue; MSER-5 cuts the warm-up. A run is as "
@@ -179,6 +190,8 @@ def demands(point: Parameters) -> dict[str, Demand]:
         for rate in sorted(set(point.rates))
     }
     found[BACKLOG_PLACE] = Demand(BACKLOG, 0.0, *common, 0.0, bool(point.execs))
+    if not point.stays_s:
+        return found
     slow = Demand(POISSON, point.slow_rate, *common, point.stays_s, bool(point.execs))
     return found | {f"{at_rate(POISSON, point.slow_rate)} stays_s={point.stays_s:g}": slow}
 

@@ -73,7 +73,6 @@ class Tasks(Generic[Task, Result]):
         kept = journal.finished()
         missing = [at for at, name in enumerate(self.names) if name not in kept]
         count = len(self.tasks) - len(missing)
-        del kept
         try:
             with self._bar(count) as bar:
                 for number in self._new(missing, journal):

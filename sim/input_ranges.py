@@ -16,7 +16,7 @@ from sim.estimators import Interval, mean_interval
 
 
 class Extreme(NamedTuple):
-    """The design point at one end of the input range."""
+    """The design point at one end of the input range; the base where none goes beyond it."""
 
     point: str
     interval: Interval  # its own Monte Carlo interval
@@ -59,11 +59,12 @@ def two_intervals(
             missing.append(name)
         else:
             found[name] = mean_interval(came, level)
-    ends = [Extreme(name, found[name]) for name in sorted(found, key=lambda n: found[n].mean)]
+    lowest = min(found, key=lambda name: (found[name].mean, name != base), default=None)
+    highest = max(found, key=lambda name: (found[name].mean, name == base), default=None)
     return TwoIntervals(
         found.get(base),
-        ends[0] if ends else None,
-        ends[-1] if ends else None,
+        None if lowest is None else Extreme(lowest, found[lowest]),
+        None if highest is None else Extreme(highest, found[highest]),
         len(by_point),
         tuple(missing),
     )

@@ -14,7 +14,7 @@ from __future__ import annotations
 import hashlib
 import os
 import sqlite3
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Set
 from pathlib import Path
 from typing import Any, Self
 
@@ -45,6 +45,7 @@ class Journal:
         self.path = None if folder is None else folder / FILE
         self.damaged: list[str] = []
         self.set_aside: Path | None = None
+        self._finished: set[str] | None = None  # what was read of it and added to it since
         try:
             if not self._open_sound(run):
                 assert self.path is not None  # what has no file was made just now
@@ -71,11 +72,20 @@ class Journal:
             base.execute("COMMIT")
         except sqlite3.Error as error:
             raise self._refused(error) from None
+        if self._finished is not None:
+            self._finished.update(name for name, _, _ in rows)
 
-    def finished(self) -> set[str]:
-        """Names of the records that are whole. Raises InputError if the file cannot be read."""
+    def finished(self) -> Set[str]:
+        """Names of the records that are whole. Raises InputError if the file cannot be read.
+
+        The file is read once, digests and all, when this is first asked.
+        """
+        if self._finished is None:
+            self._finished = self._read()
+        return self._finished
+
+    def _read(self) -> set[str]:
         found: set[str] = set()
-        self.damaged = []
         try:
             for name, digest, content in self._base.execute("SELECT * FROM record"):
                 if _is_whole(name, digest, content):

@@ -117,6 +117,8 @@ def test_the_input_range_is_of_means_and_names_its_ends():
     assert found.input_range() == [1, 5]
     assert (found.lowest.point, found.highest.point) == ("low", "high")
     assert found.monte_carlo == mean_interval([1, 2, 3])
+    still = two_intervals({"base": [1, 2], "a": [1, 2], "z": [1, 2]}, "base")
+    assert (still.lowest.point, still.highest.point) == ("base", "base")
     missing = two_intervals({"base": [1, 2], "low": [None, 2]}, "base")
     assert missing.input_range() is None
     assert missing.missing == ("low",)

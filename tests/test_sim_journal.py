@@ -40,6 +40,18 @@ def test_a_record_that_was_changed_is_missing_and_named(tmp_path):
             journal.content("a 0")
 
 
+def test_the_file_is_read_once_and_what_is_added_counts(tmp_path):
+    with Journal(tmp_path, "run") as journal:
+        journal.add([("a 0", b"one")])
+    with Journal(tmp_path, "run") as journal:
+        asked = []
+        journal._base.set_trace_callback(asked.append)
+        assert journal.finished() == {"a 0"}
+        journal.add([("a 1", b"two")])
+        assert journal.finished() == {"a 0", "a 1"}
+        assert sum("SELECT * FROM record" in one for one in asked) == 1
+
+
 def test_a_record_does_not_pass_for_another(tmp_path):
     with Journal(tmp_path, "this") as journal:
         journal.add([("a 0", b"first")])
