@@ -10,7 +10,9 @@ Source: fork.cc of c6680700f (MODERN.md §6.1); frok::parent and frok::error at 
 
 from __future__ import annotations
 
-from models.cygwin import dll_data, exec_pipe, heap_guard
+from contextlib import suppress
+
+from models.cygwin import dll_data, dlls_3_6, exec_pipe, heap_guard
 from models.cygwin.child_info import ChildInfo
 from models.cygwin.creation_steps import creation_flags, fixup_before, fork_info, wait_for_child
 from models.cygwin.early_death import EXIT_FORK_FAILED
@@ -50,8 +52,11 @@ def fork(p: CygwinProcess, request: Request) -> Steps:
     try:
         yield from _fill(p, h_process, finished)
         yield from _second_sync(p, request, ready, h_process, pid)
+        yield from dlls_3_6.write_data(p, h_process)
     except TryAgain:
         heap_guard.drop(p)
+        with suppress(Win32Error):  # it has ended by itself
+            yield from k.terminate_process(me, h_process, 1)
         yield from exec_pipe.forget(p, child)
         for handle in (*ours, h_process):
             k.close_handle(me, handle)
@@ -128,4 +133,6 @@ def _second_sync(p: CygwinProcess, request: Request, ready: int, h_process: int,
     if woke == WAIT_TIMEOUT:
         yield from k.terminate_process(me, h_process, 1)
         raise TryAgain(f"wait failed, pid {pid}, Win32 error 258")
-    raise TryAgain(f"child {pid} - died waiting for dll loading, errno 11")
+    silent = k.get_exit_code_process(me, h_process) == EXIT_FORK_FAILED  # the child has said it
+    error = SilentFailure if silent else TryAgain
+    raise error(f"child {pid} - died waiting for dll loading, errno 11")

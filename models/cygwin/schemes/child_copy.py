@@ -25,7 +25,7 @@ spawn, whose child stays as it was made, suspended.
 Since 2025-03-18 (3.6.0); the guard since 2025-07-19 (9b667234b) and 2025-09-19 (8a5d39527).
 Source: Cygwin commit c6680700f (MODERN.md §5, §6); for the limit sigproc.cc and spawn.cc at
 msys2-runtime commit 049660ba0.  Assumed: places and sizes of DLL and program data, what SYSTEMROOT
-and WINDIR say.  Left out: forkables, DLLs loaded at run time, cygexec mounts.
+and WINDIR say.  Left out: forkables, cygexec mounts.
 """
 
 from __future__ import annotations
@@ -122,6 +122,7 @@ class ChildCopy:
         max_children=1024 + 4095,  # _NPROCS, _NPROCS_2
         first_startup=FIRST_STARTUP_3_6,
         fork_startup=FORK_STARTUP_3_6,
+        fork_return=("load-dlls",),
         exec_startup=EXEC_STARTUP_3_6,
     )  # fmt: skip
 
