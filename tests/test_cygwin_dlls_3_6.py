@@ -16,6 +16,7 @@ from models.cygwin.left_behind import balance
 from models.win32.address_space import Region
 from models.win32.image import Image, Part
 from models.win32.library_calls import Library
+from scenarios import run
 
 MRO = Library("mro.dll", 0x41E510000, 0x10000)
 CWD = Library("Cwd.dll", 0x41E510000, 0x8000, 0x2000)  # wants the place of the other
@@ -229,3 +230,36 @@ def test_without_such_a_dll_a_fork_makes_no_call_for_one(world):
 def test_a_library_is_whole_pages_of_code_and_data(wrong):
     with pytest.raises(ValueError, match="must be"):
         replace(MRO, **wrong)
+
+
+def user_of_mro(p):
+    base = p.dlopen("mro.dll", MRO.base, MRO.size_bytes)
+
+    def child(q):
+        yield from q.exit(int(q.dlopen("mro.dll", MRO.base, MRO.size_bytes) == base))
+
+    return (yield from p.waitpid((yield from p.fork(child))))
+
+
+def test_a_program_of_a_user_s_own_can_do_so_under_3_6_alone():
+    assert run(user_of_mro, scheme="child-copy").exit_code == 1
+    with pytest.raises(ValueError, match="must be under child-copy"):
+        run(user_of_mro, scheme="shared-memory")
+
+
+@pytest.mark.parametrize(
+    ("asked", "words"),
+    [
+        (("a.dll", 0x1000, 0x2000), "base"), (("a.dll", 0x41E510100, 0x2000), "aligned to 64 KiB"),
+        (("a.dll", MRO.base, 100), "whole pages"), (("", MRO.base, 0x2000), "name"),
+        (("a" * 300, MRO.base, 0x2000), "name"), (("mro.dll", MRO.base, 0x2000), "another DLL"),
+    ],
+)  # fmt: skip
+def test_what_dlopen_is_given_is_checked(asked, words):
+    def program(p):
+        p.dlopen("mro.dll", MRO.base, MRO.size_bytes)
+        p.dlopen(*asked)
+        yield from p.work(1)
+
+    with pytest.raises(ValueError, match=words):
+        run(program, scheme="child-copy")

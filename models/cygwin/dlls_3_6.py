@@ -50,8 +50,15 @@ class Loaded(NamedTuple):
 
 
 def dlopen(p: CygwinProcess, library: Library) -> int:
-    """dlopen(): where the DLL lies. Raises Win32Error 1455, 8."""
-    p.installation.libraries[library.name] = library
+    """dlopen(): where the DLL lies.
+
+    Raises Win32Error 1455, 8, and ValueError for a name that is too long or of another file.
+    """
+    size = len(library.name.encode())
+    if not 0 < size < NAME_BYTES:
+        raise ValueError(f"name ({size} bytes) must have 1 to {NAME_BYTES - 1}")
+    if p.installation.libraries.setdefault(library.name, library) != library:
+        raise ValueError(f"name ({library.name!r}) must not be that of another DLL file")
     known = list(loaded(p))
     base = p.k.load_library(p.me, library)
     if any(dll.name == library.name for dll in known):

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from models.win32.address_space import PAGE_EXECUTE_READ, Region
 from models.win32.errors import ERROR_INVALID_HANDLE, Win32Error
 from models.win32.kernel_core import KernelCore
-from models.win32.memory import PAGE_BYTES, Memory
+from models.win32.memory import ALLOCATION_GRANULARITY, PAGE_BYTES, Memory
 from models.win32.thread import Thread
 
 
@@ -29,6 +29,8 @@ class Library:
     data_bytes: int = PAGE_BYTES
 
     def __post_init__(self) -> None:
+        if self.base % ALLOCATION_GRANULARITY:
+            raise ValueError(f"base ({self.base:#x}) must be aligned to 64 KiB")
         for what in ("size_bytes", "data_bytes"):
             if getattr(self, what) <= 0 or getattr(self, what) % PAGE_BYTES:
                 raise ValueError(f"{what} ({getattr(self, what)}) must be whole pages")
