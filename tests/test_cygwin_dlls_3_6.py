@@ -263,3 +263,64 @@ def test_what_dlopen_is_given_is_checked(asked, words):
 
     with pytest.raises(ValueError, match=words):
         run(program, scheme="child-copy")
+
+
+# ---- forkables ----------------------------------------------------------------------------------
+
+
+def replaced(world, p):
+    """The program's file is another by now: one more DLL, where the process has loaded one."""
+    p.me.process.image = with_dll(world, p.me.process.image, MRO.base)
+
+
+@pytest.mark.parametrize("forkables", [False, True])
+def test_with_forkables_a_fork_is_tried_again_from_the_files_that_were_loaded(world, forkables):
+    seen = {"codes": []}
+    world.installation.forkables = forkables
+
+    def child(p):
+        q = yield from p.fork(leave(3))
+        yield from p.exit((yield from p.waitpid(q)))
+
+    def main(p):
+        dlls_3_6.dlopen(p, MRO)
+        handles, top = len(p.me.process.handles), p.heap.max
+        replaced(world, p)
+        for _ in range(2):
+            try:
+                pid = yield from p.fork(child)
+            except SilentFailure:
+                seen["codes"].append("EAGAIN")
+            else:
+                seen["codes"].append((yield from p.waitpid(pid)))
+        seen["left"] = len(p.me.process.handles) - handles, p.heap.max - top
+
+    world.run(main)
+    ends = [q.exit_code for q in world.k.processes.values() if q.parent_pid]
+    if forkables:
+        assert seen["codes"] == [3, 3]
+        assert ends == [EXIT_FORK_FAILED, 3, 3, 3, 3]  # only the very first try is without links
+        assert world.installation.failures == []
+        assert seen["left"][1] == 0
+    else:
+        assert seen == {"codes": ["EAGAIN", "EAGAIN"], "left": (0, 0)}
+        assert ends == [EXIT_FORK_FAILED] * 2
+        assert len(world.installation.failures) == 2
+
+
+def test_a_second_try_that_fails_says_why(world):
+    """What is in the way is not in the file that was loaded: it gets into every process."""
+    world.installation.forkables = True
+
+    def main(p):
+        dlls_3_6.dlopen(p, MRO)
+        p.loaded = with_dll(world, p.me.process.image, MRO.base)
+        replaced(world, p)
+        with pytest.raises(SilentFailure):
+            yield from p.fork(leave(0))
+
+    world.run(main)
+    (failure,) = world.installation.failures
+    assert "is already occupied" in failure.message
+    ends = [q.exit_code for q in world.k.processes.values() if q.parent_pid]
+    assert ends == [EXIT_FORK_FAILED] * 2

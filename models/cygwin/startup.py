@@ -82,8 +82,10 @@ def entry(
                 raise
             yield from startup_1_5.die_of_fault(p)
         except (ApiFatal, HeapFatal) as error:
-            p.fail(str(error).replace("%E", "Win32 error 0"))  # as users saw it (§i)
-            code = EXIT_FORK_FAILED if isinstance(error, ForkAborted) else _EXIT_FATAL
+            aborted = isinstance(error, ForkAborted)
+            if not (aborted and info is not None and info.silent):
+                p.fail(str(error).replace("%E", "Win32 error 0"))  # as users saw it (§i)
+            code = EXIT_FORK_FAILED if aborted else _EXIT_FATAL
             yield from kernel.exit_process(thread, code)
         except EndlessWalk as error:
             yield from kernel.spin(thread, str(error))  # it never comes to main(), nor to an end
