@@ -479,3 +479,35 @@ def test_a_program_that_names_the_dll_and_never_reports_is_waited_for_until_it_e
     world.finish(main)
     assert seen["took"] > 2e6
     assert seen["code"] == 9
+
+
+@pytest.mark.parametrize("taken", [False, True])
+@pytest.mark.parametrize("mode", ["_P_NOWAIT", "_P_DETACH"])
+def test_a_program_taken_for_cygwin_s_unread_holds_its_caller_and_the_heap_lock(taken, mode):
+    """On a cygexec mount: the event is made, and nobody sets it; the complaint of 2001 is back."""
+    world, seen = World(schemes.get(NAME)), {}
+    world.installation.taken_for_cygwin = frozenset({"native"} if taken else ())
+
+    def other(p):
+        def steps(thread):
+            yield from p.k.sleep(thread, 100_000)
+            yield from heap_guard.allocate(p, thread, BUF, 20)
+            seen["allocated"] = p.now()
+
+        return steps
+
+    def main(p):
+        yield from heap_guard.start_thread(p, other(p), "other")
+        began = p.now()
+        pid = yield from p.spawn(mode, world.native(800_000, 6), ARGUMENTS)
+        seen["took"] = p.now() - began
+        if pid:
+            seen["code"] = yield from p.waitpid(pid)
+        yield from p.sleep(2e6)
+
+    first = world.finish(main)
+    assert (seen["took"] >= 800_000) == taken
+    assert (seen["allocated"] >= 800_000) == taken
+    assert seen.get("code", 6) == 6
+    looked = world.rows(first.pid, "UnmapViewOfFile")  # at the file; then a pinfo at the reaping
+    assert len(looked) == (not taken) + (mode == "_P_NOWAIT")

@@ -35,6 +35,7 @@ class ChildInfo(NamedTuple):
     heapbase, heap_bytes: the parent's user heap (fork)
     stack_bytes: of the parent's stack that fork copies
     wr_proc_pipe: write end of the pipe by whose end the parent learns of the child's (3.6)
+    silent: a fork child that cannot be is not to say why, for it is tried again (3.6)
     hexec: the parent's inheritable handle of itself, which a fork child has for its own execs
     parent_alive: a thread of the parent's, which ends with it (1.1)
     """
@@ -57,6 +58,7 @@ class ChildInfo(NamedTuple):
     hexec: int = 0
     wr_proc_pipe: int = 0
     parent_alive: int = 0
+    silent: bool = False
 
     @property
     def takes_over(self) -> bool:

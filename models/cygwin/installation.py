@@ -17,6 +17,7 @@ from models.cygwin.cygheap.heap import Heap
 from models.cygwin.version import Version
 from models.win32.emulation import Translation
 from models.win32.kernel import Kernel
+from models.win32.library_calls import Library
 
 if TYPE_CHECKING:
     from models.cygwin.process import CygwinProcess
@@ -118,6 +119,10 @@ class Installation:
     exit_work_us: what an exit does between ending such a thread and closing its pipe -- input
     loaded: the DLL's state in each process that has come as far as its entry point, by Windows
         pid; gone when the process is; for reports only -- output
+    taken_for_cygwin: programs whose import table nobody looks into, as they lie on a cygexec mount
+        or cannot be read (3.6) -- input
+    forkables: the directory is there in which fork makes hard links of what it runs (3.6) -- input
+    libraries: DLL files that programs load while they run, by name -- state
     effects: of steps that many heaps of the run meet -- state
     """
 
@@ -133,6 +138,9 @@ class Installation:
     waiter_io_us: float = 0.0
     exit_work_us: float = 0.0
     loaded: dict[int, ReferenceType[CygwinProcess]] = field(default_factory=dict)
+    taken_for_cygwin: frozenset[str] = frozenset()
+    forkables: bool = False
+    libraries: dict[str, Library] = field(default_factory=dict)
     effects: HeapEffects = field(init=False)
 
     def __post_init__(self) -> None:

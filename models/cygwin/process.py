@@ -64,6 +64,7 @@ class CygwinProcess:
         -- state
     wr_proc_pipe: by whose end the parent learns of this process's; 0 without such a parent -- state
     heap_lock: of whoever changes the heap, or keeps others from it -- state
+    loaded: the program file as it was when this process was made -- constant
     has_threads: the program has threads of its own -- state
     code_cache: of an emulator, None where the processor runs the program itself -- state
     vforking: a vfork child runs in this process, with a table of its own -- state
@@ -73,6 +74,7 @@ class CygwinProcess:
         self.installation = installation
         self.k = installation.kernel
         self.me = me
+        self.loaded = me.process.image
         self.version = installation.version
         self.pid = 0
         self.heap: Heap

@@ -23,7 +23,7 @@ import zlib
 from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, Any, NoReturn
 
-from models.cygwin import children, command_line, directories
+from models.cygwin import children, command_line, directories, dlls_3_6
 from models.cygwin.arguments import Arguments
 from models.cygwin.cygheap.layout import HeapType
 from models.cygwin.descriptors import CONSOLE, DISK, FIRST_SLOTS, PIPE
@@ -47,6 +47,7 @@ from models.cygwin.program_file import Body, Program, program_of
 from models.cygwin.protocol import P_DETACH, P_NOWAIT, P_NOWAITO, P_OVERLAY, P_VFORK, P_WAIT
 from models.cygwin.startup import entry
 from models.win32.image import Image
+from models.win32.library_calls import Library
 
 if TYPE_CHECKING:
     from models.cygwin.process import CygwinProcess
@@ -192,6 +193,18 @@ class UserProcess(Caller):
         """chroot() to a directory by its POSIX name; `/` lifts it."""
         self.check_running()
         self.dll.chroot(directory(name))
+
+    def dlopen(self, name: str, base: int, size_bytes: int) -> int:
+        """dlopen() of a DLL that wants to lie at `base`: where it lies. Under Cygwin 3.6 only."""
+        self.check_running()
+        if not self.dll.version.signal_pipe:
+            raise ValueError(f"dlopen ({name!r}) must be under child-copy; no other has its fork")
+        highest = self.dll.me.process.space.highest - 1
+        library = Library(
+            text("name", name).decode(), whole("base", base, 1 << 16, highest),
+            whole("size_bytes", size_bytes, 1, WORD - 1),
+        )  # fmt: skip
+        return dlls_3_6.dlopen(self.dll, library)
 
     def malloc(self, size_bytes: int) -> None:
         """Let the user heap, which a fork copies, be at least so large."""

@@ -18,6 +18,7 @@ from models.cygwin import (
     children,
     directories,
     dll_data,
+    dlls_3_6,
     first_process,
     installation_sections,
     signal_pipe,
@@ -82,8 +83,10 @@ def entry(
                 raise
             yield from startup_1_5.die_of_fault(p)
         except (ApiFatal, HeapFatal) as error:
-            p.fail(str(error).replace("%E", "Win32 error 0"))  # as users saw it (§i)
-            code = EXIT_FORK_FAILED if isinstance(error, ForkAborted) else _EXIT_FATAL
+            aborted = isinstance(error, ForkAborted)
+            if not (aborted and info is not None and info.silent):
+                p.fail(str(error).replace("%E", "Win32 error 0"))  # as users saw it (§i)
+            code = EXIT_FORK_FAILED if aborted else _EXIT_FATAL
             yield from kernel.exit_process(thread, code)
         except EndlessWalk as error:
             yield from kernel.spin(thread, str(error))  # it never comes to main(), nor to an end
@@ -374,6 +377,7 @@ _CALLS: dict[str, Call] = {
     "hexec": _hexec,
     "parent": _parent,
     **startup_3_6.CALLS,
+    **dlls_3_6.CALLS,
     **startup_arguments.CALLS,
     **startup_1_1.CALLS,
     **startup_1_5.CALLS,

@@ -115,7 +115,7 @@ FIRST_STARTUP_3_6 = (
 )
 FORK_STARTUP_3_6 = (
     "self", "thread", "heap", "fork-walk", "shared", "root", "user-heap", "proc-pipe", "dll-memory",
-    "program-memory", "pinfo", "signals", "stack",
+    "program-memory", "pinfo", "dll-space", "signals", "stack",
 )
 EXEC_STARTUP_3_6 = (
     "self", "thread", "heap", "walk", "shared", "root", "user-heap", "proc-pipe", "pinfo-by-name",

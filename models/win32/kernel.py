@@ -5,6 +5,7 @@ The calls are grouped by what they work on; `kernel_core.py` says which of them 
 
 from __future__ import annotations
 
+from models.win32.library_calls import LibraryCalls
 from models.win32.object_calls import ObjectCalls
 from models.win32.pipe_calls import PipeCalls
 from models.win32.sync_calls import SyncCalls
@@ -13,5 +14,7 @@ from models.win32.virtual_calls import VirtualCalls
 from models.win32.winsock_calls import WinsockCalls
 
 
-class Kernel(SyncCalls, VirtualCalls, ObjectCalls, PipeCalls, ThreadCalls, WinsockCalls):
+class Kernel(
+    SyncCalls, VirtualCalls, ObjectCalls, PipeCalls, ThreadCalls, WinsockCalls, LibraryCalls
+):
     """One machine."""

@@ -22,10 +22,13 @@ other spawn has an ordinary dead child.
 At most 5119 children are on record.  A fork beyond them ends its child, and is EAGAIN; so is a
 spawn, whose child stays as it was made, suspended.
 
+A program on a cygexec mount, or one that cannot be read, is taken for Cygwin's: without the DLL it
+holds its caller until it ends, in every mode, as before 1.3.3, and the heap's lock with it.
+
 Since 2025-03-18 (3.6.0); the guard since 2025-07-19 (9b667234b) and 2025-09-19 (8a5d39527).
 Source: Cygwin commit c6680700f (MODERN.md §5, §6); for the limit sigproc.cc and spawn.cc at
 msys2-runtime commit 049660ba0.  Assumed: places and sizes of DLL and program data, what SYSTEMROOT
-and WINDIR say.  Left out: forkables, DLLs loaded at run time, cygexec mounts.
+and WINDIR say.
 """
 
 from __future__ import annotations
@@ -122,6 +125,7 @@ class ChildCopy:
         max_children=1024 + 4095,  # _NPROCS, _NPROCS_2
         first_startup=FIRST_STARTUP_3_6,
         fork_startup=FORK_STARTUP_3_6,
+        fork_return=("load-dlls",),
         exec_startup=EXEC_STARTUP_3_6,
     )  # fmt: skip
 
@@ -151,7 +155,8 @@ class ChildCopy:
         k, me, mode = p.k, p.me, request.mode
         overlay = mode == P_OVERLAY
         assert request.image is not None
-        known = imports_cygwin(k, me, request.image)
+        unread = request.image.name in p.installation.taken_for_cygwin
+        known = unread or imports_cygwin(k, me, request.image)
         blocks = self._put(p, request, known)
         ready = 0
         if known:
