@@ -58,9 +58,9 @@ class ProcessCalls(KernelCore):
     ) -> Steps:
         """CreateProcess: (process handle, thread handle, process id). Runs in `me`.
 
-        `startup` is lpReserved2, `parameters` what else goes along, `more` goes into the trace only. Raises Win32Error 2 if there
-        is no such image, what a `NoProgram` says, 267 if there is no such current directory,
-        87 for DETACHED_PROCESS with CREATE_NEW_CONSOLE.
+        `startup` is lpReserved2, `parameters` what else the child is given, `more` goes into the
+        trace only. Raises Win32Error 2 if there is no such image, what a `NoProgram` says, 267 if
+        there is no such current directory, 87 for DETACHED_PROCESS with CREATE_NEW_CONSOLE.
         """
         me.debt_us += me.costs.create_process_us
         if self.calls is not None:

@@ -43,7 +43,8 @@ class Process(KernelObject):
     """
 
     __slots__ = ("console", "created_us", "ended_us", "exit_code", "handles", "image",
-                 "parameters", "parent_pid", "pid", "space", "startup", "tag", "threads")  # fmt: skip
+                 "parameters", "parent_pid", "pid", "space", "startup", "tag",
+                 "threads")  # fmt: skip
     kind = "process"
     waitable = True
 

@@ -23,6 +23,7 @@ inferred from 2000-10-14, when that came (§0); its order of calls is assumed to
 
 from __future__ import annotations
 
+from contextlib import suppress
 from types import MappingProxyType
 
 from models.cygwin import children, command_line, early_process
@@ -145,7 +146,8 @@ class BeforeHeap:
         (h_process, h_thread, winpid), (ready, finished) = child, events
         k, me, who = p.k, p.me, (p, creation, h_process, ready, record.pid)
         yield from sync_with_child(*who, "waiting for longjmp")
-        yield from k.suspend_thread(me, h_thread)
+        with suppress(Win32Error):  # it has ended: what is written next says so
+            yield from k.suspend_thread(me, h_thread)
         yield from write_fork_memory(p, h_process)
         yield from k.wait_for_single_object(me, h_process, 0)
         yield from early_process.register(p, h_process, winpid, record)
