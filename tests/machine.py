@@ -79,7 +79,7 @@ _APART = {
 }
 VARIANTS = [name for name in schemes.variant_names() if name not in _APART]
 CELLS = [(name, system) for name in VARIANTS for system in systems_of(name)]
-# For tests that look into a heap. 1.1 has none, but tests of its own (`test_cygwin_before_heap.py`).
+# For tests that look into a heap; 1.1, which has none, has others (`test_cygwin_before_heap.py`).
 _WITH_HEAP = [name for name in VARIANTS if schemes.get(name).version.has_heap]
 _HEAP_CELLS = [cell for cell in CELLS if cell[0] in _WITH_HEAP]
 heap_world = pytest.mark.parametrize(

@@ -21,7 +21,8 @@ def test_the_schemes_are_four_and_some_have_variants():
     assert schemes.names() == ["blocking", "shared-memory-1.3.3", "shared-memory", "child-copy"]
     assert schemes.variant_names() == [
         *schemes.names(), "msys-1.0", "1.5.18", "1.7.7", "1.1", "fixed-2000", "2000-09-11",
-        "2000-09-30", "2001-07-17", "2001-07-18", "2001-08-04", "2001-08-20", "2001-08-31", "1.3.3-two-step",
+        "2000-09-30", "2001-07-17", "2001-07-18", "2001-08-04", "2001-08-20", "2001-08-31",
+        "1.3.3-two-step",
         "2001-09-06", "child-copy-3.6.4",
     ]  # fmt: skip
     for name in schemes.variant_names():
