@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 from machine import ARGUMENTS, World, leave
 
-from models.cygwin import command_line, process_table, schemes
+from models.cygwin import command_line, early_process, process_table, schemes
 from models.cygwin.call_check import check
 from models.cygwin.call_log import read_log
 from models.cygwin.call_versions import variants
@@ -279,6 +279,7 @@ def test_more_descriptors_than_the_data_can_hold_are_fatal(world):
     assert world.run(main).exit_code == 1
     [failure] = world.installation.failures
     assert failure.message == "400 descriptors do not fit in 22364 bytes"
+    assert len(world.k.processes) == 1
 
 
 def test_argv_environment_and_directory_arrive_as_any_windows_program_s():
@@ -417,6 +418,31 @@ def test_numbers_go_up_and_records_are_used_again(world):
     world.finish(main)
     # two of them would have the record of the first process, which still runs
     assert pids == [n for n in range(1000, 1259) if n not in (1128, 1256)]
+
+
+@pytest.mark.parametrize("execs", [False, True])
+def test_a_child_beyond_the_62_that_are_registered_gives_its_record_back_itself(world, execs):
+    used = []
+
+    def child(p):
+        yield from p.sleep(T_US)
+        if execs:
+            yield from p.execute(world.cygwin(leave(0)), ARGUMENTS)
+        yield from p.exit(0)
+
+    def main(p):
+        pids = []
+        for _ in range(64):
+            pids.append((yield from p.fork(child)))
+        yield from p.sleep(10 * T_US)
+        table = early_process.table_of(p)
+        used.append([process_table.find(table, pid) is not None for pid in pids])
+        for pid in pids[:62]:
+            assert (yield from p.waitpid(pid)) == 0
+        assert (yield from p.waitpid(pids[63])) is None
+
+    world.finish(main)
+    assert used == [[True] * 62 + [False] * 2]
 
 
 def test_a_full_table_is_eagain(world):

@@ -26,7 +26,7 @@ from __future__ import annotations
 from contextlib import suppress
 from types import MappingProxyType
 
-from models.cygwin import children, command_line, early_process
+from models.cygwin import children, command_line, dll_data, early_process
 from models.cygwin.child_info import ChildInfo, ChildType
 from models.cygwin.creation_steps import (
     SIGNAL_WOKE,
@@ -100,6 +100,7 @@ class BeforeHeap:
 
     def _fork(self, p: CygwinProcess, request: Request) -> Steps:
         k, me, creation = p.k, p.me, request.creation
+        dll_data.save(p)  # so that what cannot be written is known before there is a child
         record: Record = yield from early_process.new_record(p)
         ready = k.create_event(me, manual=False, inherit=True, role="subproc_ready")
         finished = k.create_event(me, manual=False, inherit=True, role="forker_finished")
