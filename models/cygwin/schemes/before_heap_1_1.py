@@ -19,6 +19,7 @@ its parent's handle, and in sizes.  Until 2000-09-03 (b0e82b74f, the first cyghe
 
 Source: logs of the two DLLs (CYGWIN.md §i).  No log has a spawn: that it waits for nothing is
 inferred from 2000-10-14, when that came (§0); its order of calls is assumed to be that of an exec.
+Assumed, too: how large the DLL is beyond its data, and that vfork was fork.
 """
 
 from __future__ import annotations
