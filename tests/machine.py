@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import pytest
 
-from models.cygwin import schemes
+from models.cygwin import command_line, schemes
 from models.cygwin.arguments import Arguments
 from models.cygwin.child_info import ChildInfo
 from models.cygwin.images import cygwin_image, native_image
@@ -79,8 +79,15 @@ _APART = {
 }
 VARIANTS = [name for name in schemes.variant_names() if name not in _APART]
 CELLS = [(name, system) for name in VARIANTS for system in systems_of(name)]
+# For tests that look into a heap; 1.1, which has none, has others (`test_cygwin_before_heap.py`).
+_WITH_HEAP = [name for name in VARIANTS if schemes.get(name).version.has_heap]
+_HEAP_CELLS = [cell for cell in CELLS if cell[0] in _WITH_HEAP]
+heap_world = pytest.mark.parametrize(
+    "world", _HEAP_CELLS, indirect=True, ids=["-".join(cell) for cell in _HEAP_CELLS]
+)
+heap_nt_world = pytest.mark.parametrize("nt_world", _WITH_HEAP, indirect=True)
 # For tests that say what the releases of 2001 did, and those from 2005 on do not.
-EARLY = [name for name in VARIANTS if schemes.get(name).since < "2005"]
+EARLY = [name for name in _WITH_HEAP if schemes.get(name).since < "2005"]
 _EARLY_CELLS = [cell for cell in CELLS if cell[0] in EARLY]
 early_world = pytest.mark.parametrize(
     "world", _EARLY_CELLS, indirect=True, ids=["-".join(cell) for cell in _EARLY_CELLS]
@@ -254,9 +261,14 @@ def leave(code: int) -> Program:
     return program
 
 
-def strings(p: CygwinProcess, addresses: list[int]) -> list[bytes]:
-    """C strings of the heap."""
-    return [p.heap.string(address) for address in addresses]
+def strings(p: CygwinProcess, addresses: Sequence[int]) -> list[bytes]:
+    """C strings of argv or environment."""
+    return [command_line.string(p, address) for address in addresses]
+
+
+def top(p: CygwinProcess) -> int:
+    """How large the heap is; nothing where there is none."""
+    return p.heap.max if p.version.has_heap else 0
 
 
 def word(row: Row) -> str:

@@ -5,12 +5,11 @@ from __future__ import annotations
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from machine import FREE, World, early_nt_world, leave, strings
+from machine import FREE, World, early_nt_world, heap_nt_world, leave, strings
 
-from models.cygwin import schemes
+from models.cygwin import command_line, schemes
 from models.cygwin.arguments import (
     Arguments,
-    argv_of,
     free_arguments,
     put_argv,
     put_environment,
@@ -212,6 +211,7 @@ def test_a_chain_of_varying_execs_is_bounded_only_with_the_lists_in_the_heap():
     assert a[-1] > a[60] + 1000
 
 
+@heap_nt_world
 def test_a_spawn_chain_frees_in_the_parent_what_its_child_copied(nt_world):
     sizes = []
 
@@ -232,7 +232,7 @@ def test_argv_of_a_fork_child_of_an_image_is_still_there(world):
     given_ = Arguments([b"image", b"--flag"], [b"A=b"])
 
     def look(p):
-        argv, env = argv_of(p.heap, p.exec_info, p.argv), p.environment()
+        argv, env = command_line.argv(p), p.environment()
         seen.append((strings(p, argv), strings(p, env)[:1]))  # 3.6 adds two of its own
 
     def child(p):

@@ -5,17 +5,21 @@ from __future__ import annotations
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from machine import ARGUMENTS, FREE, World, early_world
+from machine import ARGUMENTS, FREE, World, early_world, heap_world
 
-from models.cygwin import schemes
+from models.cygwin import command_line, schemes
+from models.cygwin.data_table import unpacked
 from models.cygwin.descriptors import CONSOLE, DISK, PIPE, SOCKET, DescriptorTable
 from models.win32.errors import Win32Error
 
 
 def table_of(p):
-    """The table as another reader of the same heap bytes finds it."""
-    table = DescriptorTable(p.heap)
-    table.read()
+    """The table as another reader of the same heap bytes finds it, or of the same lpReserved2."""
+    if p.version.has_heap:
+        table = DescriptorTable(p.heap)
+        table.read()
+    else:
+        table = unpacked(command_line.given(p).descriptors)
     return {
         fd: (d.kind, d.handle, d.second, d.cloexec, table.names(d))
         for fd, d in table.open.items()
@@ -37,6 +41,7 @@ def objects(p):
 # -- in the heap --------------------------------------------------------------------------------
 
 
+@heap_world
 def test_the_table_is_in_the_heap_s_bytes(world):
     seen = {}
 
@@ -55,6 +60,7 @@ def test_the_table_is_in_the_heap_s_bytes(world):
     assert seen["own"][0][4] == (b"CON", b"/dev/conin")
 
 
+@heap_world
 def test_table_grows_by_32_and_keeps_what_it_had(world):
     def main(p):
         for fd in (0, 31, 32, 63, 64, 200):
@@ -88,6 +94,7 @@ def test_sockets_are_counted_in_the_header(world):
     assert counts == [(0, 0), (2, 2), (3, 3), (0, 0)]
 
 
+@heap_world
 def test_closing_frees_every_block(world):
     def main(p):
         def open_all():
@@ -214,6 +221,7 @@ def test_image_has_what_is_not_close_on_exec(world, kind):
         assert obj is (None if lost and fd == 9 else seen["parent"][fd])
 
 
+@heap_world
 def test_close_on_exec_blocks_are_freed_in_the_child(world):
     """The next image's descriptors take their place."""
     seen = {}
@@ -275,6 +283,7 @@ def test_cloexec_can_be_set_and_taken_back(world):
     assert seen == [[4], [3, 4]]
 
 
+@heap_world
 def test_working_directory_travels(world):
     lengths = []
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
-from machine import ARGUMENTS, World, leave
+from machine import ARGUMENTS, World, heap_nt_world, leave
 
 from models.cygwin import schemes
 from models.cygwin.compile_trace import load_workload
@@ -44,6 +44,7 @@ def replayed(trace: str, scheme: str, watch: HeapWatch | None) -> ReplayRun:
     return run(ready)
 
 
+@heap_nt_world
 def test_every_live_block_has_an_owner_and_every_owned_one_is_live(nt_world):
     found: list[tuple[set[int], set[int]]] = []
 
@@ -59,6 +60,7 @@ def test_every_live_block_has_an_owner_and_every_owned_one_is_live(nt_world):
     assert owned == live
 
 
+@heap_nt_world
 def test_garbage_is_what_the_audit_counts(nt_world):
     counted: list[tuple[int, int]] = []
 
@@ -80,6 +82,7 @@ def test_garbage_is_what_the_audit_counts(nt_world):
     assert picture.at_exit
 
 
+@heap_nt_world
 def test_blocks_fill_the_picture_from_header_to_top(nt_world):
     pid = first_pid_of(nt_world)
     picture = seen_by(World(schemes.get(nt_world.scheme.name)), pid, leave(0)).final()

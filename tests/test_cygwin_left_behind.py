@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import pytest
-from machine import ARGUMENTS, early_nt_world, leave
+from machine import ARGUMENTS, early_nt_world, heap_nt_world, leave
 
 from models.cygwin import left_behind, schemes
 from models.cygwin.compile_trace import load_workload
@@ -36,6 +36,7 @@ def test_nothing_is_left_of_a_run_that_has_finished(world):
     assert causes(world) == {}
 
 
+@heap_nt_world
 def test_a_native_child_keeps_the_section_of_the_heap(nt_world):
     def parent(p):
         yield from p.spawn("_P_NOWAIT", nt_world.native(None), ARGUMENTS)
@@ -68,6 +69,7 @@ def test_a_creation_that_failed_shows_section_by_section_what_it_left(nt_world):
     assert failed.committed_bytes == 3 * PAGE_BYTES
 
 
+@heap_nt_world
 def test_children_that_nobody_waits_for_are_zombies(nt_world):
     def parent(p):
         for code in range(2):

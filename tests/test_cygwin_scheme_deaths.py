@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import pytest
-from machine import ARGUMENTS, World, early_nt_world, leave, systems_of
+from machine import ARGUMENTS, World, early_nt_world, heap_world, leave, systems_of, top
 
 from models.cygwin import schemes
 from models.cygwin.errors import TryAgain
@@ -117,6 +117,7 @@ class Silent:
         yield from p.sleep(None)
 
 
+@heap_world
 def test_fork_child_that_never_answers_gives_a_time_out_after_300_s(world):
     silent, seen = World(Silent(schemes.get(world.scheme.name)), world.k.system.name), {}
     silent.run(fork_and_report(silent, seen))
@@ -220,11 +221,11 @@ def test_a_creation_without_memory_for_its_process_leaves_nothing_behind(kind, w
 
     def main(p):
         yield from p.work(1)
-        world.k.commit_limit_bytes = world.k.committed_bytes + 100_000
+        world.k.commit_limit_bytes = world.k.committed_bytes + 40_000
         for _ in range(3):
             with pytest.raises(TryAgain, match="1455"):
                 yield from create(p)
-            found.append((world.k.committed_bytes, len(p.me.process.handles), p.heap.max))
+            found.append((world.k.committed_bytes, len(p.me.process.handles), top(p)))
 
     world.run(main)
     assert len(set(found)) == 1
@@ -236,7 +237,7 @@ def test_an_exec_without_memory_ends_a_program_that_does_not_care_with_126(nt_wo
 
     def child(p):
         yield from p.work(1)
-        nt_world.k.commit_limit_bytes = nt_world.k.committed_bytes + 100_000
+        nt_world.k.commit_limit_bytes = nt_world.k.committed_bytes + 40_000
         yield from p.execute(nt_world.cygwin(leave(0)), ARGUMENTS)
 
     def main(p):

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import pytest
-from machine import ARGUMENTS, SLOW, early_nt_world, early_world, leave
+from machine import ARGUMENTS, SLOW, early_nt_world, early_world, heap_world, leave
 
 from models.cygwin.child_info import ChildInfo, ChildType
 from models.win32.process_calls import CREATE_SUSPENDED
@@ -226,6 +226,7 @@ def test_what_becomes_of_a_socket(world, kind):
 # -- the handshake's own account -------------------------------------------------------------------
 
 
+@heap_world
 def test_creation_records_tell_waits_and_bytes(world):
     def main(p):
         pid = yield from p.fork(leave(0))
@@ -268,6 +269,7 @@ def test_only_section_schemes_copy_and_only_blocking_reads_the_parent(world):
         )
 
 
+@heap_world
 @pytest.mark.parametrize("kind", list(ChildType))
 def test_child_info_holds_numbers_only(world, kind):
     infos = []

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import replace
 
 import pytest
-from machine import FREE, World, early_nt_world, early_world, leave
+from machine import FREE, World, early_nt_world, early_world, heap_world, leave
 
 from models.cygwin import schemes
 from models.cygwin.errors import ApiFatal, TryAgain
@@ -51,6 +51,7 @@ def test_heap_sizes_are_the_era_s(name, size):
     assert schemes.get(name).version.era.cygheapsize == size
 
 
+@heap_world
 def test_pid_of_a_first_process_is_its_windows_pid(world):
     seen = []
 
@@ -137,6 +138,7 @@ def test_dll_in_the_way_of_a_first_process_is_harmless_before_1_3_3():
     assert process.exit_code == 0
 
 
+@heap_world
 @pytest.mark.parametrize("kind", ["exec", "_P_WAIT"])
 def test_dll_that_takes_the_heap_s_place_in_a_child_is_fatal(world, kind):
     if world.scheme.version.heap_in_image:  # no DLL can be in its place beside Cygwin's own
@@ -278,6 +280,7 @@ def test_user_heap_of_a_fork_child_lies_where_its_parent_s_does(world):
     assert seen[0][1:] == (150_000, b"hello")
 
 
+@heap_world
 def test_data_and_bss_of_program_and_dll_are_copied_by_fork(world):
     version = world.scheme.version
     seen = {}

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from machine import ARGUMENTS, early_world, leave
+from machine import ARGUMENTS, early_world, heap_world, leave
 
 from models.cygwin.descriptors import DISK, DescriptorTable
 from models.cygwin.errors import TryAgain
@@ -63,6 +63,7 @@ def test_the_child_runs_in_its_parent_s_process_and_its_exec_is_a_spawn(world):
     assert world.trace.records[0].returned_us >= world.trace.records[1].returned_us
 
 
+@heap_world
 def test_the_parent_s_table_is_as_before_and_every_block_of_the_copy_is_free_again(world):
     seen = {}
 
@@ -172,6 +173,7 @@ def test_a_guest_that_only_returns_exits_with_0(world):
     world.finish(main)
 
 
+@heap_world
 def test_two_vforks_one_after_the_other(world):
     def main(p):
         open_some(p)

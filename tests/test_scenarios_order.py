@@ -45,13 +45,22 @@ def test_a_scheme_of_another_time_is_a_mismatch():
     assert said[1] == "0 passed, 1 failed, 0 skipped"
 
 
+def test_a_scheme_with_a_heap_and_a_dll_without_one_are_not_compared():
+    early = LOGS / "cygwin-1.1.3" / "fork-exec-cat.jsonl.gz"
+    assert lines([early], "blocking")[1][0] == (
+        "fork-exec-cat MISMATCH creation 1, call 67: real no cygheap, simulated a cygheap"
+    )
+    assert lines([GOOD], "1.1")[1][0].endswith("real a cygheap, simulated no cygheap")
+    assert lines([early], "1.1")[0] == 0
+
+
 def test_a_dll_that_is_not_modelled_is_skipped_with_a_reason(tmp_path):
     path = tmp_path / "log.jsonl"
-    path.write_text('{"meta": {"dll_set": "cygwin-1.1.3", "cmd": ""}}\n')
+    path.write_text('{"meta": {"dll_set": "msys-1.0.12-w98", "cmd": ""}}\n')
     assert lines([path]) == (
         0,
         [
-            "log skipped: 1.1.3 has no cygheap; its descriptors go into lpReserved2",
+            "log skipped: MSYS on 98 has no variant",
             "0 passed, 0 failed, 1 skipped",
         ],
     )

@@ -57,8 +57,9 @@ def new_record(p: CygwinProcess) -> Steps:
 
 
 def register(p: CygwinProcess, h_process: int, winpid: int, record: Record) -> Steps:
-    """Tell wait_subproc of a child whose process exists; nothing if it has 62 of them already."""
+    """Tell wait_subproc of a child whose process exists; nobody hears of one beyond 62."""
     if sum(not child.zombie for child in p.children) >= MAX_CHILDREN:
+        record.write32(PPID, 0)
         return
     record.write32(children.WINPID, winpid)
     record.write32(children.H_PROCESS, h_process)
@@ -67,11 +68,11 @@ def register(p: CygwinProcess, h_process: int, winpid: int, record: Record) -> S
 
 
 def parent_lives(p: CygwinProcess) -> Steps:
-    """Whether the parent is there to hear of our end: its thread runs."""
+    """Whether the parent is there to hear of our end: its thread runs, and knows of us."""
     if not p.h_parent_alive:
         return False
     waited = yield from p.k.wait_for_single_object(p.me, p.h_parent_alive, 0)
-    return waited == WAIT_TIMEOUT
+    return waited == WAIT_TIMEOUT and record_of(p).read32(PPID) != 0
 
 
 def give_to_parent(p: CygwinProcess, h_process: int) -> Steps:

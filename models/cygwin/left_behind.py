@@ -212,9 +212,10 @@ class _Cygwin(_Native):
         self._zombies: set[int] = set()
         self._views = set()
         for child in p.children:
-            self._views.add(child.view.base)
+            own = set() if child.record else {child.h_pinfo, child.view.base}
+            self._views |= own - {child.h_pinfo}
             if child.zombie:
-                self._zombies |= {child.h_process, child.h_first, child.h_pinfo, child.view.base}
+                self._zombies |= {child.h_process, child.h_first, *own}
 
     def handle(self, handle: int, obj: KernelObject) -> str:
         """Why it has a handle."""
@@ -295,7 +296,7 @@ def _known_handles(p: CygwinProcess) -> Iterator[int]:
     yield from (
         p.h_self, p.h_thread, p.h_mutex, p.h_shared, p.h_root, p.h_pinfo, parent_handle(p),
         p.h_exec, p.h_cancel, p.signal_arrived, p.sigcatch, p.h_wait, p.wake_children,
-        p.h_readsig, p.h_sendsig,
+        p.h_readsig, p.h_sendsig, p.h_pinfo_mutex, p.h_parent_alive,
         p.h_wait_subproc, *p.ring,
     )  # fmt: skip
     for child in p.children:

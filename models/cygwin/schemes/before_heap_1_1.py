@@ -19,13 +19,15 @@ its parent's handle, and in sizes.  Until 2000-09-03 (b0e82b74f, the first cyghe
 
 Source: logs of the two DLLs (CYGWIN.md §i).  No log has a spawn: that it waits for nothing is
 inferred from 2000-10-14, when that came (§0); its order of calls is assumed to be that of an exec.
+Assumed, too: how large the DLL is beyond its data, and that vfork was fork.
 """
 
 from __future__ import annotations
 
+from contextlib import suppress
 from types import MappingProxyType
 
-from models.cygwin import children, command_line, early_process
+from models.cygwin import children, command_line, dll_data, early_process
 from models.cygwin.child_info import ChildInfo, ChildType
 from models.cygwin.creation_steps import (
     SIGNAL_WOKE,
@@ -101,6 +103,7 @@ class BeforeHeap:
 
     def _fork(self, p: CygwinProcess, request: Request) -> Steps:
         k, me, creation = p.k, p.me, request.creation
+        dll_data.save(p)  # so that what cannot be written is known before there is a child
         record: Record = yield from early_process.new_record(p)
         ready = k.create_event(me, manual=False, inherit=True, role="subproc_ready")
         finished = k.create_event(me, manual=False, inherit=True, role="forker_finished")
@@ -147,7 +150,8 @@ class BeforeHeap:
         (h_process, h_thread, winpid), (ready, finished) = child, events
         k, me, who = p.k, p.me, (p, creation, h_process, ready, record.pid)
         yield from sync_with_child(*who, "waiting for longjmp")
-        yield from k.suspend_thread(me, h_thread)
+        with suppress(Win32Error):  # it has ended: what is written next says so
+            yield from k.suspend_thread(me, h_thread)
         yield from write_fork_memory(p, h_process)
         yield from k.wait_for_single_object(me, h_process, 0)
         yield from early_process.register(p, h_process, winpid, record)
