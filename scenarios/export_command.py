@@ -1,13 +1,14 @@
 """`cygsim export`: what a run's journal holds, as the rows of results.csv in another file.
 
 The journal is the store, so that a run which was interrupted can be exported too.  Nothing is run,
-and what the run read is not needed any more.
+and what the run read is not needed any more.  Where the points were found on the way (`--inputs`,
+`--sensitivity`) the manifest does not tell them; such a run is exported once it is finished.
 """
 
 from __future__ import annotations
 
 import sys
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -19,7 +20,7 @@ from scenarios.tasks import tell
 from sim.errors import InputError
 from sim.finished import Finished
 from sim.journal import FILE, Journal
-from sim.results import ResultRow, content_digest, read_manifest, write_rows
+from sim.results import ResultRow, content_digest, read_manifest, read_rows, write_rows
 
 _COMMANDS = ("run", "replay")
 
@@ -29,6 +30,9 @@ def run(folder: str, form: str, output: str) -> int:
     place = Path(folder)
     manifest = read_manifest(place)
     manifest.pop("ran", None)
+    if _found_on_the_way(manifest):
+        _write(output, form, _of_csv(place / "results.csv"), manifest)
+        return 0
     tasks = _tasks(place, manifest)
     if not (place / FILE).exists():
         raise InputError(str(place / FILE), "missing", "a run's folder with its journal")
@@ -37,17 +41,34 @@ def run(folder: str, form: str, output: str) -> int:
         tell(journal)
         there = [task for task in tasks if task.name in names]
         results = Finished[Any](journal, [task.name for task in there])
-        rows = _rows(manifest, there, results)
-        if form == "csv":
-            write_rows(Path(output), rows)
-        else:
-            from scenarios.parquet_file import write_parquet
-
-            write_parquet(Path(output), rows, manifest)
+        _write(output, form, _rows(manifest, there, results), manifest)
     if len(there) < len(tasks):
         most = "at most " if "precision" in manifest["parameters"] else ""
         print(f"cygsim: note: {len(there)} of {most}{len(tasks)} runs are there", file=sys.stderr)
     return 0
+
+
+def _write(output: str, form: str, rows: Iterable[ResultRow], manifest: Mapping[str, Any]) -> None:
+    if form == "csv":
+        write_rows(Path(output), rows)
+    else:
+        from scenarios.parquet_file import write_parquet
+
+        write_parquet(Path(output), rows, manifest)
+
+
+def _found_on_the_way(manifest: Mapping[str, Any]) -> bool:
+    """Whether the points of the run followed from its first results."""
+    parameters = manifest.get("parameters")
+    return isinstance(parameters, dict) and ("inputs" in parameters or "sensitivity" in parameters)
+
+
+def _of_csv(path: Path) -> list[ResultRow]:
+    """The rows of such a run, which are there once it is finished."""
+    if not path.exists():
+        what = "missing, since the run's points follow from what was found on the way"
+        raise InputError(str(path), what, "the folder of a finished run; the same command goes on")
+    return read_rows(path)
 
 
 class _Task(NamedTuple):
@@ -65,9 +86,6 @@ def _tasks(place: Path, manifest: Mapping[str, Any]) -> list[_Task]:
     try:
         kind, _ = manifest["command"]
         p = manifest["parameters"]
-        if "inputs" in p or "sensitivity" in p:
-            what = "its points follow from what was found on the way"
-            raise InputError(str(place), what, "results.csv there has all rows once it is finished")
         points = p["design"]["points"] if "design" in p else [{"words": "", "values": {}}]
         tasks = [task for point in points for task in _of_point(p, point)]
         _ = p["profile"]

@@ -98,20 +98,21 @@ def _print_curve(split: Mapping[str, Any]) -> None:
     )
     for what, every in _grouped(split["rows"]):
         rows = [row for row in every if row["minus"] is None]  # the document has differences too
-        if all(one == row["means"][0] for row in rows for one in row["means"]):
-            print()
-            print_wrapped(f"{what}: the same at every share", "  ")
-            continue
         means = [one["mean"] for row in rows for one in row["means"] if one["mean"] is not None]
         unit, scale = scaled(rows[0]["unit"], max(map(abs, means), default=0.0))
         print()
-        print_wrapped(f"{what}{f' [{unit}]' if unit else ''}", "  ")
         heads = ["share", *(_column(row) for row in rows)]
-        lines = [
-            [f"{share:.0%}", *(_cell(row["means"][i]["mean"], scale) for row in rows)]
-            for i, share in enumerate(split["shares"])
+        cells = [
+            [_cell(row["means"][i]["mean"], scale) for row in rows]
+            for i in range(len(split["shares"]))
         ]
-        print_table(heads, lines)
+        if all(line == cells[0] for line in cells):
+            same = ", ".join(f"{h} {c}" for h, c in zip(heads[1:], cells[0], strict=True))
+            print_wrapped(f"{what}: at every share {same} {unit}".rstrip(), "  ")
+            continue
+        print_wrapped(f"{what}{f' [{unit}]' if unit else ''}", "  ")
+        shares = [f"{share:.0%}" for share in split["shares"]]
+        print_table(heads, [[share, *line] for share, line in zip(shares, cells, strict=True)])
 
 
 def _print_sensitivity(found: Mapping[str, Any]) -> None:

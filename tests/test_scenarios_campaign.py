@@ -24,6 +24,7 @@ from scenarios.design_file import read
 from scenarios.design_points import conditions, factors_of, points, share_of_call, split
 from scenarios.headlines import Headline, by_role, kind
 from scenarios.inputs_text import print_report
+from scenarios.interval_text import figures, places
 from scenarios.replay_durations import document as durations
 from scenarios.spec import Measured, Outcome, Replicated
 from sim.errors import InputError
@@ -401,6 +402,32 @@ def test_where_nothing_costs_anything_no_input_moves_it(capsys):
     assert found["split"] is None
     row = next(r for r in found["two_intervals"] if r["measure"] == "fork_p50")
     assert row["mean"] == 0
+
+
+def test_what_is_alike_everywhere_is_said_to_be_and_whole_numbers_are_whole(capsys):
+    words = ("what_is_inherited", "--inputs", "--replications", "2", "--scheme", "blocking")
+    assert main(["run", *words]) == 0
+    text = " ".join(capsys.readouterr().out.split())
+    assert "blocking: 19,864 bytes; all alike; inputs (19,768 to 20,056): workload." in text
+    assert "top_bytes at image=fork-child: at every share blocking 19,900 bytes" in text
+    assert "too few" not in text  # no interval is drawn that could be believed or not
+
+
+@pytest.mark.parametrize(
+    ("mean", "widths", "decimals", "text"),
+    [
+        (2301.0, [0.0], 0, "2,301"),
+        (2.0083, [0.0066, 0.0135], 4, "2.0083"),
+        (14.82, [9.9, 22.1], 1, "14.8"),
+        (-0.0000161, [0.000014], 6, "-0.000016"),
+        (0.0, [0.0], 0, "0"),
+        (-0.0000001, [1.0], 6, "0.000000"),
+        (19_864.5, [288.0], 0, "19,864"),
+    ],
+)
+def test_as_many_places_are_written_as_tell_the_limits_apart(mean, widths, decimals, text):
+    assert places(mean, widths) == decimals
+    assert figures(mean, decimals) == text
 
 
 @pytest.mark.parametrize(

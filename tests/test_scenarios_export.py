@@ -81,13 +81,17 @@ def test_of_a_run_that_was_interrupted_it_is_what_there_is(cygsim, tmp_path):
     assert len(found) < len(whole)
 
 
-def test_what_followed_from_the_run_itself_is_in_its_own_file(cygsim, tmp_path):
+def test_points_found_on_the_way_are_exported_once_the_run_is_finished(cygsim, tmp_path):
     words = ["run", "exec_latency", "--set", "creations=1", "--system", "nt", "--inputs"]
     out = tmp_path / "out"
     assert cygsim(*words, "--replications", "2", "--out", out).returncode == 0
     asked = cygsim("export", out, "--format", "csv", "-o", tmp_path / "x.csv")
+    assert asked.returncode == 0, asked.stderr
+    assert (tmp_path / "x.csv").read_bytes() == (out / "results.csv").read_bytes()
+    (out / "results.csv").unlink()
+    asked = cygsim("export", out, "--format", "csv", "-o", tmp_path / "y.csv")
     assert asked.returncode == 2
-    assert b"results.csv there has all rows" in asked.stderr
+    assert b"results.csv: missing, since the run's points follow from" in asked.stderr
 
 
 @pytest.mark.parametrize(
