@@ -29,6 +29,8 @@ ASSUMED_TIMES = (
     "2001 was found"
 )  # a limit of every scenario that is about time; COSTS.md §0
 
+_MOST_LEFT = 1000  # documents that are summed at a time, since a sweep has 100,000 -- chosen
+
 
 class Measured(NamedTuple):
     """One measure at one design point of one run."""
@@ -111,6 +113,8 @@ class Replicated:
                 column.append(row.value)
             if outcome.left is not None:
                 left.append(outcome.left)
+                if len(left) >= _MOST_LEFT:
+                    left = [together(left)]
         return found, together(left)
 
     def mean(self, point: str, measure: str, system: str = "") -> Interval | None:
