@@ -309,7 +309,7 @@ def _waiter_part(window: Window, threads: Threads, tid: Any) -> None:
                     if woken is not None:
                         add(woken._replace(args={**woken.args, "hs": woken.args["hs"][:1]}))
                     add(_for_one(call, watched))
-            elif watched is None:
+            elif watched is None and slot < len(args["hs"]):
                 watched = args["hs"][slot]
                 add(_for_one(call, watched))
             else:
