@@ -192,7 +192,8 @@ def _wait_subproc(threads: Threads, thread: list[Call], begin: int) -> tuple[int
 def _made_inside(thread: list[Call], begin: int, anchor: int) -> Any:
     """Name of the thread where it is made after the creation's events (1.1), or None."""
     for j in range(begin + 1, anchor):
-        if thread[j].api == "CreateThread" and _is_waiter(thread, j):
+        made = thread[j - 1].api == "CreateEvent" and thread[j].api == "CreateThread"
+        if made and _is_waiter(thread, j):
             return thread[j].args["new_tid"]
     return None
 
