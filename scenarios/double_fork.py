@@ -87,6 +87,7 @@ SPEC = Spec(
     name="double_fork",
     question=__doc__.splitlines()[0],
     paragraph="background",
+    without_heap=True,
     parameters=Parameters(),
     limits=(
         "durations, and how much code is new to an emulator, are assumed; who is held follows "

@@ -192,7 +192,8 @@ def _wait_subproc(threads: Threads, thread: list[Call], begin: int) -> tuple[int
 def _made_inside(thread: list[Call], begin: int, anchor: int) -> Any:
     """Name of the thread where it is made after the creation's events (1.1), or None."""
     for j in range(begin + 1, anchor):
-        if thread[j].api == "CreateThread" and _is_waiter(thread, j):
+        made = thread[j - 1].api == "CreateEvent" and thread[j].api == "CreateThread"
+        if made and _is_waiter(thread, j):
             return thread[j].args["new_tid"]
     return None
 
@@ -309,7 +310,7 @@ def _waiter_part(window: Window, threads: Threads, tid: Any) -> None:
                     if woken is not None:
                         add(woken._replace(args={**woken.args, "hs": woken.args["hs"][:1]}))
                     add(_for_one(call, watched))
-            elif watched is None:
+            elif watched is None and slot < len(args["hs"]):
                 watched = args["hs"][slot]
                 add(_for_one(call, watched))
             else:

@@ -108,14 +108,16 @@ def subproc_init(p: CygwinProcess) -> Steps:
     if not p.wake_children:
         p.wake_children = p.k.create_event(p.me, manual=False, role="wait_subproc")
         p.h_wait_subproc = yield from make_thread(
-            p, lambda thread: wait_subproc(p, thread), "wait_subproc"
+            p, lambda thread: wait_subproc(p, thread), "wait_subproc", p.version.waiter_inherited
         )
 
 
-def make_thread(p: CygwinProcess, start: Callable[[Thread], Steps], role: str) -> Steps:
+def make_thread(
+    p: CygwinProcess, start: Callable[[Thread], Steps], role: str, inherit: bool = False
+) -> Steps:
     """Start a thread of the DLL's own: its handle, 0 where the release does not keep it."""
     k, me, suspended = p.k, p.me, p.version.thread_suspended
-    handle = yield from k.create_thread(me, start, suspended, role, p.version.threads_inherited)
+    handle = yield from k.create_thread(me, start, suspended, role, inherit)
     if suspended:
         yield from k.resume_thread(me, handle)
         k.close_handle(me, handle)

@@ -190,7 +190,7 @@ class Version:
     fork_waits_twice: a fork child waits for its parent once more after its fix-ups
     heap_in_image: the heap is a section of the DLL's image, so that nothing reserves it
     first_heap_in_section: systems on which a first process has its heap in a section
-    threads_inherited: children inherit the handles of the DLL's threads
+    waiter_inherited: children inherit the handle of wait_subproc
     poll_ms: how often wait_subproc wakes by itself
     asks_for_code: wait_subproc asks how a child ended before it looks whether that was an exec
     threads_closed: the handle of a thread of the DLL's own is closed as soon as it is made
@@ -254,7 +254,7 @@ class Version:
     fork_waits_twice: bool = False
     heap_in_image: bool = False
     first_heap_in_section: tuple[str, ...] = ()
-    threads_inherited: bool = False
+    waiter_inherited: bool = False
     poll_ms: int = POLL_MS
     asks_for_code: bool = False
     threads_closed: bool = False

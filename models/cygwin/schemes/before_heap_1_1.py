@@ -82,7 +82,7 @@ class BeforeHeap:
         stack_base=0x420000, stack_reserve_bytes=0x2000000,
         user_heap_reserve_bytes=134_217_728, hexec_last=True, orphan_signals=False,
         signal_objects=("ready-once", "arrived", "thread", "mask"),
-        threads_inherited=True, poll_ms=500, asks_for_code=True,
+        waiter_inherited=True, poll_ms=500, asks_for_code=True,
         first_startup=FIRST_STARTUP_1_1, fork_startup=FORK_STARTUP_1_1,
         exec_startup=EXEC_STARTUP_1_1, fork_return=FORK_RETURN_1_1, fork_end=FORK_END_1_1,
     )  # fmt: skip
