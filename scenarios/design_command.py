@@ -16,7 +16,7 @@ from typing import Any
 from scenarios import design_effects as effects
 from scenarios.campaign import Campaign, Carried, Condition
 from scenarios.cli_output import counted, print_json
-from scenarios.compare_schemes import TIMES, compare, scaled
+from scenarios.compare_schemes import compare, scaled
 from scenarios.design_file import Asked, read
 from scenarios.design_points import conditions, factor_document, factors_of, points
 from scenarios.design_text import print_report
@@ -194,7 +194,7 @@ def _verdicts(
             "points": verdict.points, "positive": verdict.positive, "negative": verdict.negative,
             "undecided": verdict.undecided, "unmatched": verdict.unmatched,
             "text": effects.in_words(effects.title(spec, carried, role), a, b, verdict),
-            "label": "assumed" if role.unit in TIMES else "exact",
+            "label": effects.verdict_label(spec, carried, role, (a, b)),
         }  # fmt: skip
 
 

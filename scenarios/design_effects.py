@@ -11,8 +11,10 @@ from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 from scenarios.campaign import Carried
+from scenarios.compare_schemes import TIMES, number
 from scenarios.estimates import mean
-from scenarios.headlines import Role, by_role, values
+from scenarios.headlines import Role, alike, by_role, values
+from scenarios.parameters import shown
 from scenarios.spec import Spec
 from sim.comparisons import matched
 from sim.design import Level, Point
@@ -78,7 +80,7 @@ def effects(kind: str, points: Sequence[Point], means: Sequence[Interval | None]
     if ranked:
         some = [{name: point[name] for name in ranked} for point in points]
         rows += [{"factor": r.factor, "rank_correlation": r.rho, "ci95": _limits(r.low, r.high),
-                  "missing": r.missing}
+                  "points": r.points, "missing": r.missing}
                  for r in rank_correlations(some, numbers)]  # fmt: skip
     rest = [name for name in points[0] if name not in ranked]
     return rows + [{"factor": name, "levels": _by_level(name, points, numbers)} for name in rest]
@@ -137,16 +139,37 @@ def _limits(low: float | None, high: float | None) -> list[float] | None:
     return None if low is None or high is None else [low, high]
 
 
-def effect_cell(row: Mapping[str, Any], scale: float, least: float = 0.0) -> str:
-    """One factor's effect as a cell: a rank correlation, or the measure times `scale`.
+def effect_cells(
+    row: Mapping[str, Any], scale: float, least: float = 0.0
+) -> Iterator[tuple[str, str]]:
+    """(factor, its effect) as cells: a rank correlation, or the measure times `scale`.
 
-    What is at most `least` is 0: the rounding of sums.
+    A factor whose means are told by level has a cell for each, named FACTOR=LEVEL.  An asterisk
+    stands where the interval of a correlation leaves 0 out.  What is at most `least` is 0: the
+    rounding of sums.
     """
-    if "rank_correlation" in row:
-        rho = row["rank_correlation"]
-        return "no effect" if rho is None else f"{rho:+.2f}"
+    factor = row["factor"]
     if "levels" in row:
-        means = [one["mean"] for one in row["levels"]]
-        return " ".join("never" if m is None else f"{m * scale:.3g}" for m in means)
-    value = row["effect"] if "effect" in row else row["swing"]
-    return "never" if value is None else f"{value * scale if abs(value) > least else 0:+.3g}"
+        for one in row["levels"]:
+            mean = one["mean"]
+            cell = "never" if mean is None else number(mean * scale, "")
+            yield f"{factor}={shown(one['level'])}", cell
+    elif "rank_correlation" in row:
+        rho, limits = row["rank_correlation"], row["ci95"]
+        apart = limits is not None and limits[0] * limits[1] > 0
+        yield factor, "no effect" if rho is None else f"{rho:+.2f}{'*' if apart else ''}"
+    else:
+        value = row["effect"] if "effect" in row else row["swing"]
+        moved = value is not None and abs(value) > least
+        yield factor, "never" if value is None else f"{value * scale if moved else 0:+.3g}"
+
+
+def verdict_label(
+    spec: Spec, carried: Sequence[Carried], role: Role, schemes: Sequence[str]
+) -> str:
+    """Exact where all that it rests on are whole numbers, alike in all replications of a point."""
+    if role.unit in TIMES:
+        return "assumed"
+    each = [observed(spec, one, role, name) or [] for one in carried for name in schemes]
+    whole = all(value is None or isinstance(value, int) for some in each for value in some)
+    return "exact" if whole and all(alike(some) for some in each) else "assumed"

@@ -16,6 +16,7 @@ from scenarios.left_text import print_left_behind
 from scenarios.precision import in_words as precision_in_words
 from scenarios.run_command import print_counterfactual
 from scenarios.spec import Spec
+from sim.sensitivity import FEWEST_POINTS
 
 _ROUNDING = 1e-12  # of the largest effect: less than that is how sums round
 _SHOWN_POINTS = 24  # of the printed table; results.csv has all -- chosen
@@ -96,12 +97,24 @@ def _print_effects(design: Mapping[str, Any], role: Role, names: Sequence[str], 
     }.get(design["kind"], "rank correlations")  # fmt: skip
     in_unit = f" [{unit}]" if unit and what != "rank correlations" else ""
     print()
-    print_wrapped(f"{title}: {what}{in_unit}", "  ")
-    by_factor: dict[str, list[str]] = {one["factor"]: [] for one in some[0]["factors"]}
+    print_wrapped(f"{title}: {what}{in_unit}{_how_many(some)}", "  ")
+    by_factor: dict[str, list[str]] = {}
     for row in some:
         for one in row["factors"]:
-            by_factor[one["factor"]].append(effects.effect_cell(one, scale, largest * _ROUNDING))
+            for factor, cell in effects.effect_cells(one, scale, largest * _ROUNDING):
+                by_factor.setdefault(factor, []).append(cell)
     print_table(["factor", *map(short, names)], [[k, *v] for k, v in by_factor.items()])
+
+
+def _how_many(rows: Sequence[Mapping[str, Any]]) -> str:
+    """Of how many points correlations are, and whether that is enough for intervals."""
+    ranked = [one for row in rows for one in row["factors"] if "rank_correlation" in one]
+    if not ranked:
+        return ""
+    few = min(one["points"] for one in ranked)
+    if all(one["ci95"] is None for one in ranked):
+        return f" of {counted(few, 'point')}, too few for an interval ({FEWEST_POINTS})"
+    return f" of {counted(few, 'point')} (* where the interval leaves 0 out)"
 
 
 def _numbers(row: Mapping[str, Any]) -> list[float]:

@@ -11,8 +11,7 @@ from typing import Any, NamedTuple
 
 from scenarios.assumed_inputs import Ends
 from scenarios.campaign import Campaign, Carried, Condition, exactly
-from scenarios.compare_schemes import TIMES
-from scenarios.design_effects import in_words
+from scenarios.design_effects import in_words, verdict_label
 from scenarios.design_file import Asked
 from scenarios.design_points import placed
 from scenarios.headline_series import Series, followed, interval
@@ -127,5 +126,5 @@ def _verdict(
         **{name: getattr(verdict, name)
            for name in ("points", "positive", "negative", "undecided", "unmatched")},
         "text": in_words(series.what, series.minus or "", series.scheme, verdict),
-        "label": "assumed" if series.role.unit in TIMES else "exact",
+        "label": verdict_label(spec, carried, series.role, (series.minus or "", series.scheme)),
     }  # fmt: skip
