@@ -79,10 +79,9 @@ class Child:
     @property
     def pinfo(self) -> Memory | Record:
         """The child's pinfo, as this process sees it."""
-        if self.record is not None:
-            return self.record
-        assert self.view.memory is not None
-        return self.view.memory
+        memory = self.record or self.view.memory
+        assert memory is not None
+        return memory
 
 
 @dataclass(slots=True)
