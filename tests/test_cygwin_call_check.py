@@ -401,6 +401,14 @@ def test_a_return_that_has_lost_its_phase_is_refused(tmp_path):
         read_log(rewritten(tmp_path, rows))
 
 
+@pytest.mark.parametrize("key", ["pid", "tid", "api"])
+def test_a_call_of_nobody_or_without_a_name_is_refused(tmp_path, key):
+    rows = events()
+    rows[3][key] = ""
+    with pytest.raises(InputError, match=f"4: no text '{key}'"):
+        read_log(rewritten(tmp_path, rows))
+
+
 def test_a_time_that_is_no_time_and_nesting_without_end_are_refused(tmp_path):
     rows = events()
     rows[3]["t_us"] = float("inf")

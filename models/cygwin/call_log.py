@@ -179,7 +179,7 @@ def _records(path: str, lines: Iterator[tuple[int, bytes]]) -> Iterator[tuple[st
 
 def _call(where: str, record: dict[str, Any]) -> Call:
     for key in _TEXTS:
-        if not isinstance(record.get(key), str):
+        if not isinstance(record.get(key), str) or not record[key]:
             raise InputError(where, f"no text {key!r}", ALLOWED)
     phase = record.get("ph", "")
     if phase not in _PHASES:
