@@ -70,6 +70,17 @@ class CygwinProcess:
     vforking: a vfork child runs in this process, with a table of its own -- state
     """
 
+    # NOTE: for speed: without slots, so many attributes are a dictionary of 5 KB a process
+    __slots__ = (
+        "__weakref__", "argv", "children", "code_cache", "directory", "environ", "exec_info",
+        "exiting", "fds", "h_cancel", "h_exec", "h_execed", "h_mutex", "h_parent_alive", "h_pinfo",
+        "h_pinfo_mutex", "h_readsig", "h_root", "h_self", "h_sendsig", "h_shared", "h_thread",
+        "h_wait", "h_wait_subproc", "handed", "has_threads", "heap", "heap_lock", "installation",
+        "k", "loaded", "me", "pid", "pinfo", "pinfo_view", "ppid_handle", "ring", "sigcatch",
+        "signal_arrived", "stack_bytes", "user_heap", "user_heap_bytes", "version", "vforking",
+        "waiter", "waits", "wake_children", "wr_proc_pipe",
+    )  # fmt: skip
+
     def __init__(self, installation: Installation, me: Thread) -> None:
         self.installation = installation
         self.k = installation.kernel
@@ -79,35 +90,25 @@ class CygwinProcess:
         self.pid = 0
         self.heap: Heap
         self.fds: DescriptorTable
-        self.h_self = self.h_thread = 0
-        self.h_mutex = self.h_shared = 0
-        self.h_root = self.h_pinfo = 0
-        self.h_pinfo_mutex = self.h_parent_alive = 0
+        self.h_self = self.h_thread = self.h_mutex = self.h_shared = self.h_root = self.h_pinfo = 0
+        self.h_pinfo_mutex = self.h_parent_alive = self.ppid_handle = self.wr_proc_pipe = 0
+        self.h_exec = self.h_execed = self.h_cancel = self.h_wait = self.h_wait_subproc = 0
+        self.signal_arrived = self.sigcatch = self.h_readsig = self.h_sendsig = 0
+        self.wake_children = 0
         self.directory = b""
         self.pinfo: Memory | Record
         self.pinfo_view: Region
-        self.ppid_handle = 0
-        self.h_exec = self.h_cancel = 0
-        self.wr_proc_pipe = 0
         self.heap_lock = SrwLock(self.version.lock_calls)
-        self.has_threads = False
         self.code_cache = code_cache(installation.emulated)
-        self.signal_arrived = 0
-        self.sigcatch = self.h_readsig = self.h_sendsig = 0
-        self.h_wait = self.h_execed = 0
-        self.wake_children = self.h_wait_subproc = 0
-        self.exiting = False
+        self.has_threads = self.exiting = self.vforking = False
         self.children: list[children.Child] = []
         self.waiter: children.Waiter | None = None
         self.waits = given_pipe.Waits()
         self.ring: list[int] = []
-        self.environ = 0
-        self.argv = 0
-        self.exec_info = 0
+        self.argv = self.environ = self.exec_info = 0
         self.handed: Handed | None = None
         self.user_heap: Region
         self.user_heap_bytes = 0
-        self.vforking = False
         self.stack_bytes = installation.sizes.stack
 
     # ---- what a program calls ----------------------------------------------------------------
