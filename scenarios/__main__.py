@@ -15,7 +15,7 @@ def main(words: list[str] | None = None) -> int:
 
     Without `words` it is the program itself: it takes `sys.argv`, and ends the process.
     """
-    # NOTE: for speed: numpy's linear algebra, which nothing here uses, would start threads that spin
+    # NOTE: for speed: nothing here uses linear algebra, whose threads would spin for a while
     os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
     try:
         from scenarios import cli_boundary

@@ -68,8 +68,8 @@ def _key(path: str | Path) -> bytes:
 def _written(made: Workload) -> bytes:
     fields = vars(made) | {
         "counts": tuple(vars(made.counts).values()),
-        "channels": [tuple(vars(channel).values()) for channel in made.channels],
-        "processes": {pid: tuple(vars(facts).values()) for pid, facts in made.processes.items()},
+        "channels": [tuple(channel) for channel in made.channels],
+        "processes": {pid: tuple(facts) for pid, facts in made.processes.items()},
     }
     return marshal.dumps(fields)
 
@@ -78,6 +78,7 @@ def _read(content: bytes, where: str) -> Workload:
     fields = marshal.loads(content)
     fields["where"] = where
     fields["counts"] = Counts(*fields["counts"])
-    fields["channels"] = tuple(Channel(*values) for values in fields["channels"])
-    fields["processes"] = {pid: ProcessFacts(*v) for pid, v in fields["processes"].items()}
+    fields["channels"] = tuple(map(Channel._make, fields["channels"]))
+    facts = fields["processes"]
+    fields["processes"] = dict(zip(facts, map(ProcessFacts._make, facts.values()), strict=True))
     return Workload(**fields)

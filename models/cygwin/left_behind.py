@@ -15,6 +15,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass, field
+from functools import cached_property
 from typing import Any
 
 from models.cygwin import children
@@ -118,7 +119,11 @@ class _Audit:
         self._of_section: dict[int, str] = {}
         self._unexplained: list[str] = []
         self._cut = self._kernel.engine.peek() != float("inf")
-        self._pending = _pending(installation)
+
+    @cached_property
+    def _pending(self) -> set[int]:
+        """Windows pids of callers whose newest creation has neither failed nor come back."""
+        return _pending(self._installation)
 
     def balance(self) -> Balance:
         for process in self._kernel.processes.values():
@@ -280,7 +285,6 @@ def _why_alive(process: Process, cut: bool) -> str:
 
 
 def _pending(installation: Installation) -> set[int]:
-    """Windows pids of callers whose newest creation has neither failed nor come back."""
     kernel = installation.kernel
     made = {id(q.tag): q.parent_pid for q in kernel.processes.values() if q.tag is not None}
     living = {workload_pid(q): q.pid for q in kernel.processes.values() if q.alive}

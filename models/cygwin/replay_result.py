@@ -39,9 +39,9 @@ def result(run: ReplayRun, replication: int) -> ReplayResult:
     """Read everything off a run that has been carried out."""
     kernel, tally = run.kernel, run.tally
     records: list[Creation] = kernel.trace.records
-    latencies = {kind: _latencies(records, kind) for kind in KINDS}
+    latencies = _latencies(records)
+    vforks = latencies.pop("vfork")
     steps = [record.section_steps for record in records]
-    vforks = _latencies(records, "vfork")
     waits = {record.place: record.waited_us for record in records if record.waited_us}
     document: dict[str, Any] = {
         "scheme": run.scheme.name,
@@ -103,16 +103,16 @@ def _cut_us(records: list[Creation], kind: str, run: ReplayRun) -> list[float]:
     """How long the creations had lasted that had not returned when the run was cut."""
     if run.outcome != "cut":
         return []
-    open_ = [place for place, took in _latencies(records, kind).items() if took is None]
+    open_ = [place for place, took in _latencies(records)[kind].items() if took is None]
     called = {record.place: record.called_us for record in records if record.kind == kind}
     return [run.kernel.engine.now - called[place] for place in open_]
 
 
-def _latencies(records: list[Creation], kind: str) -> dict[int, float | None]:
-    """Place -> latency of the creations of one kind that were really made in that form."""
-    found: dict[int, float | None] = {}
+def _latencies(records: list[Creation]) -> dict[str, dict[int, float | None]]:
+    """Kind -> place -> latency of the creations that were really made in that form."""
+    found: dict[str, dict[int, float | None]] = {kind: {} for kind in (*KINDS, "vfork")}
     for record in records:
-        if record.kind == kind and not record.error:
-            end = record.main_us if kind == "exec" else record.returned_us
-            found[record.place] = None if end is None else end - record.called_us
+        if not record.error and record.kind in found:
+            end = record.main_us if record.kind == "exec" else record.returned_us
+            found[record.kind][record.place] = None if end is None else end - record.called_us
     return found

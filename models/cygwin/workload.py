@@ -59,7 +59,7 @@ Source: the traces' README, rules 1-12.  Times in microseconds.
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, NamedTuple
 
 Item = tuple[Any, ...]  # one op
 Program = tuple[Item, ...]
@@ -126,8 +126,7 @@ class Counts:
     failed_execs: int
 
 
-@dataclass(frozen=True)
-class Channel:
+class Channel(NamedTuple):
     """One direction of a pipe or socketpair.
 
     prefilled_bytes: read but written by nobody recorded; available from the start -- constant
@@ -142,8 +141,7 @@ class Channel:
     socket: bool
 
 
-@dataclass(frozen=True)
-class ProcessFacts:
+class ProcessFacts(NamedTuple):
     """Where the trace tells of a process.
 
     parent: pid, 0 for the root -- constant

@@ -81,6 +81,9 @@ class AddressSpace:
         """One past the last address that a region can have."""
         return max(self.system.highest, self.system.view_highest)
 
+    def __len__(self) -> int:
+        return len(self._bases)
+
     def regions(self) -> list[Region]:
         """All regions, by address."""
         return [self._regions[base] for base in self._bases]

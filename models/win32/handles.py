@@ -125,14 +125,13 @@ class HandleTable:
         count = inherit.rfind(1) + 1
         if count:
             mine = self._objects
-            objects = mine[:count]
-            free = []
-            for i in range(count - 1, 0, -1):
-                if inherit[i]:
-                    objects[i].refs += 1  # type: ignore[union-attr]  # see above: it is open
-                else:
-                    objects[i] = None
-                    free.append(i)
+            objects: list[KernelObject | None] = [None] * count
+            i = inherit.find(1)
+            while i >= 0:
+                obj = objects[i] = mine[i]
+                obj.refs += 1  # type: ignore[union-attr]  # see above: it is open
+                i = inherit.find(1, i + 1)
+            free = [i for i in range(count - 1, 0, -1) if not inherit[i]]
             child._objects = objects
             child._inherit = inherit[:count]
             child._free = free
