@@ -121,19 +121,21 @@ def _print_sensitivity(found: Mapping[str, Any]) -> None:
         for row in rows:
             if row["minus"] is None and len(rows) > 1:
                 continue  # the document has each scheme's own as well
+            unit, scale = scaled(row["unit"], row["base"] or 0.0)
+            unit_word = f" [{unit}]" if unit else ""
             print()
-            print_wrapped(f"{what}, {_name(row)}: the largest swings", "  ")
-            _print_bars(row, ranked.get((what, _name(row))), found["kind"])
+            print_wrapped(f"{what}, {_name(row)}: the largest swings{unit_word}", "  ")
+            _print_bars(row, scale, ranked.get((what, _name(row))), found["kind"])
     print()
     for verdict in found["verdicts"]:
         print_wrapped(f"[{verdict['label']}] {verdict['text']}", "  ")
 
 
-def _print_bars(row: Mapping[str, Any], ranked: Mapping[str, Any] | None, kind: str | None) -> None:
-    base = row["base"] or 0.0
-    unit, scale = scaled(row["unit"], base)
+def _print_bars(
+    row: Mapping[str, Any], scale: float, ranked: Mapping[str, Any] | None, kind: str | None
+) -> None:
     by_factor = {one["factor"]: one for one in (ranked or {}).get("factors") or ()}
-    head = {"lhs": "rank correlation", "sobol": "first / total index"}.get(kind or "", "")
+    head = {"lhs": "rank corr.", "sobol": "first / total"}.get(kind or "", "")
     lines = [
         [
             _plain(bar["factor"]),
@@ -143,8 +145,7 @@ def _print_bars(row: Mapping[str, Any], ranked: Mapping[str, Any] | None, kind: 
         ]
         for bar in row["bars"][:_BARS]
     ]
-    unit_word = f" [{unit}]" if unit else ""
-    print_table(["input", f"least{unit_word}", f"most{unit_word}", head], lines)
+    print_table(["input", "least", "most", head], lines)
 
 
 def _rank(row: Mapping[str, Any] | None) -> str:
