@@ -32,6 +32,8 @@ StopSimulation = simpy.core.StopSimulation
 
 Steps = Generator[simpy.Event, Any, Any]  # what a simulated thread runs
 
+NOTHING: Steps = ()  # type: ignore[assignment]  # *constant*: steps that take no time and give None
+
 
 class Deadline:
     """One limit of one wait.

@@ -19,6 +19,7 @@ from typing import TYPE_CHECKING
 
 from models.cygwin import children, heap_place
 from models.cygwin.version import UNGUARDED
+from sim.engine import NOTHING
 
 if TYPE_CHECKING:
     from models.cygwin.process import CygwinProcess
@@ -48,41 +49,51 @@ def allocate(p: CygwinProcess, thread: Thread, kind: int, n: int) -> Steps:
         p.heap_lock.release(p.k, thread)
 
 
+# NOTE: for speed: those that have nothing to do are no generators; a creation calls nine of them
+
+
 def meet(p: CygwinProcess) -> Steps:
     """Be as late as the calls have made it, where another thread could notice. Main thread."""
-    if p.has_threads:
-        yield from p.k.settle(p.me)
+    return p.k.settle(p.me) if p.has_threads else NOTHING
 
 
 def enter(p: CygwinProcess) -> Steps:
     """Take the lock for what copies the heap: whether it was free to take. Main thread."""
     if not p.has_threads or p.heap_lock.owner is p.me:
-        yield from meet(p)
-        return False
+        return meet(p)
+    return _taken(p)
+
+
+def _taken(p: CygwinProcess) -> Steps:
     yield from p.heap_lock.acquire(p.k, p.me)
     return True
 
 
 def leave(p: CygwinProcess, taken: bool) -> Steps:
     """The end of what `enter` began. Main thread."""
+    return _given_back(p) if taken else meet(p)
+
+
+def _given_back(p: CygwinProcess) -> Steps:
     yield from meet(p)
-    if taken:
-        p.heap_lock.release(p.k, p.me)
+    p.heap_lock.release(p.k, p.me)
 
 
 def hold(p: CygwinProcess) -> Steps:
     """The heap's end is about to be noted: take the lock if the release guards it. Main thread."""
     if p.version.heap_guard == UNGUARDED:
-        yield from meet(p)
-    else:
-        yield from p.heap_lock.acquire(p.k, p.me)
+        return meet(p)
+    return p.heap_lock.acquire(p.k, p.me)
 
 
 def reached(p: CygwinProcess, what: str) -> Steps:
     """The creation has come to what the guard lasts until: let the lock go. Main thread."""
-    if p.version.heap_guard == what:
-        yield from meet(p)
-        drop(p)
+    return _past(p) if p.version.heap_guard == what else NOTHING
+
+
+def _past(p: CygwinProcess) -> Steps:
+    yield from meet(p)
+    drop(p)
 
 
 def drop(p: CygwinProcess) -> None:

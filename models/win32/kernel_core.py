@@ -21,11 +21,11 @@ from models.win32.errors import (
 from models.win32.handles import CURRENT_PROCESS, CURRENT_THREAD, HandleTable
 from models.win32.memory import PAGE_BYTES
 from models.win32.objects import KernelObject, PipeEnd, Section
-from models.win32.processors import Processors
+from models.win32.processors import Burst, Processors
 from models.win32.system import System
 from models.win32.thread import Loop, Process, Thread
 from models.win32.waits import signalled
-from sim.engine import Engine, Steps
+from sim.engine import NOTHING, Engine, Steps
 from sim.errors import SimError
 from sim.trace import Row, Trace
 
@@ -37,6 +37,10 @@ HOLDING = frozenset({"section", "pipe"})  # kinds whose last handle matters to o
 
 class ThreadEnd(BaseException):
     """Unwinds the steps of a thread that ended itself. Only the kernel raises and sees it."""
+
+
+def _only(burst: Burst) -> Steps:
+    yield burst
 
 
 class KernelCore:
@@ -77,7 +81,8 @@ class KernelCore:
     def settle(self, me: Thread) -> Steps:
         """Pay what is owed, before something that others can notice. Runs in `me`."""
         if me.debt_us > 0 and (burst := self.pay(me)) is not None:
-            yield burst
+            return _only(burst)
+        return NOTHING
 
     def work(self, me: Thread, us: float) -> Steps:
         """Use the processor for `us` beyond what is owed already. Runs in `me`."""
