@@ -27,8 +27,8 @@ GOLDEN ?= tests/data/golden
 golden: $(DEV)
 	$(BIN)/python -m scenarios heap replay $$(find $(GOLDEN) -name '*.jsonl.gz' | sort)
 
-# every call log that is there: the samples beside the tests, and LOGS=DIR for more
-LOGS ?= tests/data/msys1
+# every call log that is there: the samples of the tests and all others; LOGS=DIR for more
+LOGS ?= tests/data/msys1 tests/data/msys1_more
 order: $(DEV)
 	$(BIN)/python -m scenarios order check $$(find $(LOGS) -name '*.jsonl*' | sort)
 
