@@ -162,14 +162,18 @@ def sweep() -> None:
 
 def one_sweep() -> None:
     """`cygsim run` of a scenario that costs next to nothing, in this process; MB to stderr."""
-    import resource
-
     sys.modules["scenarios.cheap_scenario"] = cheap_scenario
     with tempfile.TemporaryDirectory() as folder:
         out = str(Path(folder) / "out")
         options = RunOptions("cheap_scenario", replications=SWEEP, out=out, json=True)
         run_command.report(options)
-    print(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024, file=sys.stderr)
+    print(peak_mb(), file=sys.stderr)
+
+
+def peak_mb() -> float:
+    """Peak memory of this process [MB]. getrusage counts what its parent had when it forked."""
+    status = Path("/proc/self/status").read_text()
+    return int(status.split("VmHWM:")[1].split()[0]) / 1024
 
 
 if __name__ == "__main__":

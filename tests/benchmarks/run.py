@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import gc
 import os
-import resource
 import subprocess
 import sys
 import time
@@ -36,10 +35,10 @@ ROUNDS = 3
 def main() -> int:
     """Print all measurements; arguments are traces to replay instead of the tests' own."""
     paths = [Path(p) for p in sys.argv[1:]] or [TRACES / "git-workflow.jsonl.gz"]
+    live_processes()  # first, since a peak of before would hide a part of it
     for path in paths:
         replays(path)
     start_up()
-    live_processes()
     replications.main()
     return 0
 
@@ -69,7 +68,7 @@ def replays(path: Path) -> None:
     print(f"  bare SimPy            {creations / min(bare):8,.0f} creations/s (same waits)")
     print(f"  one of ours costs {min(ours) / min(bare):.1f} of SimPy's")
     records = ready.kernel.trace.records
-    print(f"  records kept: {len(records)}; peak memory so far {peak_mb():.0f} MB")
+    print(f"  records kept: {len(records)}; peak memory so far {replications.peak_mb():.0f} MB")
 
 
 def whole(command: list[str], rounds: int, **environment: str) -> float:
@@ -129,13 +128,13 @@ def live_processes() -> None:
     """Memory of 10,000 live forks of a process with a 160 KiB heap."""
     profile = load_profile("ideal")
     machine = build(schemes.get("shared-memory"), NT, profile, Replication(1, 0), 2, 1)
-    before = peak_mb()
+    before = replications.peak_mb()
     machine.start("many", lambda p: many(p))
     machine.kernel.engine.run()
     alive = sum(process.alive for process in machine.kernel.processes.values())
     print(
         f"{alive} live processes, heap of {HEAP_BYTES >> 10} KiB each: "
-        f"{peak_mb() - before:.0f} MB more than before"
+        f"{replications.peak_mb() - before:.0f} MB more than before"
     )
 
 
@@ -153,11 +152,6 @@ def tree(p: CygwinProcess, levels: int, left: list[int]) -> Steps:
             left[0] -= 1
             yield from p.fork(lambda child: tree(child, levels - 1, left))
     yield from p.sleep(None)
-
-
-def peak_mb() -> float:
-    """Peak memory of this process [MB]."""
-    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
 
 
 if __name__ == "__main__":
