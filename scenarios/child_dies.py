@@ -29,6 +29,7 @@ if __name__ == "__main__":
 from models.cygwin.installation import Watch
 from models.cygwin.machine import Machine
 from models.win32.cost_profile import Profile
+from scenarios.creation_ways import WAYS, asked, check_ways, ways_parameter
 from scenarios.death_machines import (
     BLOCKED,
     CAUSES,
@@ -36,20 +37,17 @@ from scenarios.death_machines import (
     CRASHED,
     EAGAIN,
     KILLED,
-    WAYS,
     Death,
     Setting,
     deaths,
     reference,
 )
 from scenarios.messages import legend, lettered
-from scenarios.parameters import check, named, parameter
+from scenarios.parameters import check, parameter
 from scenarios.spec import Measured, Outcome, Replicated, Spec
 from sim.streams import Replication
 
 _SHORT = {"WaitForMultipleObjects": "WaitForMultiple", "WaitForSingleObject": "WaitForSingle"}
-_BY_WORD = {way.replace(", ", "-"): way for way in WAYS}  # as --set and points name each
-_A_WAY = f"one of {', '.join(_BY_WORD)}"
 _DRAWN = {CODE: "a dead child and its code", BLOCKED: "nothing: it waits for ever"}
 
 
@@ -64,7 +62,7 @@ class Parameters:
     processors: of the machine; with three the killer does not wait for one -- input
     """
 
-    ways: tuple[str, ...] = named(tuple(_BY_WORD), _A_WAY)
+    ways: tuple[str, ...] = ways_parameter()
     every: int = parameter(1, "1", 1, 1000)
     code: int = parameter(9, "1", 0, 255)
     heap_kib: int = parameter(16, "KiB", 16, 4096)
@@ -72,9 +70,7 @@ class Parameters:
 
     def __post_init__(self) -> None:
         check(self)
-        for word in self.ways:
-            if word not in _BY_WORD:
-                raise ValueError(f"ways ({word}) must be {_A_WAY}")
+        check_ways(self.ways)
 
 
 SPEC = Spec(
@@ -108,7 +104,7 @@ def run_point(
     rows: list[Measured] = []
     drawn: dict[str, Any] = {way: [] for way in WAYS}
     notes: list[str] = []
-    for way in _asked(point):
+    for way in asked(point.ways):
         setting = _setting(point, scheme, system, profile, replication)
         failed = reference(setting, way).failed
         notes += [f"{scheme}, {way}: {line}" for line in failed]
@@ -121,7 +117,7 @@ def run_point(
 
 def places(point: Parameters) -> Iterator[str]:
     """The machines in which nobody dies, one for each way."""
-    yield from map(_at, _asked(point))
+    yield from map(_at, asked(point.ways))
 
 
 def watched(
@@ -129,7 +125,7 @@ def watched(
     replication: Replication, watch: Watch,
 ) -> Machine:  # fmt: skip
     """The machine of one way at its end, nobody having died. Raises KeyError."""
-    way = {_at(one): one for one in _asked(point)}[place]
+    way = {_at(one): one for one in asked(point.ways)}[place]
     return reference(_setting(point, scheme, system, profile, replication), way, watch).machine
 
 
@@ -139,7 +135,7 @@ def table(results: dict[str, Replicated], point: Parameters) -> Iterator[list[st
     letters = _letters(results)
     for name, o in results.items():
         yield [name.replace("shared-memory", "shared"), "", "", "", "", ""]
-        for way in _asked(point):
+        for way in asked(point.ways):
             for (result, text, left), some in _stretches(_all(o, way, KILLED)).items():
                 first = some[0].step
                 call = f"{first.who} {_SHORT.get(first.call, first.call or 'begins')}"
@@ -334,11 +330,6 @@ def _of_causes(name: str, o: Replicated) -> tuple[str, str]:
         f"but for the code; {missed} more are over before another process could end it",
         "exact",
     )
-
-
-def _asked(point: Parameters) -> list[str]:
-    """The ways of a design point, in the order of WAYS."""
-    return [way for word, way in _BY_WORD.items() if word in point.ways]
 
 
 def _at(way: str) -> str:

@@ -33,8 +33,6 @@ from scenarios.messages import general
 from sim.engine import Steps
 from sim.streams import Replication
 
-KINDS = ("fork", "exec", "spawn")
-WAYS = tuple(f"{kind}{socket}" for socket in ("", ", socket") for kind in KINDS)
 KILLED, CRASHED = "TerminateProcess", "crash"
 CAUSES = (KILLED, CRASHED)
 EAGAIN, BLOCKED, CODE = "EAGAIN", "blocked", "exit code"

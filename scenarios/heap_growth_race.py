@@ -38,12 +38,11 @@ from models.cygwin.schemes.guarded import NONE, READ, guards_of
 from models.win32.cost_profile import Profile
 from models.win32.costs import CostDraws
 from scenarios.background_machines import failures
+from scenarios.creation_ways import KINDS, asked, check_ways, ways_parameter
 from scenarios.messages import legend
-from scenarios.parameters import check, named, parameter
+from scenarios.parameters import check, parameter
 from scenarios.race_cases import cases, longest, told_late
 from scenarios.race_machines import (
-    KINDS,
-    WAYS,
     Ran,
     Setting,
     native_spawn_us,
@@ -73,8 +72,6 @@ from scenarios.race_words import (
 from scenarios.spec import Measured, Outcome, Replicated, Spec, systems_in
 from sim.streams import Replication
 
-_BY_WORD = {way.replace(", ", "-"): way for way in WAYS}  # as --set and points name each
-_A_WAY = f"one of {', '.join(_BY_WORD)}"
 _FEW_STEPS = 3  # with the heap ending with a page -- chosen
 
 
@@ -88,16 +85,14 @@ class Parameters:
     processors: of the machine; with three the other thread does not wait for one -- input
     """
 
-    ways: tuple[str, ...] = named(tuple(_BY_WORD), _A_WAY)
+    ways: tuple[str, ...] = ways_parameter()
     bytes_allocated: tuple[int, ...] = parameter((100, 20, 5000), "bytes", 0, 1_000_000)
     longest: int = parameter(1000, "1", 1, 1000)
     processors: int = parameter(3, "1", 1, 60)
 
     def __post_init__(self) -> None:
         check(self)
-        for word in self.ways:
-            if word not in _BY_WORD:
-                raise ValueError(f"ways ({word}) must be {_A_WAY}")
+        check_ways(self.ways)
 
 
 SPEC = Spec(
@@ -134,7 +129,7 @@ def run_point(
             Measured(f"late bytes={n}", "outcome", "", told_late(era, name, n), 0)
             for n in point.bytes_allocated
         ]
-        for way in _asked(point):
+        for way in asked(point.ways):
             bare = reference(setting, way, point.bytes_allocated[0])
             if failed := failures(bare.machine):
                 notes += [f"{scheme}, {name}, {way}: {line}" for line in failed]
@@ -156,7 +151,7 @@ def run_point(
 
 def places(point: Parameters) -> Iterator[str]:
     """The machines in which the other thread sleeps on, one for each way."""
-    yield from map(_at, _asked(point))
+    yield from map(_at, asked(point.ways))
 
 
 def watched(
@@ -164,7 +159,7 @@ def watched(
     replication: Replication, watch: Watch,
 ) -> Machine:  # fmt: skip
     """The machine of one way at its end, with no growth. Raises KeyError."""
-    way = {_at(one): one for one in _asked(point)}[place]
+    way = {_at(one): one for one in asked(point.ways)}[place]
     setting = _setting(point, scheme, system, profile, replication)
     return reference(setting, way, point.bytes_allocated[0], watch).machine
 
@@ -277,11 +272,6 @@ def _measures(way: str, guard: str, one: Map) -> Iterator[Measured]:
             yield Measured(at, "latency_us", "us", case.latency_us, int(never))
     at = f"{_at(way)} guard={guard}"
     yield Measured(at, "latency_alone_us", "us", one.alone_us, int(one.alone_us is None))
-
-
-def _asked(point: Parameters) -> list[str]:
-    """The ways of a design point, in the order of WAYS."""
-    return [way for word, way in _BY_WORD.items() if word in point.ways]
 
 
 def _at(way: str) -> str:

@@ -31,8 +31,6 @@ from models.win32.thread import Thread
 from sim.engine import Steps
 from sim.streams import Replication
 
-KINDS = ("fork", "exec", "spawn")
-WAYS = tuple(f"{kind}{socket}" for socket in ("", ", socket") for kind in KINDS)
 _NO_BLOCKS = (1, 2, 4, 7)  # multiples of 8 bytes that no blocks of 8 + 2^b add up to
 LISTED_BYTES = 100  # what a free block serves, because the program has freed one -- chosen
 

@@ -10,9 +10,9 @@ from itertools import groupby
 from typing import NamedTuple
 
 from models.cygwin.schemes.guarded import HELD, NONE, READ, STORED
+from scenarios.creation_ways import KINDS, WAYS
 from scenarios.messages import general, lettered
 from scenarios.race_cases import SOUND, Case
-from scenarios.race_machines import KINDS, WAYS
 from scenarios.spec import Replicated
 from sim.plots_lanes import Lane, Span
 

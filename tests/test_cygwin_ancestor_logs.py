@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-import gzip
-import json
 from dataclasses import replace
 from itertools import pairwise
 from pathlib import Path
 
 import pytest
+from falsified_logs import events, place, verdict
 
 from models.cygwin import schemes
 from models.cygwin.call_check import check
@@ -23,28 +22,6 @@ CHAIN = LOGS / "cygwin-1.5.18" / "chain-const-200.jsonl.gz"
 LEAKS = LOGS / "cygwin-1.1.8-rebuilt" / "chain-noscript-60.jsonl.gz"
 NATIVE = LOGS / "cygwin-1.7.7" / "spawn-vfork-native.jsonl.gz"
 READS = LOGS / "cygwin-1.7.7" / "fork-exec-true.jsonl.gz"
-
-
-def events(path):
-    with gzip.open(path, "rt") as lines:
-        return [json.loads(line) for line in lines]
-
-
-def verdict(tmp_path, rows):
-    path = tmp_path / "log.jsonl"
-    path.write_text("".join(json.dumps(row) + "\n" for row in rows))
-    log = read_log(path)
-    return check(log, variants(schemes.get)[log.dll_set])
-
-
-def place(rows, api, phase="", **wanted):
-    """Index of the first row of that call whose args have these values."""
-    for i, row in enumerate(rows):
-        args = row.get("args", {})
-        named = row.get("api") == api and (not phase or row.get("ph") == phase)
-        if named and all(args.get(key) == value for key, value in wanted.items()):
-            return i
-    raise AssertionError(api)
 
 
 def no_wait_for_the_child(rows):

@@ -2,46 +2,16 @@
 
 from __future__ import annotations
 
-import gzip
-import json
 from pathlib import Path
 
 import pytest
-
-from models.cygwin import schemes
-from models.cygwin.call_check import check
-from models.cygwin.call_log import read_log
-from models.cygwin.call_versions import variants
+from falsified_logs import events, place, verdict
 
 LOGS = Path(__file__).parent / "data" / "msys1"
 FORK = LOGS / "cygwin-1.1.3" / "fork-exec-cat.jsonl.gz"
 ORPHAN = LOGS / "cygwin-1.1.3" / "exec-overlay-cat.jsonl.gz"
 NATIVE = LOGS / "cygwin-1.1.3" / "native-fg.jsonl.gz"
 PIPED = LOGS / "cygwin-1.1.1" / "pipe2.jsonl.gz"
-
-
-def events(path):
-    with gzip.open(path, "rt") as lines:
-        return [json.loads(line) for line in lines]
-
-
-def verdict(tmp_path, rows):
-    path = tmp_path / "log.jsonl"
-    path.write_text("".join(json.dumps(row) + "\n" for row in rows))
-    log = read_log(path)
-    return check(log, variants(schemes.get)[log.dll_set])
-
-
-def place(rows, api, phase="", nth=0, **wanted):
-    """Index of a row of that call whose args have these values."""
-    found = [
-        i
-        for i, row in enumerate(rows)
-        if row.get("api") == api
-        and (not phase or row.get("ph") == phase)
-        and all(row.get("args", {}).get(key) == value for key, value in wanted.items())
-    ]
-    return found[nth]
 
 
 def no_first_wait(rows):

@@ -30,6 +30,7 @@ from models.win32.cost_profile import load_profile
 from models.win32.costs import CostDraws
 from models.win32.memory import PAGE_BYTES
 from models.win32.system import SYSTEMS
+from scenarios.creation_ways import WAYS
 from scenarios.race_cases import (
     BEYOND,
     CRASH,
@@ -46,7 +47,6 @@ from scenarios.race_cases import (
 )
 from scenarios.race_machines import (
     LISTED_BYTES,
-    WAYS,
     Setting,
     native_spawn_us,
     reference,

@@ -11,13 +11,13 @@ from models.cygwin.section_life import child_of
 from models.win32.cost_profile import load_profile
 from scenarios import child_dies
 from scenarios.child_dies import Parameters, run_point
+from scenarios.creation_ways import WAYS
 from scenarios.death_machines import (
     BLOCKED,
     CODE,
     CRASHED,
     EAGAIN,
     KILLED,
-    WAYS,
     Setting,
     deaths,
     reference,

@@ -14,12 +14,11 @@ from __future__ import annotations
 
 from struct import Struct
 
-from models.cygwin.descriptors import CONSOLE, DISK, PIPE, SOCKET, Descriptor, DescriptorTable
+from models.cygwin.descriptors import CLASSES, Descriptor, DescriptorTable
 
 FHANDLER_BYTES = 64
 _COUNT = Struct("<I")
 _HEAD = Struct("<IBBHII")  # number, class, close-on-exec, unused, handle, second handle
-_CLASSES = (CONSOLE, DISK, PIPE, SOCKET)
 
 
 class DataTable(DescriptorTable):
@@ -71,7 +70,7 @@ def packed(table: DescriptorTable, execed: bool = False) -> bytes:
     kept = {fd: d for fd, d in table.open.items() if not (execed and d.cloexec)}
     rows = [_COUNT.pack(len(kept))]
     for fd, d in sorted(kept.items()):
-        number = _CLASSES.index(d.kind)
+        number = CLASSES.index(d.kind)
         head = _HEAD.pack(fd, number, d.cloexec, 0, d.handle, d.second)
         texts = (text.partition(b"\0")[0] + b"\0" for text in table.names(d))
         rows += (head.ljust(FHANDLER_BYTES, b"\0"), *texts)
@@ -87,6 +86,6 @@ def unpacked(row: bytes) -> DataTable:
         middle = row.index(b"\0", at + FHANDLER_BYTES)
         end = row.index(b"\0", middle + 1)
         names = row[at + FHANDLER_BYTES : middle], row[middle + 1 : end]
-        table.add(fd, _CLASSES[number], handle, second, bool(cloexec), *names)
+        table.add(fd, CLASSES[number], handle, second, bool(cloexec), *names)
         at = end + 1
     return table

@@ -26,8 +26,8 @@ _FHANDLER = int(HeapType.HEAP_FHANDLER)
 
 CONSOLE, DISK, PIPE, SOCKET = "console", "disk", "pipe", "socket"
 WRITES = "pipe, write end"  # what such a file is, where a pipe is no more than its handles
-_CLASSES = (CONSOLE, DISK, PIPE, SOCKET)
-_NUMBERS = {kind: number for number, kind in enumerate(_CLASSES)}
+CLASSES = (CONSOLE, DISK, PIPE, SOCKET)  # by the number that stands for each
+_NUMBERS = {kind: number for number, kind in enumerate(CLASSES)}
 
 
 class Descriptor:
@@ -245,7 +245,7 @@ class DescriptorTable:
         else:
             body = fields.unpack_from(self._heap.memory.page(offset >> 12), offset & 4095)
         number, flags, handle, second, win32_name, name, info = body
-        return Descriptor(address, _CLASSES[number], handle, second, flags & _CLOEXEC != 0,
+        return Descriptor(address, CLASSES[number], handle, second, flags & _CLOEXEC != 0,
                           win32_name, name, info)  # fmt: skip
 
     def _extend(self, fd: int) -> None:
